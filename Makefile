@@ -1,0 +1,97 @@
+# Everything a developer does, each with one command. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Changes of these rebuild the extension module; Python sources are used where they are.
+BUILD_INPUTS := build_ffi.py setup.py pyproject.toml csrc $(shell find csrc)
+
+.PHONY: help demo test check bench fmt lib dist clean
+
+help:
+	@echo "make demo    train a graph on handwritten digits, with plots"
+	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
+	@echo "make check   style, types, sanitizers, symbols, NEON, documents"
+	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime"
+	@echo "make fmt     format all sources"
+	@echo "make lib     the C library, static and shared, in build/release"
+	@echo "make dist    sdist and wheel, checked, in dist"
+	@echo "make clean   remove all that was made"
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/digits.py
+
+test: $(VENV)/.test
+	@status=0; \
+	tools/c_tests.sh release || status=1; \
+	$(BIN)/python -m pytest $(PYTEST_ARGS) || status=1; \
+	exit $$status
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py
+
+lib:
+	@command -v cmake >/dev/null || { echo "make lib needs CMake: sudo apt install cmake"; exit 1; }
+	cmake -S . -B build/release
+	@env -u MAKEFLAGS -u MAKELEVEL cmake --build build/release --parallel 2 --target pynngraph pynngraph_static
+
+dist: $(VENV)/.dev
+	$(BIN)/python tools/check_dist.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info pynngraph/_pynngraph*.so .*_cache .hypothesis .benchmarks .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- checks: `make -k check` goes on after one that fails ---------------------------------------
+
+CHECKS := text ruff format types clang-format docs release sanitize neon symbols install
+.PHONY: $(CHECKS:%=check-%)
+check: $(CHECKS:%=check-%)
+	@echo "All checks passed."
+
+PY_FILES := $(wildcard *.py pynngraph tests tools examples benchmarks docs)
+C_FILES = $(shell $(BIN)/python tools/check_text.py --list-c)
+
+check-text: $(VENV)/.created
+	$(BIN)/python tools/check_text.py
+
+check-ruff: $(VENV)/.dev
+	$(BIN)/ruff check --quiet $(PY_FILES)
+
+check-format: $(VENV)/.dev
+	$(BIN)/ruff format --quiet --diff $(PY_FILES)
+
+check-types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check-clang-format: $(VENV)/.dev
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+check-docs: $(VENV)/.installed
+	$(if $(wildcard docs/make_ops.py),$(BIN)/python docs/make_ops.py --check)
+
+check-release check-sanitize check-neon: check-%:
+	tools/c_tests.sh $*
+
+check-symbols check-install: check-%: check-release $(VENV)/.installed
+	tools/check_$*.sh build/release
+
+fmt: $(VENV)/.dev
+	$(BIN)/ruff check --fix --exit-zero --silent $(PY_FILES)
+	$(BIN)/ruff format $(PY_FILES)
+	$(BIN)/clang-format -i $(C_FILES)
+
+# ---- the virtual environment --------------------------------------------------------------------
+
+$(VENV)/.created:
+	tools/bootstrap.sh $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(BUILD_INPUTS)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+# The package is there already: this adds what an extra asks for, and builds nothing.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "pynngraph[$*]"
+	@touch $@
