@@ -1,0 +1,14 @@
+/* The instruction set in use. */
+#ifndef PNNG_CPU_H
+#define PNNG_CPU_H
+
+#include "kernels.h"
+
+/* The kernels chosen at load; NULL when PYNNGRAPH_ISA asks for what cannot be had, and then
+ * pnng_cpu_info()->problem says so. */
+const pnng_isa *pnng_chosen_isa(void);
+
+/* All that were compiled and that this CPU and system support, weakest first; NULL past the end. */
+const pnng_isa *pnng_available_isa(size_t index);
+
+#endif

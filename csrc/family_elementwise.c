@@ -1,0 +1,160 @@
+/* Elementwise families: unary, sum, nary, noise. Inputs of one op have one shape. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "plan.h"
+
+/* Inputs of a table op must agree. */
+static pnng_status infer_table(const pnng_inference *inference) {
+    for (size_t k = 1; k < inference->op->n_in; k++) {
+        if (pnng_same_shape(inference->in[0], inference->in[k]))
+            continue;
+        char first[PNNG_SHAPE_TEXT], other[PNNG_SHAPE_TEXT];
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects arrays of one shape: entry 0 is %s, entry %zu is %s",
+                         pnng_shape_text(inference->in[0], first), k,
+                         pnng_shape_text(inference->in[k], other));
+    }
+    return pnng_infer_same(inference);
+}
+
+static const pnng_op_kernels *kernels_of(const pnng_planner *planner, const pnng_op_node *op) {
+    return &pnng_planner_kernels(planner)->op[op->code];
+}
+
+/* A prototype with the op's attributes. */
+static pnng_step prototype_of(const pnng_op_node *op, pnng_kernel *kernel) {
+    return (pnng_step){.kernel = kernel, .a = op->num[0], .b = op->num[1]};
+}
+
+/* ---- unary ---------------------------------------------------------------------------------- */
+
+static void unary_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out), pnng_read(planner, x)};
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 2, NULL, 0);
+}
+
+/* dx = f'(kept) g */
+static void unary_backward(pnng_planner *planner, const pnng_op_node *op, pnng_value kept) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_target target = pnng_grad_target(planner, x);
+    const uint8_t accumulate = target.accumulate;
+    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
+    prototype.mask = target.mask;
+    const pnng_ref refs[] = {{target.view, target.mask, false},
+                             pnng_grad(planner, op->first_out),
+                             pnng_read(planner, kept)};
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 3, &accumulate,
+                          1);
+}
+
+static void unary_x_backward(pnng_planner *planner, const pnng_op_node *op) {
+    unary_backward(planner, op, *pnng_op_inputs(pnng_planner_program(planner), op));
+}
+
+static void unary_y_backward(pnng_planner *planner, const pnng_op_node *op) {
+    unary_backward(planner, op, op->first_out);
+}
+
+const pnng_family pnng_family_unary_x = {.name = "unary_x",
+                                         .infer = pnng_infer_same,
+                                         .forward = unary_forward,
+                                         .backward = unary_x_backward};
+
+const pnng_family pnng_family_unary_y = {.name = "unary_y",
+                                         .infer = pnng_infer_same,
+                                         .forward = unary_forward,
+                                         .backward = unary_y_backward};
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
+    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    prototype.n = op->n_in;
+    pnng_ref *const refs = pnng_refs(planner, op->n_in + 1);
+    if (!refs)
+        return;
+    refs[0] = pnng_define(planner, op->first_out);
+    for (size_t k = 0; k < op->n_in; k++)
+        refs[k + 1] = pnng_read(planner, in[k]);
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs,
+                          op->n_in + 1, NULL, 0);
+}
+
+/* Sums pass their gradient on: +g to every input of add, -g to all but the first of sub. */
+static void sum_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_ref g = pnng_grad(planner, op->first_out);
+    for (size_t k = 0; k < op->n_in; k++)
+        pnng_pass_grad(planner, in[k], g, op->code == PNNG_OP_SUB && k > 0 ? -1 : 1);
+}
+
+/* All gradients of a product, quotient or extremum in one pass. */
+static void nary_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
+    const size_t n = op->n_in;
+    const size_t n_refs = 2 + 2 * n;
+    pnng_ref *const refs = pnng_refs(planner, n_refs);
+    uint8_t *const accumulate = pnng_flags(planner, n);
+    if (!refs || !accumulate)
+        return;
+    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
+    prototype.n = n;
+    refs[0] = pnng_grad(planner, op->first_out);
+    refs[1] = pnng_work_space(planner, n * PNNG_MAX_VECTOR_BYTES);
+    for (size_t k = 0; k < n; k++) {
+        refs[2 + k] = pnng_read(planner, in[k]);
+        const pnng_target target = pnng_grad_target(planner, in[k]);
+        refs[2 + n + k] = (pnng_ref){target.view, target.mask, false};
+        accumulate[k] = target.accumulate;
+    }
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, n_refs,
+                          accumulate, n);
+}
+
+const pnng_family pnng_family_sum = {
+    .name = "sum", .infer = infer_table, .forward = table_forward, .backward = sum_backward};
+
+const pnng_family pnng_family_nary = {
+    .name = "nary", .infer = infer_table, .forward = table_forward, .backward = nary_backward};
+
+/* ---- noise ---------------------------------------------------------------------------------- */
+
+static pnng_status noise_infer(const pnng_inference *inference) {
+    inference->out[0] = inference->out[1] = *inference->in[0];
+    return PNNG_OK;
+}
+
+static void noise_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
+    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    prototype.rows = 1;
+    prototype.cols = pnng_count(shape);
+    const pnng_ref input = pnng_as_contiguous(planner, pnng_read(planner, x), shape);
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out),
+                             pnng_define(planner, op->first_out + 1), input};
+    pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
+}
+
+static void noise_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_target target = pnng_grad_target(planner, x);
+    const uint8_t accumulate = target.accumulate;
+    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
+    prototype.mask = target.mask;
+    const pnng_ref refs[] = {{target.view, target.mask, false},
+                             pnng_grad(planner, op->first_out),
+                             pnng_read(planner, op->first_out + 1)};
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 3, &accumulate,
+                          1);
+}
+
+const pnng_family pnng_family_noise = {.name = "noise",
+                                       .infer = noise_infer,
+                                       .forward = noise_forward,
+                                       .backward = noise_backward,
+                                       .no_grad_outputs = 2};

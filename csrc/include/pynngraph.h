@@ -1,0 +1,280 @@
+/* pynngraph: neural graphs that run and train on a CPU.
+ *
+ * A *program* is a list of primitive ops over values, without sizes. A *plan* is a program with
+ * the sizes of its inputs, a number type and a layout of memory. A *run* is one call that walks
+ * the plan's steps. A small program, from start to end (examples/embed.c is the long form):
+ *
+ *     pnng_program *program;
+ *     pnng_plan *plan;
+ *     pnng_value x, y;
+ *     pnng_program_new(NULL, &program);
+ *     pnng_program_input(program, PNNG_REAL, 1, &x);
+ *     pnng_program_op(program, pnng_op_find("tanh"), &x, 1, NULL, 0, NULL, 0, &y, 1);
+ *     pnng_program_output(program, y);
+ *     pnng_program_seal(program);
+ *     pnng_plan_new(program, PNNG_F64, (pnng_shape[]){{2, {3, 4}}}, 1, PNNG_PLAN_BACKWARD, &plan);
+ *     pnng_plan_bind(plan, pnng_plan_slot(plan, PNNG_SLOT_INPUT, 0), x_data);
+ *     pnng_plan_bind(plan, pnng_plan_slot(plan, PNNG_SLOT_OUTPUT, 0), y_data);
+ *     pnng_plan_forward(plan, 0);
+ *
+ * Every fallible function returns a pnng_status and changes nothing when it fails; the message is
+ * kept in the object that the call was made on. Nothing here prints, aborts or sets errno.
+ * A plan is used by one thread at a time; a sealed program may be shared by any number.
+ */
+#ifndef PYNNGRAPH_H
+#define PYNNGRAPH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(PNNG_BUILD) && (defined(__GNUC__) || defined(__clang__))
+#define PNNG_API __attribute__((visibility("default")))
+#else
+#define PNNG_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* pnng:cdef begin (from here to the end marker: plain declarations, read by cffi as they stand) */
+
+enum { PNNG_MAX_DIMS = 8 };
+
+typedef int32_t pnng_status;
+enum {
+    PNNG_OK = 0,
+    PNNG_ERROR_MEMORY = -1,    /* an allocation failed */
+    PNNG_ERROR_ARGUMENT = -2,  /* an argument is out of range, or the object is in the wrong state */
+    PNNG_ERROR_SHAPE = -3,     /* sizes do not fit an op */
+    PNNG_ERROR_TYPE = -4,      /* a value of indices where reals are wanted, or the reverse */
+    PNNG_ERROR_VALUE = -5,     /* the numbers of an input are not allowed, e.g. a class out of range */
+    PNNG_ERROR_UNBOUND = -6,   /* a run before all of its slots were bound */
+    PNNG_ERROR_BUSY = -7,      /* the plan is running in another thread, or in a caller of this one */
+    PNNG_ERROR_ORDER = -8,     /* backward before forward, or on a plan made without it */
+    PNNG_ERROR_ISA = -9,       /* PYNNGRAPH_ISA names no instruction set, or one this CPU lacks */
+    PNNG_ERROR_HOST = -10      /* a host step failed; the host knows why */
+};
+
+/* Number type of a plan: all its real values have it. */
+enum { PNNG_F32 = 0, PNNG_F64 = 1 };
+
+/* What a value holds: reals of the plan's number type, or int64 indices counted from 0. */
+enum { PNNG_REAL = 0, PNNG_INDEX = 1 };
+
+typedef int32_t pnng_value; /* a value of a program: its number, counted from 0 */
+
+typedef struct pnng_shape {
+    int64_t ndim;   /* 0 ... PNNG_MAX_DIMS; 0 is a single number */
+    int64_t dim[8]; /* sizes, outermost first; what lies past ndim is not looked at */
+} pnng_shape;
+
+typedef struct pnng_program pnng_program;
+typedef struct pnng_shapes pnng_shapes;
+typedef struct pnng_plan pnng_plan;
+
+/* ---- the library ------------------------------------------------------------------------- */
+
+/* "major.minor.patch". Lifetime: static. */
+PNNG_API const char *pnng_version(void);
+
+/* The name of a status, e.g. "PNNG_ERROR_SHAPE". Lifetime: static. */
+PNNG_API const char *pnng_status_name(pnng_status status);
+
+typedef struct pnng_cpu {
+    const char *isa;       /* the instruction set in use: scalar, sse2, avx2, avx512 or neon */
+    const char *available; /* all that were compiled and that CPU and system support, best last */
+    const char *requested; /* the value of PYNNGRAPH_ISA, or NULL */
+    const char *problem;   /* why `requested` cannot be had, or NULL; plans are then refused */
+    int64_t vector_bytes;  /* width of one vector of `isa` */
+} pnng_cpu;
+
+/* What was found at load. Lifetime: static. */
+PNNG_API const pnng_cpu *pnng_cpu_info(void);
+
+/* ---- the registry of ops ------------------------------------------------------------------ */
+
+typedef struct pnng_op_info {
+    const char *name;    /* e.g. "tanh" */
+    const char *family;  /* what ops of one shape share: "unary", "nary", "alias" ... */
+    int32_t min_inputs;
+    int32_t max_inputs;  /* -1: any number */
+    int32_t n_outputs;   /* -1: told by the attributes */
+    int32_t n_ints;      /* integer attributes; -1: any number */
+    int32_t n_nums;      /* real attributes */
+    const char *formula; /* what it computes, for the reference */
+} pnng_op_info;
+
+/* The table of ops, `*count` long; an op's code is its place in it. Codes are not stable from one
+ * version to the next: look names up. Lifetime: static. */
+PNNG_API const pnng_op_info *pnng_op_table(size_t *count);
+
+/* The code of the op called `name`, or -1. */
+PNNG_API int32_t pnng_op_find(const char *name);
+
+/* ---- programs ----------------------------------------------------------------------------- */
+
+typedef struct pnng_allocator {
+    void *(*allocate)(void *user, size_t bytes); /* aligned as malloc's; NULL when there is none */
+    void (*release)(void *user, void *memory);
+    void *user;
+} pnng_allocator;
+
+/* A new, empty program.
+ * @param allocator  where all memory of the program and of its plans comes from; NULL: malloc.
+ * Lifetime: the struct is copied; what `user` points to must outlive program and plans.
+ * Errors: PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_program_new(const pnng_allocator *allocator, pnng_program **out);
+
+/* Give a program up. Its memory goes when its last plan has gone. NULL is allowed. */
+PNNG_API void pnng_program_free(pnng_program *program);
+
+/* The message of the last call on this program that failed, or "". Lifetime: until the next call. */
+PNNG_API const char *pnng_program_error(const pnng_program *program);
+
+/* A new input, of any shape.
+ * @param kind  PNNG_REAL or PNNG_INDEX.
+ * @param has_grad  0 where nobody will ask for its gradient: that work is left out.
+ * Errors: PNNG_ERROR_ARGUMENT (sealed, or no such kind), PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_program_input(pnng_program *program, int32_t kind, int32_t has_grad,
+                                        pnng_value *out);
+
+/* A new parameter: reals of a fixed shape that live outside of the program.
+ * @param has_grad  0 for a buffer that is read only and has no gradient.
+ * Errors: as pnng_program_input, and PNNG_ERROR_SHAPE. */
+PNNG_API pnng_status pnng_program_param(pnng_program *program, const pnng_shape *shape,
+                                        int32_t has_grad, pnng_value *out);
+
+/* Append an op. Attributes are described in docs/ops.md.
+ * @param in  `n_in` values; the same may come twice.
+ * @param out  filled with the `n_out` new values of the op.
+ * Lifetime: nothing is kept. Errors: PNNG_ERROR_ARGUMENT (no such op or value, a wrong number of
+ * anything, sealed), PNNG_ERROR_TYPE, PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value *in,
+                                     size_t n_in, const int64_t *ints, size_t n_ints,
+                                     const double *nums, size_t n_nums, pnng_value *out,
+                                     size_t n_out);
+
+/* Make a value the next output. Any value may be one, also an input, also twice.
+ * Errors: PNNG_ERROR_ARGUMENT, PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_program_output(pnng_program *program, pnng_value value);
+
+/* End the building. From here on the program never changes and may be shared by threads.
+ * Errors: PNNG_ERROR_ARGUMENT when sealed before. */
+PNNG_API pnng_status pnng_program_seal(pnng_program *program);
+
+/* How many ops a program has. */
+PNNG_API size_t pnng_program_n_ops(const pnng_program *program);
+
+/* ---- host steps --------------------------------------------------------------------------- */
+
+/* Steps of the op "host" are done by the embedding program. ints: {id, n_outputs}. */
+typedef struct pnng_host {
+    /* Sizes of the outputs of host op `id`, given those of its inputs. */
+    pnng_status (*infer)(void *user, int64_t id, const pnng_shape *in, size_t n_in,
+                         pnng_shape *out, size_t n_out);
+    /* Fill `out` from `in`; all arrays are contiguous. They are the plan's: keep none. */
+    pnng_status (*forward)(void *user, int64_t id, const void *const *in, size_t n_in,
+                           void *const *out, size_t n_out);
+    /* Fill `grad_in` from `grad_out`. An entry of grad_in is NULL where nobody wants it.
+     * `mask` and `scale` are those of the run: gradients of the host's own parameters, which the
+     * engine does not know, are the host's to accumulate. */
+    pnng_status (*backward)(void *user, int64_t id, const void *const *in, size_t n_in,
+                            const void *const *grad_out, size_t n_out, void *const *grad_in,
+                            double scale, int32_t mask);
+    void *user;
+} pnng_host;
+
+/* Set who does host steps. Before sealing. Lifetime: the struct is copied.
+ * Errors: PNNG_ERROR_ARGUMENT when sealed. */
+PNNG_API pnng_status pnng_program_host(pnng_program *program, const pnng_host *host);
+
+/* ---- sizes -------------------------------------------------------------------------------- */
+
+/* Sizes of a program's values for given inputs, worked out as far as they are asked for; the
+ * program may still grow. On an error `*out` still holds an object, with the message, unless
+ * memory ran out. Lifetime: the object keeps the program.
+ * Errors: PNNG_ERROR_ARGUMENT, PNNG_ERROR_SHAPE, PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_shapes_new(pnng_program *program, const pnng_shape *inputs,
+                                     size_t n_inputs, pnng_shapes **out);
+PNNG_API void pnng_shapes_free(pnng_shapes *shapes);
+
+/* The shape of one value. Errors: PNNG_ERROR_SHAPE, with the message in the object and the op at
+ * fault in pnng_shapes_error_op; PNNG_ERROR_ARGUMENT, PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_shapes_of(pnng_shapes *shapes, pnng_value value, pnng_shape *out);
+PNNG_API const char *pnng_shapes_error(const pnng_shapes *shapes);
+
+/* The number of the op at fault, in the order in which ops were appended, or -1. */
+PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
+
+/* ---- plans -------------------------------------------------------------------------------- */
+
+enum { PNNG_PLAN_BACKWARD = 1 }; /* flags of pnng_plan_new: make a backward too */
+
+/* Plan a sealed program for inputs of given shapes.
+ * @param dtype  PNNG_F32 or PNNG_F64.
+ * @param inputs  a shape for each input, in the order in which they were made.
+ * On an error `*out` still holds an object, with the message, unless memory ran out.
+ * Lifetime: the plan keeps the program. Errors: PNNG_ERROR_SHAPE (see pnng_plan_error_op),
+ * PNNG_ERROR_ARGUMENT, PNNG_ERROR_ISA, PNNG_ERROR_HOST, PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_plan_new(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
+                                   size_t n_inputs, int32_t flags, pnng_plan **out);
+PNNG_API void pnng_plan_free(pnng_plan *plan);
+PNNG_API const char *pnng_plan_error(const pnng_plan *plan);
+PNNG_API int64_t pnng_plan_error_op(const pnng_plan *plan);
+
+/* The shape of any value of the plan's program. Errors: PNNG_ERROR_ARGUMENT. */
+PNNG_API pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape *out);
+
+/* Bytes of the plan's arena: all that a run needs beside the bound arrays. */
+PNNG_API size_t pnng_plan_arena_size(const pnng_plan *plan);
+
+/* Steps of the forward run and of the backward run. */
+PNNG_API size_t pnng_plan_n_forward(const pnng_plan *plan);
+PNNG_API size_t pnng_plan_n_backward(const pnng_plan *plan);
+
+/* Arrays that live outside of the plan are bound to slots, in these groups. */
+enum {
+    PNNG_SLOT_INPUT = 0,       /* one for each input */
+    PNNG_SLOT_OUTPUT = 1,      /* one for each output */
+    PNNG_SLOT_PARAM = 2,       /* one for each parameter */
+    PNNG_SLOT_GRAD_PARAM = 3,  /* one for each parameter (unused without a gradient) */
+    PNNG_SLOT_GRAD_OUTPUT = 4, /* one for each output */
+    PNNG_SLOT_GRAD_INPUT = 5   /* one for each input (unused without a gradient) */
+};
+
+/* The number of the first slot of `group` plus `index`. */
+PNNG_API size_t pnng_plan_slot(const pnng_plan *plan, int32_t group, size_t index);
+
+/* Bind an array: contiguous, of the value's shape, in the plan's number type (int64 for indices),
+ * aligned to its elements. A zero-size array may be bound to any address but NULL.
+ * Lifetime: the address is kept until bound again; the memory stays the caller's.
+ * Errors: PNNG_ERROR_ARGUMENT (no such slot, misaligned). */
+PNNG_API pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data);
+
+/* The slots themselves, for callers that bind many at each run. Runs check alignment and NULLs.
+ * Lifetime: the plan's. */
+PNNG_API void **pnng_plan_slots(pnng_plan *plan);
+
+/* Run forward: reads inputs and parameters, writes outputs. Inputs are never written.
+ * @param seed  fixes the random numbers of this run.
+ * Errors: PNNG_ERROR_UNBOUND, PNNG_ERROR_ARGUMENT (misaligned), PNNG_ERROR_VALUE,
+ * PNNG_ERROR_HOST, PNNG_ERROR_BUSY. */
+PNNG_API pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed);
+
+/* What a backward run shall produce: bits of `mask`. */
+enum {
+    PNNG_GRAD_INPUTS = 1, /* write gradients of inputs; they do not accumulate */
+    PNNG_GRAD_PARAMS = 2  /* add `scale` times the gradients of parameters to what is there */
+};
+
+/* Run backward after a forward whose inputs, outputs and parameters are still bound and unchanged.
+ * May be called again, with the same forward. Errors: as forward, and PNNG_ERROR_ORDER. */
+PNNG_API pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask);
+
+/* pnng:cdef end */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,125 @@
+/* What the engine asks of an instruction set: one table of functions per number type.
+ *
+ * Kernels know numbers and lanes and nothing else. They do not allocate, do not call libc, and
+ * never read or write outside of the rows that they are given. `real` below is float or double.
+ */
+#ifndef PNNG_KERNELS_H
+#define PNNG_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "include/pynngraph.h"
+
+typedef enum pnng_op {
+#define PNNG_OP(CODE, ...) PNNG_OP_##CODE,
+#include "ops.def"
+#undef PNNG_OP
+    PNNG_OP_COUNT
+} pnng_op;
+
+/* One call of a kernel. What the operands are is said per family below; addresses are aligned to
+ * their elements only, and may be equal (in place) where a family says so. */
+typedef struct pnng_call {
+    void *const *ptr;        /* one address an operand; NULL for an output that is not wanted */
+    const ptrdiff_t *stride; /* one an operand: elements from one row to the next */
+    size_t rows, cols;       /* elements of a row are next to each other in every operand */
+    size_t n;                /* number of table entries; or the size of the dim worked along */
+    size_t inner;            /* slices, reduce: elements below that dim */
+    double a, b;             /* the op's real attributes */
+    int64_t i, j;            /* the op's integer attributes */
+    uint64_t seed;           /* noise: fixes the numbers drawn */
+    const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
+    int64_t *bad;            /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
+} pnng_call;
+
+typedef pnng_status pnng_kernel(const pnng_call *call);
+
+/* Families, their operands in order. Gradients: `dx` for x; `g` is the gradient of y.
+ *
+ * unary_x  forward  y, x           rows x cols; y == x allowed
+ *          backward dx, g, x       dx == g allowed when it is stored
+ * unary_y  forward  y, x           the same
+ *          backward dx, g, y
+ * sum      forward  y, x_1 ... x_n (call->n = n) y == any x allowed.    No backward kernel: the
+ *          planner passes gradients on.
+ * nary     forward  y, x_1 ... x_n
+ *          backward g, w, x_1 ... x_n, d_1 ... d_n   accumulate[k] is of d_k, d_k may be NULL, and
+ *          d_k may equal another d_l (the same value twice in a table): they are written, per
+ *          element, in ascending k. w is work space of n vectors (PNNG_MAX_VECTOR_BYTES each).
+ *          No d_k equals g or an x.
+ * slices   forward  y, x           `rows` slices (stride: from one to the next) of n x inner
+ *          backward dx, g, y       elements, contiguous; works along n. cols = n * inner.
+ * reduce   forward  y, x           x: rows slices of n x inner, contiguous; y: rows of inner, contiguous.
+ *          backward dx, g          dx like x, g like y. A fixed order of summation.
+ *                                  accumulate[0] holds for forward also: y += a sum x.
+ * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of zero,
+ *          b = value kept. The k-th element is a function of (seed, k) only, on every ISA.
+ *          backward dx, g, m       dx = g m
+ * mse      forward  y (1), x, t    one row of cols elements; a = factor
+ *          backward dx, g (1), x, t        dx = 2 a g (x - t)
+ * nll      forward  y (1), total (1), x, t, w    x: rows x cols with stride, t: rows of int64,
+ *          w: cols or NULL; i = average, j = index to ignore. A t outside [0, cols) that is not j:
+ *          PNNG_ERROR_VALUE, bad = {row, t}. average with total 0 gives y = 0 (all were ignored).
+ *          backward dx, g (1), total (1), t, w    all of dx is written: -g w_t (/ total), else 0
+ * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
+ */
+
+/* The rest of the table, under plain names. */
+typedef struct pnng_common {
+    pnng_kernel *fill;  /* y: y = a                             rows x cols */
+    pnng_kernel *scale; /* y, x: y = a x or y += a x (accumulate[0]); a == 1 copies bit for bit */
+    pnng_kernel *bias;  /* y, b: y = b in every row */
+} pnng_common;
+
+/* C (mr x nr, row stride ldc) = or += alpha * A B [+ bias], A and B packed: depth columns of mr,
+ * depth rows of nr, 64-byte aligned, padded with zeros. bias: nr elements added to every row, or
+ * NULL. accumulate: add to C, else overwrite it. Without accumulation C is not read. */
+typedef void pnng_gemm_micro(size_t depth, const void *a, const void *b, void *c, ptrdiff_t ldc,
+                             double alpha, const void *bias, int accumulate);
+
+/* Pack a `wide` x depth block, element (i, k) at src[i * stride_i + k * stride_k], into panels of
+ * `width`: panel p holds rows p*width ... as depth groups of width, zeros past `wide`. */
+typedef void pnng_gemm_pack(void *panels, const void *src, ptrdiff_t stride_i, ptrdiff_t stride_k,
+                            size_t wide, size_t depth, size_t width);
+
+/* C (rows x cols, row stride ldc) = or += alpha * op(A) op(B) [+ bias], unpacked, for few rows (nt, nn)
+ * or little depth (tn). Operands row-major with row strides lda, ldb. */
+typedef void pnng_gemm_thin(size_t rows, size_t cols, size_t depth, const void *a, ptrdiff_t lda,
+                            const void *b, ptrdiff_t ldb, void *c, ptrdiff_t ldc, double alpha,
+                            const void *bias, int accumulate);
+
+typedef struct pnng_gemm_table {
+    pnng_gemm_micro *micro;
+    pnng_gemm_pack *pack;
+    pnng_gemm_thin *nt; /* C = A B',  A rows x depth, B cols x depth:   Linear forward */
+    pnng_gemm_thin *nn; /* C = A B,   A rows x depth, B depth x cols:   gradInput */
+    pnng_gemm_thin *tn; /* C = A' B,  A depth x rows, B depth x cols:   gradWeight */
+    size_t mr, nr;      /* tile of the micro-kernel */
+    size_t mc, kc, nc;  /* block sizes; mc a multiple of mr, nc of nr */
+    size_t thin_rows;   /* nt and nn pay up to so many rows; tn up to so much depth */
+} pnng_gemm_table;
+
+typedef struct pnng_op_kernels {
+    pnng_kernel *forward, *backward; /* NULL where the family has none */
+} pnng_op_kernels;
+
+typedef struct pnng_kernels {
+    pnng_op_kernels op[PNNG_OP_COUNT];
+    pnng_common common;
+    pnng_gemm_table gemm;
+} pnng_kernels;
+
+enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_MAX_TILE = 32 * 64 };
+
+typedef struct pnng_isa {
+    const char *name;
+    size_t vector_bytes;
+    pnng_kernels f32, f64;
+} pnng_isa;
+
+/* NULL where the architecture has no such instruction set. */
+extern const pnng_isa *const pnng_isa_scalar, *const pnng_isa_sse2, *const pnng_isa_avx2,
+    *const pnng_isa_avx512, *const pnng_isa_neon;
+
+#endif

@@ -1,0 +1,947 @@
+/* From a program and sizes to steps and memory. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+/* How contributions to the gradient of one stretch of memory fit together. */
+typedef enum grad_mode {
+    GRAD_UNDECIDED,
+    GRAD_WHOLE, /* each contribution covers all: the first stores, the others add */
+    GRAD_PARTS, /* they fall in disjoint regions that cover all: the first of each region stores */
+    GRAD_ZEROED /* anything else: it is filled with zeros before, and all add */
+} grad_mode;
+
+struct pnng_planner {
+    pnng_plan *plan;
+    const pnng_program *program;
+    const pnng_allocator *allocator;
+    const pnng_shape *shape;  /* one a value */
+    pnng_view *value;         /* where it is */
+    pnng_value *root;         /* the value whose memory it is in */
+    uint8_t *need;            /* PNNG_GRAD_...: who wants its gradient */
+    bool *active;             /* wanted, and one arrives */
+    pnng_view *grad;          /* of roots: where the gradient is */
+    uint8_t *mode;            /* of roots: grad_mode */
+    pnng_value *region;       /* GRAD_PARTS: the value that stands for this value's region */
+    bool *started;            /* of roots or regions: something was stored */
+    size_t *first_part;       /* of roots: contributions, in `part`; n_values + 1 long */
+    pnng_value *part;
+    pnng_storage *storages;
+    size_t n_storages, cap_storages;
+    pnng_ref *refs;
+    uint8_t *flags;
+    int64_t *levels;          /* strides while loops are found */
+    size_t cap_refs, cap_flags, cap_levels;
+    pnng_steps *steps;        /* forward's or backward's */
+    uint32_t mask;            /* for steps that write no gradient of their own */
+    int32_t op;               /* the op under way, or -1 */
+    bool failed;              /* memory ran out */
+};
+
+/* ---- small questions ------------------------------------------------------------------------ */
+
+const pnng_kernels *pnng_planner_kernels(const pnng_planner *planner) {
+    return planner->plan->kernels;
+}
+
+const pnng_program *pnng_planner_program(const pnng_planner *planner) { return planner->program; }
+
+size_t pnng_planner_element(const pnng_planner *planner) { return planner->plan->element; }
+
+const pnng_shape *pnng_value_shape(const pnng_planner *planner, pnng_value value) {
+    return &planner->shape[value];
+}
+
+bool pnng_is_alias(const pnng_planner *planner, pnng_value value) {
+    return planner->root[value] != value;
+}
+
+bool pnng_wants_grad(const pnng_planner *planner, pnng_value value) {
+    return planner->active[value];
+}
+
+static const pnng_view no_view = {.storage = -1};
+
+pnng_view pnng_contiguous_view(int32_t storage, const pnng_shape *shape) {
+    pnng_view view = {.storage = storage};
+    int64_t stride = 1;
+    for (int64_t d = shape->ndim; d-- > 0; stride *= shape->dim[d])
+        view.stride[d] = stride;
+    return view;
+}
+
+/* ---- storages ------------------------------------------------------------------------------- */
+
+static int32_t add_storage(pnng_planner *planner, size_t bytes, int64_t slot) {
+    if (!pnng_reserve(planner->allocator, (void **)&planner->storages, &planner->cap_storages,
+                      planner->n_storages + 1, sizeof *planner->storages)) {
+        planner->failed = true;
+        return -1;
+    }
+    planner->storages[planner->n_storages] = (pnng_storage){.slot = slot, .bytes = bytes};
+    return (int32_t)planner->n_storages++;
+}
+
+static size_t element_bytes(const pnng_planner *planner, bool is_index) {
+    return is_index ? sizeof(int64_t) : planner->plan->element;
+}
+
+static bool is_index(const pnng_planner *planner, pnng_value value) {
+    return planner->program->values[value].kind == PNNG_INDEX;
+}
+
+static size_t value_bytes(const pnng_planner *planner, pnng_value value) {
+    return pnng_count(&planner->shape[value]) * element_bytes(planner, is_index(planner, value));
+}
+
+static pnng_view slot_view(pnng_planner *planner, int group, size_t index, pnng_value value) {
+    const int64_t slot = (int64_t)pnng_plan_slot(planner->plan, group, index);
+    return pnng_contiguous_view(add_storage(planner, value_bytes(planner, value), slot),
+                                &planner->shape[value]);
+}
+
+pnng_ref pnng_read(const pnng_planner *planner, pnng_value value) {
+    return (pnng_ref){planner->value[value], PNNG_ALWAYS, is_index(planner, value)};
+}
+
+pnng_ref pnng_define(pnng_planner *planner, pnng_value value) {
+    const int32_t storage = add_storage(planner, value_bytes(planner, value), -1);
+    planner->value[value] = pnng_contiguous_view(storage, &planner->shape[value]);
+    planner->root[value] = value;
+    return pnng_read(planner, value);
+}
+
+void pnng_define_view(pnng_planner *planner, pnng_value value, pnng_value of,
+                      const pnng_view *view) {
+    planner->value[value] = *view;
+    planner->root[value] = planner->root[of];
+}
+
+pnng_ref pnng_temporary(pnng_planner *planner, const pnng_shape *shape) {
+    const int32_t storage = add_storage(planner, pnng_count(shape) * planner->plan->element, -1);
+    return (pnng_ref){pnng_contiguous_view(storage, shape), PNNG_ALWAYS, false};
+}
+
+pnng_ref pnng_work_space(pnng_planner *planner, size_t bytes) {
+    pnng_ref ref = {no_view, PNNG_ALWAYS, false};
+    if (bytes)
+        ref.view.storage = add_storage(planner, bytes, -1);
+    return ref;
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+pnng_ref *pnng_refs(pnng_planner *planner, size_t count) {
+    if (pnng_reserve(planner->allocator, (void **)&planner->refs, &planner->cap_refs, count,
+                     sizeof *planner->refs))
+        return planner->refs;
+    planner->failed = true;
+    return NULL;
+}
+
+uint8_t *pnng_flags(pnng_planner *planner, size_t count) {
+    if (pnng_reserve(planner->allocator, (void **)&planner->flags, &planner->cap_flags, count,
+                     sizeof *planner->flags))
+        return planner->flags;
+    planner->failed = true;
+    return NULL;
+}
+
+#define ROOM(planner, array, count, capacity, more)                                                \
+    pnng_reserve((planner)->allocator, (void **)&(array), &(capacity), (count) + (more),           \
+                 sizeof *(array))
+
+/* Room for one more step with its operands, all or nothing. */
+static bool make_room(pnng_planner *planner, size_t n_refs, size_t n_flags, size_t n_outer) {
+    pnng_plan *const plan = planner->plan;
+    if (!planner->failed && ROOM(planner, planner->steps->step, planner->steps->count,
+                                 planner->steps->capacity, 1) &&
+        ROOM(planner, plan->operands, plan->n_operands, plan->cap_operands, n_refs) &&
+        ROOM(planner, plan->strides, plan->n_operands, plan->cap_strides, n_refs) &&
+        ROOM(planner, plan->flag_pool, plan->n_flags, plan->cap_flags, n_flags) &&
+        ROOM(planner, plan->outer, plan->n_outer, plan->cap_outer, n_outer))
+        return true;
+    planner->failed = true;
+    return false;
+}
+
+static void push_operand(pnng_planner *planner, const pnng_ref *ref, ptrdiff_t stride) {
+    pnng_plan *const plan = planner->plan;
+    const size_t element = element_bytes(planner, ref->is_index);
+    plan->strides[plan->n_operands] = stride;
+    plan->operands[plan->n_operands++] = (pnng_operand){
+        .base = (uint32_t)(ref->view.storage + 1),
+        .mask = ref->mask,
+        .offset = ref->view.storage < 0 ? 0 : (size_t)ref->view.offset * element,
+    };
+}
+
+static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, size_t n_refs,
+                            const uint8_t *flags, size_t n_flags) {
+    pnng_plan *const plan = planner->plan;
+    pnng_step *const step = &planner->steps->step[planner->steps->count++];
+    *step = *prototype;
+    step->n_operands = (uint32_t)n_refs;
+    step->first_operand = (uint32_t)plan->n_operands;
+    step->first_flag = (uint32_t)plan->n_flags;
+    step->op = planner->op;
+    if (!step->run)
+        step->run = pnng_run_kernel;
+    if (!step->mask)
+        step->mask = planner->mask;
+    for (size_t k = 0; k < n_flags; k++)
+        plan->flag_pool[plan->n_flags++] = flags[k];
+    if (n_refs > plan->max_operands)
+        plan->max_operands = n_refs;
+    return step;
+}
+
+void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
+               const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags, size_t n_flags) {
+    if (!make_room(planner, n_refs, n_flags, 0))
+        return;
+    push_step(planner, prototype, n_refs, flags, n_flags);
+    for (size_t k = 0; k < n_refs; k++)
+        push_operand(planner, &refs[k], strides ? strides[k] : 0);
+}
+
+/* Loops over a shape, with dims merged where all of the operands allow it: `extent` from the outermost,
+ * and level[k * PNNG_MAX_DIMS + l], the stride of operand k in loop l. */
+typedef struct loops {
+    size_t count;
+    int64_t extent[PNNG_MAX_DIMS];
+} loops;
+
+static loops find_loops(const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
+                        int64_t *level) {
+    loops found = {0};
+    for (int64_t d = 0; d < shape->ndim; d++) {
+        if (shape->dim[d] == 1)
+            continue;
+        bool merges = found.count > 0;
+        for (size_t k = 0; k < n_refs && merges; k++)
+            if (refs[k].view.storage >= 0 && level[k * PNNG_MAX_DIMS + found.count - 1] !=
+                                                 refs[k].view.stride[d] * shape->dim[d])
+                merges = false;
+        if (!merges)
+            found.extent[found.count++] = 1;
+        found.extent[found.count - 1] *= shape->dim[d];
+        for (size_t k = 0; k < n_refs; k++)
+            level[k * PNNG_MAX_DIMS + found.count - 1] = refs[k].view.stride[d];
+    }
+    return found;
+}
+
+/* Whether the innermost loop walks neighbours in every operand. */
+static bool inner_is_dense(const loops *found, const pnng_ref *refs, size_t n_refs,
+                           const int64_t *level) {
+    for (size_t k = 0; k < n_refs; k++)
+        if (refs[k].view.storage >= 0 && level[k * PNNG_MAX_DIMS + found->count - 1] != 1)
+            return false;
+    return true;
+}
+
+void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
+                           const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
+                           const uint8_t *flags, size_t n_flags) {
+    pnng_plan *const plan = planner->plan;
+    if (pnng_count(shape) == 0)
+        return;
+    if (!ROOM(planner, planner->levels, 0, planner->cap_levels, n_refs * PNNG_MAX_DIMS)) {
+        planner->failed = true;
+        return;
+    }
+    int64_t *const level = planner->levels;
+    loops found = find_loops(shape, refs, n_refs, level);
+    size_t cols = 1;
+    if (found.count && inner_is_dense(&found, refs, n_refs, level))
+        cols = (size_t)found.extent[--found.count];
+    const size_t row_level = found.count;
+    size_t rows = 1;
+    if (found.count)
+        rows = (size_t)found.extent[--found.count];
+    if (!make_room(planner, n_refs, n_flags, found.count * (1 + n_refs)))
+        return;
+
+    pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
+    step->rows = rows;
+    step->cols = cols;
+    step->n_outer = (uint32_t)found.count;
+    step->first_outer = (uint32_t)plan->n_outer;
+    for (size_t l = 0; l < found.count; l++)
+        plan->outer[plan->n_outer++] = found.extent[l];
+    for (size_t l = 0; l < found.count; l++)
+        for (size_t k = 0; k < n_refs; k++)
+            plan->outer[plan->n_outer++] =
+                refs[k].view.storage < 0
+                    ? 0
+                    : level[k * PNNG_MAX_DIMS + l] *
+                          (int64_t)element_bytes(planner, refs[k].is_index);
+    for (size_t k = 0; k < n_refs; k++) {
+        const bool strided = row_level > 0 && refs[k].view.storage >= 0;
+        push_operand(planner, &refs[k],
+                     strided ? (ptrdiff_t)level[k * PNNG_MAX_DIMS + row_level - 1]
+                             : (ptrdiff_t)cols);
+    }
+}
+
+void pnng_emit_copy(pnng_planner *planner, const pnng_shape *shape, pnng_ref to, pnng_ref from) {
+    /* Factor 1 copies bit for bit, so that the kernel of doubles serves for int64 too. */
+    const pnng_step prototype = {.kernel = from.is_index ? pnng_chosen_isa()->f64.common.scale
+                                                         : planner->plan->kernels->common.scale,
+                                 .a = 1};
+    const pnng_ref refs[] = {to, from};
+    const uint8_t accumulate = 0;
+    pnng_emit_elementwise(planner, &prototype, shape, refs, 2, &accumulate, 1);
+}
+
+void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target to, pnng_ref from,
+                     double a) {
+    const pnng_step prototype = {.kernel = planner->plan->kernels->common.scale,
+                                 .a = a,
+                                 .mask = to.mask,
+                                 .scaled = to.scaled};
+    const pnng_ref refs[] = {{to.view, to.mask, false}, from};
+    const uint8_t accumulate = to.accumulate;
+    pnng_emit_elementwise(planner, &prototype, shape, refs, 2, &accumulate, 1);
+}
+
+/* ---- layouts that a family asks for --------------------------------------------------------- */
+
+/* Whether dims from `split` are contiguous and the dims before have one common stride. */
+static bool is_rows(const pnng_view *view, const pnng_shape *shape, size_t split,
+                    ptrdiff_t *row_stride) {
+    int64_t dense = 1;
+    for (int64_t d = shape->ndim; d-- > (int64_t)split; dense *= shape->dim[d])
+        if (shape->dim[d] != 1 && view->stride[d] != dense)
+            return false;
+    int64_t stride = 0;
+    int64_t expected = 0;
+    for (int64_t d = (int64_t)split; d-- > 0;) {
+        if (shape->dim[d] == 1)
+            continue;
+        if (stride == 0)
+            stride = expected = view->stride[d];
+        if (view->stride[d] != expected)
+            return false;
+        expected *= shape->dim[d];
+    }
+    *row_stride = (ptrdiff_t)(stride ? stride : dense);
+    return true;
+}
+
+pnng_ref pnng_as_rows(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape, size_t split,
+                      ptrdiff_t *row_stride) {
+    if (is_rows(&ref.view, shape, split, row_stride))
+        return ref;
+    const size_t element = element_bytes(planner, ref.is_index);
+    pnng_ref copy = {no_view, PNNG_ALWAYS, ref.is_index};
+    copy.view = pnng_contiguous_view(add_storage(planner, pnng_count(shape) * element, -1), shape);
+    pnng_emit_copy(planner, shape, copy, ref);
+    is_rows(&copy.view, shape, split, row_stride);
+    return copy;
+}
+
+pnng_ref pnng_as_contiguous(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape) {
+    ptrdiff_t row_stride;
+    return pnng_as_rows(planner, ref, shape, 0, &row_stride);
+}
+
+pnng_target pnng_target_as_rows(pnng_planner *planner, pnng_target target, const pnng_shape *shape,
+                                size_t split, ptrdiff_t *row_stride) {
+    if (is_rows(&target.view, shape, split, row_stride))
+        return target;
+    pnng_target temporary = target;
+    temporary.view = pnng_temporary(planner, shape).view;
+    temporary.accumulate = false;
+    is_rows(&temporary.view, shape, split, row_stride);
+    return temporary;
+}
+
+void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target written,
+                        const pnng_shape *shape) {
+    if (written.view.storage == target.view.storage)
+        return;
+    target.scaled = false; /* it was, when the temporary was written */
+    pnng_emit_scale(planner, shape, target, (pnng_ref){written.view, PNNG_ALWAYS, false}, 1);
+}
+
+/* ---- gradients ------------------------------------------------------------------------------ */
+
+/* A rectangle of memory: rows of `cols` elements, `pitch` apart. */
+typedef struct rectangle {
+    int64_t offset, rows, cols, pitch;
+    pnng_value value;
+} rectangle;
+
+static bool as_rectangle(const pnng_planner *planner, pnng_value value, rectangle *out) {
+    int64_t level[PNNG_MAX_DIMS];
+    const pnng_ref ref = {planner->value[value], 0, false};
+    loops found = find_loops(&planner->shape[value], &ref, 1, level);
+    *out = (rectangle){.offset = ref.view.offset, .rows = 1, .cols = 1, .value = value};
+    if (found.count && level[found.count - 1] == 1)
+        out->cols = found.extent[--found.count];
+    if (found.count) {
+        out->pitch = level[found.count - 1];
+        out->rows = found.extent[--found.count];
+    }
+    return found.count == 0;
+}
+
+static int by_offset(const void *x, const void *y) {
+    const int64_t a = ((const rectangle *)x)->offset, b = ((const rectangle *)y)->offset;
+    return a < b ? -1 : a > b;
+}
+
+/* Whether the parts of a root's gradient are disjoint and cover it; gives equal ones one region. */
+static bool parts_tile(pnng_planner *planner, pnng_value root, rectangle *parts, size_t count) {
+    for (size_t k = 0; k < count; k++)
+        if (!as_rectangle(planner, planner->part[planner->first_part[root] + k], &parts[k]) ||
+            parts[k].rows != parts[0].rows || parts[k].pitch != parts[0].pitch)
+            return false;
+    qsort(parts, count, sizeof *parts, by_offset);
+    const bool one_row = parts[0].rows == 1;
+    int64_t covered = 0;
+    const rectangle *last = NULL;
+    for (size_t k = 0; k < count; k++) {
+        if (last && parts[k].offset == last->offset && parts[k].cols == last->cols) {
+            planner->region[parts[k].value] = planner->region[last->value];
+            continue;
+        }
+        if ((last && parts[k].offset < last->offset + last->cols) ||
+            (!one_row && parts[k].offset + parts[k].cols > parts[k].pitch))
+            return false;
+        planner->region[parts[k].value] = parts[k].value;
+        covered += parts[k].rows * parts[k].cols;
+        last = &parts[k];
+    }
+    return (size_t)covered == pnng_count(&planner->shape[root]);
+}
+
+static grad_mode decide_mode(pnng_planner *planner, pnng_value root) {
+    const size_t first = planner->first_part[root];
+    const size_t count = planner->first_part[root + 1] - first;
+    const size_t whole = pnng_count(&planner->shape[root]);
+    bool all_whole = true;
+    for (size_t k = 0; k < count; k++)
+        if (pnng_count(&planner->shape[planner->part[first + k]]) != whole)
+            all_whole = false;
+    if (all_whole)
+        return GRAD_WHOLE;
+    rectangle *const parts = pnng_allocate(planner->allocator, count, sizeof *parts);
+    if (!parts) {
+        planner->failed = true;
+        return GRAD_ZEROED;
+    }
+    const grad_mode mode = parts_tile(planner, root, parts, count) ? GRAD_PARTS : GRAD_ZEROED;
+    pnng_release(planner->allocator, parts);
+    return mode;
+}
+
+static void emit_fill(pnng_planner *planner, const pnng_shape *shape, const pnng_view *view,
+                      uint32_t mask) {
+    const pnng_step prototype = {.kernel = planner->plan->kernels->common.fill, .mask = mask};
+    const pnng_ref ref = {*view, mask, false};
+    pnng_emit_elementwise(planner, &prototype, shape, &ref, 1, NULL, 0);
+}
+
+/* Memory for the gradient of a root, at its first contribution. */
+static void open_grad(pnng_planner *planner, pnng_value root) {
+    const pnng_value_info *const info = &planner->program->values[root];
+    planner->mode[root] = (uint8_t)decide_mode(planner, root);
+    planner->grad[root] = info->origin == PNNG_FROM_INPUT
+                              ? slot_view(planner, PNNG_SLOT_GRAD_INPUT, info->index, root)
+                              : pnng_temporary(planner, &planner->shape[root]).view;
+    if (planner->mode[root] == GRAD_ZEROED) {
+        emit_fill(planner, &planner->shape[root], &planner->grad[root], planner->need[root]);
+        planner->started[root] = true;
+    }
+}
+
+/* The gradient of an alias is that alias of the gradient. */
+static pnng_view grad_view(const pnng_planner *planner, pnng_value value) {
+    const pnng_view *const of_root = &planner->grad[planner->root[value]];
+    if (planner->root[value] == value)
+        return *of_root;
+    pnng_view view = planner->value[value];
+    view.storage = of_root->storage;
+    return view;
+}
+
+pnng_ref pnng_grad(pnng_planner *planner, pnng_value value) {
+    if (!planner->active[value])
+        return (pnng_ref){no_view, PNNG_ALWAYS, false};
+    return (pnng_ref){grad_view(planner, value), PNNG_ALWAYS, false};
+}
+
+pnng_target pnng_grad_target(pnng_planner *planner, pnng_value value) {
+    if (!planner->active[value])
+        return (pnng_target){.view = no_view};
+    const pnng_value root = planner->root[value];
+    if (planner->mode[root] == GRAD_UNDECIDED)
+        open_grad(planner, root);
+    const pnng_value region = planner->mode[root] == GRAD_PARTS ? planner->region[value] : root;
+    const bool accumulate = planner->started[region];
+    planner->started[region] = true;
+    return (pnng_target){grad_view(planner, value), planner->need[value], accumulate, false};
+}
+
+pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
+    const pnng_value_info *const info = &planner->program->values[value];
+    if (info->origin != PNNG_FROM_PARAM || !planner->active[value])
+        return pnng_grad_target(planner, value);
+    return (pnng_target){slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value),
+                         PNNG_GRAD_PARAMS, true, true};
+}
+
+void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor) {
+    if (!planner->active[value])
+        return;
+    const pnng_value root = planner->root[value];
+    const bool alone = planner->first_part[root + 1] - planner->first_part[root] == 1;
+    if (factor == 1 && alone && root == value && planner->mode[root] == GRAD_UNDECIDED &&
+        planner->program->values[root].origin != PNNG_FROM_INPUT) {
+        planner->mode[root] = GRAD_WHOLE;
+        planner->started[root] = true;
+        planner->grad[root] = from.view;
+        return;
+    }
+    const pnng_target target = pnng_grad_target(planner, value);
+    pnng_emit_scale(planner, &planner->shape[value], target, from, factor);
+}
+
+/* Who wants a gradient: inputs, parameters with one, and what is made from them. */
+static void find_needs(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    for (size_t k = 0; k < program->n_inputs; k++)
+        if (program->values[program->inputs[k]].has_grad)
+            planner->need[program->inputs[k]] = PNNG_GRAD_INPUTS;
+    for (size_t k = 0; k < program->n_params; k++)
+        if (program->values[program->params[k]].has_grad)
+            planner->need[program->params[k]] = PNNG_GRAD_PARAMS;
+    for (size_t o = 0; o < program->n_ops; o++) {
+        const pnng_op_node *const op = &program->ops[o];
+        const pnng_family *const family = pnng_family_of(op->code);
+        const pnng_value *const in = pnng_op_inputs(program, op);
+        uint8_t need = family->has_own_params ? PNNG_GRAD_PARAMS : 0;
+        for (size_t k = 0; k < op->n_in; k++)
+            if (k >= 32 || !(family->no_grad_inputs >> k & 1))
+                need |= planner->need[in[k]];
+        for (size_t k = 0; k < op->n_out; k++)
+            if (!(family->no_grad_outputs >> k & 1) && !family->index_output)
+                planner->need[op->first_out + (pnng_value)k] = need;
+    }
+}
+
+static bool op_is_active(const pnng_planner *planner, const pnng_op_node *op) {
+    for (size_t k = 0; k < op->n_out; k++)
+        if (planner->active[op->first_out + (pnng_value)k])
+            return true;
+    return false;
+}
+
+/* An op whose backward writes gradients; the gradient of an alias needs no step. */
+static bool contributes(const pnng_planner *planner, const pnng_op_node *op) {
+    return op_is_active(planner, op) &&
+           !(op->n_out && pnng_is_alias(planner, op->first_out));
+}
+
+/* Where a gradient arrives, going back from the outputs. */
+static void find_active(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    for (size_t k = 0; k < program->n_outputs; k++)
+        planner->active[program->outputs[k]] = planner->need[program->outputs[k]] != 0;
+    for (size_t o = program->n_ops; o-- > 0;) {
+        const pnng_op_node *const op = &program->ops[o];
+        if (!op_is_active(planner, op))
+            continue;
+        const pnng_family *const family = pnng_family_of(op->code);
+        const pnng_value *const in = pnng_op_inputs(program, op);
+        for (size_t k = 0; k < op->n_in; k++)
+            if (planner->need[in[k]] && (k >= 32 || !(family->no_grad_inputs >> k & 1)))
+                planner->active[in[k]] = true;
+    }
+}
+
+/* Call `visit` for each contribution to a gradient: each output's seed, each use by an op. */
+static void each_part(pnng_planner *planner, void (*visit)(pnng_planner *, pnng_value)) {
+    const pnng_program *const program = planner->program;
+    for (size_t k = 0; k < program->n_outputs; k++)
+        if (planner->active[program->outputs[k]])
+            visit(planner, program->outputs[k]);
+    for (size_t o = 0; o < program->n_ops; o++) {
+        const pnng_op_node *const op = &program->ops[o];
+        if (!contributes(planner, op))
+            continue;
+        const pnng_family *const family = pnng_family_of(op->code);
+        const pnng_value *const in = pnng_op_inputs(program, op);
+        for (size_t k = 0; k < op->n_in; k++)
+            if (planner->active[in[k]] && (k >= 32 || !(family->no_grad_inputs >> k & 1)))
+                visit(planner, in[k]);
+    }
+}
+
+static void count_part(pnng_planner *planner, pnng_value value) {
+    planner->first_part[planner->root[value] + 1]++;
+}
+
+static void place_part(pnng_planner *planner, pnng_value value) {
+    planner->part[planner->first_part[planner->root[value]]++] = value;
+}
+
+/* Lists of contributions by root: counted, then placed. */
+static bool list_parts(pnng_planner *planner) {
+    const size_t n = planner->program->n_values;
+    each_part(planner, count_part);
+    for (size_t v = 0; v < n; v++)
+        planner->first_part[v + 1] += planner->first_part[v];
+    planner->part = pnng_allocate(planner->allocator, planner->first_part[n], sizeof(pnng_value));
+    if (!planner->part)
+        return false;
+    each_part(planner, place_part);
+    /* Placing moved each start to its end, which is the next one's start. */
+    memmove(planner->first_part + 1, planner->first_part, n * sizeof *planner->first_part);
+    planner->first_part[0] = 0;
+    return true;
+}
+
+/* Parameters' gradients that came about as arrays of their own are added where they belong. */
+static void add_param_grads(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    for (size_t k = 0; k < program->n_params; k++) {
+        const pnng_value param = program->params[k];
+        if (!planner->active[param] || planner->mode[param] == GRAD_UNDECIDED)
+            continue;
+        const pnng_target target = pnng_scaled_target(planner, param);
+        pnng_emit_scale(planner, &planner->shape[param], target,
+                        (pnng_ref){planner->grad[param], PNNG_ALWAYS, false}, 1);
+    }
+}
+
+static void zero_untouched_inputs(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    for (size_t k = 0; k < program->n_inputs; k++) {
+        const pnng_value input = program->inputs[k];
+        if (!program->values[input].has_grad || planner->mode[input] != GRAD_UNDECIDED)
+            continue;
+        const pnng_view view = slot_view(planner, PNNG_SLOT_GRAD_INPUT, k, input);
+        emit_fill(planner, &planner->shape[input], &view, PNNG_GRAD_INPUTS);
+    }
+}
+
+static void plan_backward(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    find_needs(planner);
+    find_active(planner);
+    if (!list_parts(planner)) {
+        planner->failed = true;
+        return;
+    }
+    planner->steps = &planner->plan->backward;
+    planner->op = -1;
+    for (size_t k = 0; k < program->n_outputs && !planner->failed; k++) {
+        const pnng_value output = program->outputs[k];
+        planner->mask = planner->need[output];
+        const pnng_view seed = slot_view(planner, PNNG_SLOT_GRAD_OUTPUT, k, output);
+        pnng_pass_grad(planner, output, (pnng_ref){seed, PNNG_ALWAYS, false}, 1);
+    }
+    for (size_t o = program->n_ops; o-- > 0 && !planner->failed;) {
+        const pnng_op_node *const op = &program->ops[o];
+        if (!contributes(planner, op))
+            continue;
+        planner->op = (int32_t)o;
+        planner->mask = 0;
+        for (size_t k = 0; k < op->n_out; k++)
+            planner->mask |= planner->need[op->first_out + (pnng_value)k];
+        pnng_family_of(op->code)->backward(planner, op);
+    }
+    planner->op = -1;
+    if (!planner->failed)
+        add_param_grads(planner);
+    if (!planner->failed)
+        zero_untouched_inputs(planner);
+}
+
+/* ---- forward -------------------------------------------------------------------------------- */
+
+static void plan_forward(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    planner->steps = &planner->plan->forward;
+    planner->mask = PNNG_ALWAYS;
+    for (size_t k = 0; k < program->n_inputs; k++) {
+        const pnng_value input = program->inputs[k];
+        planner->value[input] = slot_view(planner, PNNG_SLOT_INPUT, k, input);
+        planner->root[input] = input;
+    }
+    for (size_t k = 0; k < program->n_params; k++) {
+        const pnng_value param = program->params[k];
+        planner->value[param] = slot_view(planner, PNNG_SLOT_PARAM, k, param);
+        planner->root[param] = param;
+    }
+    for (size_t o = 0; o < program->n_ops && !planner->failed; o++) {
+        planner->op = (int32_t)o;
+        pnng_family_of(program->ops[o].code)->forward(planner, &program->ops[o]);
+    }
+    planner->op = -1;
+}
+
+/* Note which storages are read or written by which run. */
+static void mark_use(pnng_planner *planner) {
+    const pnng_plan *const plan = planner->plan;
+    const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
+    for (size_t run = 0; run < 2; run++)
+        for (size_t s = 0; s < runs[run]->count; s++)
+            for (size_t k = 0; k < runs[run]->step[s].n_operands; k++) {
+                const uint32_t base = plan->operands[runs[run]->step[s].first_operand + k].base;
+                if (base == PNNG_BASE_NONE)
+                    continue;
+                pnng_storage *const storage = &planner->storages[base - 1];
+                *(run ? &storage->backward : &storage->forward) = true;
+            }
+}
+
+/* Outputs are written where the caller wants them. One that the backward reads again is kept in
+ * the arena and copied, so that the caller may do with the array as he likes. */
+static void place_outputs(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    planner->steps = &planner->plan->forward;
+    planner->mask = PNNG_ALWAYS;
+    for (size_t k = 0; k < program->n_outputs && !planner->failed; k++) {
+        const pnng_value output = program->outputs[k];
+        const pnng_view *const view = &planner->value[output];
+        pnng_storage *const storage = &planner->storages[view->storage];
+        if (!pnng_is_alias(planner, output) && storage->slot < 0 && !storage->backward) {
+            storage->slot = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_OUTPUT, k);
+            continue;
+        }
+        const pnng_ref from = pnng_read(planner, output);
+        const pnng_ref to = {slot_view(planner, PNNG_SLOT_OUTPUT, k, output), PNNG_ALWAYS,
+                             from.is_index};
+        pnng_emit_copy(planner, &planner->shape[output], to, from);
+    }
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static void touch(pnng_storage *storage, size_t time) {
+    if (!storage->used || time < storage->first)
+        storage->first = time;
+    if (!storage->used || time > storage->last)
+        storage->last = time;
+    storage->used = true;
+}
+
+/* When each storage is in use. What forward leaves for backward stays until the end of it: a
+ * backward may be run again. */
+static size_t find_lifetimes(pnng_planner *planner) {
+    const pnng_plan *const plan = planner->plan;
+    const size_t n_forward = plan->forward.count;
+    const size_t n_times = n_forward + plan->backward.count + 1;
+    for (size_t t = 0; t + 1 < n_times; t++) {
+        const pnng_step *const step = t < n_forward ? &plan->forward.step[t]
+                                                    : &plan->backward.step[t - n_forward];
+        for (size_t k = 0; k < step->n_operands; k++) {
+            const uint32_t base = plan->operands[step->first_operand + k].base;
+            if (base == PNNG_BASE_NONE)
+                continue;
+            pnng_storage *const storage = &planner->storages[base - 1];
+            touch(storage, t);
+            if (t >= n_forward && storage->first < n_forward)
+                touch(storage, n_times - 1);
+        }
+    }
+    return n_times;
+}
+
+/* From storages to bases and offsets. */
+static void resolve_operands(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
+    for (size_t run = 0; run < 2; run++)
+        for (size_t s = 0; s < runs[run]->count; s++) {
+            const pnng_step *const step = &runs[run]->step[s];
+            for (size_t k = 0; k < step->n_operands; k++) {
+                pnng_operand *const operand = &plan->operands[step->first_operand + k];
+                if (operand->base == PNNG_BASE_NONE)
+                    continue;
+                const pnng_storage *const storage = &planner->storages[operand->base - 1];
+                if (storage->slot < 0) {
+                    operand->base = PNNG_BASE_ARENA;
+                    operand->offset += storage->offset;
+                    continue;
+                }
+                operand->base = (uint32_t)(PNNG_BASE_SLOTS + storage->slot);
+                plan->slot_use[storage->slot] |=
+                    run ? (uint8_t)(step->mask & operand->mask & 3) : PNNG_USE_FORWARD;
+            }
+        }
+}
+
+enum { ARENA_ALIGNMENT = 64 };
+
+static bool take_memory(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const size_t n_times = find_lifetimes(planner);
+    if (!pnng_lay_out(planner->allocator, planner->storages, planner->n_storages, n_times,
+                      &plan->arena_size))
+        return false;
+    plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
+    plan->arena_memory =
+        pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
+    if (!plan->scratch || !plan->arena_memory)
+        return false;
+    const uintptr_t address = (uintptr_t)plan->arena_memory;
+    plan->bases[PNNG_BASE_ARENA] =
+        (char *)plan->arena_memory + (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
+    resolve_operands(planner);
+    return true;
+}
+
+/* ---- the plan ------------------------------------------------------------------------------- */
+
+static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
+    const pnng_allocator *const allocator = &plan->program->allocator;
+    const size_t n = plan->program->n_values;
+    *planner = (pnng_planner){.plan = plan,
+                              .program = plan->program,
+                              .allocator = allocator,
+                              .shape = plan->shapes->shape,
+                              .op = -1};
+    planner->value = pnng_allocate(allocator, n, sizeof *planner->value);
+    planner->root = pnng_allocate_zeroed(allocator, n, sizeof *planner->root);
+    planner->need = pnng_allocate_zeroed(allocator, n, sizeof *planner->need);
+    planner->active = pnng_allocate_zeroed(allocator, n, sizeof *planner->active);
+    planner->grad = pnng_allocate(allocator, n, sizeof *planner->grad);
+    planner->mode = pnng_allocate_zeroed(allocator, n, sizeof *planner->mode);
+    planner->region = pnng_allocate_zeroed(allocator, n, sizeof *planner->region);
+    planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
+    planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
+    return planner->value && planner->root && planner->need && planner->active && planner->grad &&
+           planner->mode && planner->region && planner->started && planner->first_part;
+}
+
+static void close_planner(pnng_planner *planner) {
+    void *const parts[] = {planner->value,   planner->root,       planner->need,
+                           planner->active,  planner->grad,       planner->mode,
+                           planner->region,  planner->started,    planner->first_part,
+                           planner->part,    planner->storages,   planner->refs,
+                           planner->flags,   planner->levels};
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+        pnng_release(planner->allocator, parts[k]);
+}
+
+static bool make_steps(pnng_planner *planner) {
+    plan_forward(planner);
+    if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
+        plan_backward(planner);
+    if (planner->failed)
+        return false;
+    mark_use(planner);
+    place_outputs(planner);
+    return !planner->failed && take_memory(planner);
+}
+
+static pnng_status out_of_memory(pnng_plan *plan) {
+    return pnng_fail(&plan->message, PNNG_ERROR_MEMORY, "out of memory");
+}
+
+static bool make_slots(pnng_plan *plan) {
+    const pnng_program *const program = plan->program;
+    const size_t sizes[6] = {program->n_inputs, program->n_outputs, program->n_params,
+                             program->n_params, program->n_outputs, program->n_inputs};
+    for (size_t group = 0; group < 6; group++)
+        plan->slot_start[group + 1] = plan->slot_start[group] + sizes[group];
+    plan->bases = pnng_allocate_zeroed(&program->allocator, PNNG_BASE_SLOTS + plan->slot_start[6],
+                                       sizeof *plan->bases);
+    plan->slot_use = pnng_allocate_zeroed(&program->allocator, plan->slot_start[6], 1);
+    return plan->bases && plan->slot_use;
+}
+
+static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags) {
+    if (!plan->program->sealed)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "the program is not sealed yet: it may still change");
+    if (dtype != PNNG_F32 && dtype != PNNG_F64)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such number type: %d", dtype);
+    if (flags & ~PNNG_PLAN_BACKWARD)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
+    if (!pnng_chosen_isa())
+        return pnng_fail(&plan->message, PNNG_ERROR_ISA, "%s", pnng_cpu_info()->problem);
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_new(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
+                          size_t n_inputs, int32_t flags, pnng_plan **out) {
+    pnng_plan *const plan = pnng_allocate_zeroed(&program->allocator, 1, sizeof *plan);
+    *out = plan;
+    if (!plan)
+        return PNNG_ERROR_MEMORY;
+    pnng_program_retain(program);
+    plan->program = program;
+    plan->message.op = -1;
+    atomic_flag_clear(&plan->busy);
+    pnng_status status = check_arguments(plan, dtype, flags);
+    if (status)
+        return status;
+    plan->dtype = dtype;
+    plan->flags = flags;
+    plan->element = dtype == PNNG_F32 ? sizeof(float) : sizeof(double);
+    plan->kernels = dtype == PNNG_F32 ? &pnng_chosen_isa()->f32 : &pnng_chosen_isa()->f64;
+
+    status = pnng_shapes_new(program, inputs, n_inputs, &plan->shapes);
+    if (!status)
+        status = pnng_shapes_run(plan->shapes, program->n_ops);
+    if (status && plan->shapes)
+        plan->message = plan->shapes->message;
+    if (status == PNNG_ERROR_MEMORY)
+        out_of_memory(plan);
+    if (status)
+        return status;
+
+    pnng_planner planner;
+    const bool done = make_slots(plan) && open_planner(&planner, plan) && make_steps(&planner);
+    if (plan->slot_use && plan->bases)
+        close_planner(&planner);
+    return done ? PNNG_OK : out_of_memory(plan);
+}
+
+void pnng_plan_free(pnng_plan *plan) {
+    if (!plan)
+        return;
+    pnng_program *const program = plan->program;
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
+                           plan->strides,      plan->flag_pool,     plan->outer,
+                           plan->bases,        plan->scratch,       plan->slot_use,
+                           plan->arena_memory};
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+        pnng_release(&program->allocator, parts[k]);
+    pnng_shapes_free(plan->shapes);
+    pnng_release(&program->allocator, plan);
+    pnng_program_free(program);
+}
+
+const char *pnng_plan_error(const pnng_plan *plan) { return plan->message.text; }
+
+int64_t pnng_plan_error_op(const pnng_plan *plan) { return plan->message.op; }
+
+pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape *out) {
+    if (value < 0 || (size_t)value >= plan->program->n_values)
+        return PNNG_ERROR_ARGUMENT;
+    *out = plan->shapes->shape[value];
+    return PNNG_OK;
+}
+
+size_t pnng_plan_arena_size(const pnng_plan *plan) { return plan->arena_size; }
+
+size_t pnng_plan_n_forward(const pnng_plan *plan) { return plan->forward.count; }
+
+size_t pnng_plan_n_backward(const pnng_plan *plan) { return plan->backward.count; }
+
+size_t pnng_plan_slot(const pnng_plan *plan, int32_t group, size_t index) {
+    return plan->slot_start[group] + index;
+}
+
+void **pnng_plan_slots(pnng_plan *plan) { return plan->bases + PNNG_BASE_SLOTS; }

@@ -1,0 +1,181 @@
+/* A plan as the engine sees it, and what the families use to fill it.
+ *
+ * While planning, a *view* says where an array is: a storage, an offset and strides. A *storage* is
+ * memory: a stretch of the arena, or a slot that the caller binds. Steps name storages; when all
+ * steps are known, storages get their places and the names become addresses relative to a base.
+ */
+#ifndef PNNG_PLAN_H
+#define PNNG_PLAN_H
+
+#include "family.h"
+
+typedef struct pnng_view {
+    int32_t storage; /* -1: no array */
+    int64_t offset;  /* elements */
+    int64_t stride[PNNG_MAX_DIMS];
+} pnng_view;
+
+typedef struct pnng_storage {
+    int64_t slot;   /* the slot that it is bound to, or -1: it is in the arena */
+    size_t bytes;
+    size_t offset;  /* in the arena */
+    size_t first, last; /* steps between which it is in use */
+    bool used, forward, backward; /* used at all; by a forward step; by a backward step */
+} pnng_storage;
+
+/* Bases of addresses: none, the arena, then the slots. */
+enum { PNNG_BASE_NONE = 0, PNNG_BASE_ARENA = 1, PNNG_BASE_SLOTS = 2 };
+
+typedef struct pnng_operand {
+    uint32_t base; /* while planning: the storage + 1 */
+    uint32_t mask; /* present in backward runs that produce any of these */
+    size_t offset; /* bytes */
+} pnng_operand;
+
+typedef struct pnng_step pnng_step;
+typedef pnng_status pnng_step_run(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+struct pnng_step {
+    pnng_step_run *run;
+    pnng_kernel *kernel;
+    uint32_t n_operands, first_operand;
+    uint32_t first_flag;  /* plan->flags: accumulate, one a written gradient */
+    uint32_t n_outer;     /* loops around rows and cols */
+    uint32_t first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
+    uint32_t mask;        /* backward: which runs need it */
+    int32_t op;           /* the op it was made for, or -1 */
+    bool scaled;          /* the run's `scale` multiplies `a` */
+    size_t rows, cols, n, inner;
+    double a, b;
+    int64_t i, j;
+};
+
+typedef struct pnng_steps {
+    pnng_step *step;
+    size_t count, capacity;
+} pnng_steps;
+
+struct pnng_plan {
+    pnng_program *program;
+    pnng_shapes *shapes;
+    const pnng_kernels *kernels;
+    int32_t dtype, flags;
+    size_t element; /* bytes of a real */
+    pnng_steps forward, backward;
+    pnng_operand *operands;
+    ptrdiff_t *strides; /* row strides, one an operand */
+    uint8_t *flag_pool;
+    int64_t *outer;
+    size_t n_operands, cap_operands, cap_strides, n_flags, cap_flags, n_outer, cap_outer;
+    void **bases;
+    void **scratch;     /* addresses of one step's operands */
+    size_t max_operands;
+    uint8_t *slot_use;  /* PNNG_USE_... */
+    size_t slot_start[7]; /* of each group, and the end */
+    void *arena_memory;
+    size_t arena_size;
+    atomic_flag busy;
+    bool ran_forward;
+    /* of the run under way */
+    uint64_t seed;
+    double scale;
+    uint32_t mask;
+    pnng_message message;
+};
+
+enum { PNNG_USE_FORWARD = 4 }; /* beside PNNG_GRAD_INPUTS and PNNG_GRAD_PARAMS */
+
+/* ---- for families ------------------------------------------------------------------------ */
+
+/* An operand of a step to be: an array, and the backward runs that it is for. */
+typedef struct pnng_ref {
+    pnng_view view;
+    uint32_t mask;
+    bool is_index; /* elements are int64, whatever the plan's number type */
+} pnng_ref;
+
+/* Where a gradient goes. */
+typedef struct pnng_target {
+    pnng_view view; /* storage -1: not wanted */
+    uint32_t mask;
+    bool accumulate;
+    bool scaled;
+} pnng_target;
+
+enum { PNNG_ALWAYS = 0xff }; /* mask of operands that every run has */
+
+const pnng_kernels *pnng_planner_kernels(const pnng_planner *planner);
+const pnng_program *pnng_planner_program(const pnng_planner *planner);
+size_t pnng_planner_element(const pnng_planner *planner); /* bytes of a real */
+const pnng_shape *pnng_value_shape(const pnng_planner *planner, pnng_value value);
+
+/* Where a value is. */
+pnng_ref pnng_read(const pnng_planner *planner, pnng_value value);
+/* Give a value memory of its own and say where. */
+pnng_ref pnng_define(pnng_planner *planner, pnng_value value);
+/* Make a value an alias of another one. */
+void pnng_define_view(pnng_planner *planner, pnng_value value, pnng_value of, const pnng_view *view);
+/* Whether a value is an alias of another one. */
+bool pnng_is_alias(const pnng_planner *planner, pnng_value value);
+
+/* Reals for the steps of one op, contiguous. */
+pnng_ref pnng_temporary(pnng_planner *planner, const pnng_shape *shape);
+/* Bytes of work space for one step. */
+pnng_ref pnng_work_space(pnng_planner *planner, size_t bytes);
+
+bool pnng_wants_grad(const pnng_planner *planner, pnng_value value);
+/* The gradient of an output, to read. */
+pnng_ref pnng_grad(pnng_planner *planner, pnng_value value);
+/* Where a step must store or add its part of the gradient of `value`. Every backward asks once for
+ * each occurrence of a wanted input, and then writes all of it. */
+pnng_target pnng_grad_target(pnng_planner *planner, pnng_value value);
+/* The same for a step that multiplies by the run's scale if target.scaled: for a parameter that
+ * is the parameter's own gradient. */
+pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value);
+/* Add factor * `from` to the gradient of `value`; where nothing else adds to it, it becomes an alias. */
+void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor);
+
+/* Contiguous strides of a shape. */
+pnng_view pnng_contiguous_view(int32_t storage, const pnng_shape *shape);
+/* The array itself if dims `split` and on are contiguous and the ones before have one common
+ * stride, else a copy that is so. That stride goes to *row_stride. */
+pnng_ref pnng_as_rows(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape, size_t split,
+                      ptrdiff_t *row_stride);
+/* The array itself if it is contiguous, else a copy. */
+pnng_ref pnng_as_contiguous(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape);
+/* As pnng_as_rows for a target: else a temporary, to be followed by pnng_finish_target. */
+pnng_target pnng_target_as_rows(pnng_planner *planner, pnng_target target, const pnng_shape *shape,
+                                size_t split, ptrdiff_t *row_stride);
+/* Add what was written to a temporary that stands for `target`. */
+void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target written,
+                        const pnng_shape *shape);
+
+/* Room for the operands of a step with many of them; valid until the next call. */
+pnng_ref *pnng_refs(pnng_planner *planner, size_t count);
+uint8_t *pnng_flags(pnng_planner *planner, size_t count);
+
+/* Append a step of a kernel. The prototype carries the kernel, its sizes and its attributes.
+ * @param strides  row strides, one an operand; NULL: all zero. */
+void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
+               const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags, size_t n_flags);
+/* Append an elementwise step: loops are found from the strides. */
+void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
+                           const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
+                           const uint8_t *flags, size_t n_flags);
+/* to = from, bit for bit */
+void pnng_emit_copy(pnng_planner *planner, const pnng_shape *shape, pnng_ref to, pnng_ref from);
+/* to = or += a * from */
+void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target to, pnng_ref from,
+                     double a);
+
+/* Steps other than kernels. */
+pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+/* Place the arena's storages by the time they are in use; the arena's bytes (memory.c). */
+bool pnng_lay_out(const pnng_allocator *allocator, pnng_storage *storages, size_t count,
+                  size_t n_times, size_t *bytes);
+
+#endif

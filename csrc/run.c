@@ -1,0 +1,197 @@
+/* A run: a loop over steps. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "gemm.h"
+#include "plan.h"
+
+/* Say what a kernel found wrong with the numbers that it was given. */
+static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64_t bad[2]) {
+    plan->message.op = step->op;
+    if (plan->program->ops[step->op].code == PNNG_OP_NLL)
+        return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
+                         "target %" PRId64 " of row %" PRId64 " is not a class: they count from 0 to "
+                         "%zu",
+                         bad[1], bad[0], step->cols - 1);
+    return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
+                     "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);
+}
+
+pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    int64_t bad[2] = {0, 0};
+    const pnng_call call = {
+        .ptr = ptr,
+        .stride = plan->strides + step->first_operand,
+        .rows = step->rows,
+        .cols = step->cols,
+        .n = step->n,
+        .inner = step->inner,
+        .a = step->scaled ? step->a * plan->scale : step->a,
+        .b = step->b,
+        .i = step->i,
+        .j = step->j,
+        /* Each op draws its own numbers. */
+        .seed = plan->seed + (uint64_t)(uint32_t)step->op * UINT64_C(0x9e3779b97f4a7c15),
+        .accumulate = plan->flag_pool + step->first_flag,
+        .bad = bad,
+    };
+    const pnng_status status = step->kernel(&call);
+    return status ? bad_value(plan, step, bad) : PNNG_OK;
+}
+
+/* Operands: A, B, C, bias, work; i: the form; accumulate as for kernels. */
+pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    const ptrdiff_t *const stride = plan->strides + step->first_operand;
+    pnng_gemm(&plan->kernels->gemm, (pnng_gemm_form)step->i,
+              (pnng_gemm_sizes){step->rows, step->cols, step->n}, plan->element, ptr[0], stride[0],
+              ptr[1], stride[1], ptr[2], stride[2],
+              step->scaled ? step->a * plan->scale : step->a, ptr[3],
+              plan->flag_pool[step->first_flag], ptr[4]);
+    return PNNG_OK;
+}
+
+/* Run a step once for each turn of its outer loops. The addresses are advanced in place. */
+static pnng_status run_nested(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    const int64_t *const extent = plan->outer + step->first_outer;
+    const int64_t *const stride = extent + step->n_outer;
+    int64_t turn[PNNG_MAX_DIMS] = {0};
+    for (;;) {
+        const pnng_status status = step->run(plan, step, ptr);
+        if (status)
+            return status;
+        size_t loop = step->n_outer;
+        while (loop-- > 0) {
+            const int64_t *const by = stride + loop * step->n_operands;
+            const bool wraps = ++turn[loop] == extent[loop];
+            for (size_t k = 0; k < step->n_operands; k++)
+                if (ptr[k])
+                    ptr[k] = (char *)ptr[k] + (wraps ? by[k] - by[k] * extent[loop] : by[k]);
+            if (!wraps)
+                break;
+            turn[loop] = 0;
+            if (loop == 0)
+                return PNNG_OK;
+        }
+    }
+}
+
+static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    void **const ptr = plan->scratch;
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        if (!(step->mask & mask))
+            continue;
+        const pnng_operand *const operand = plan->operands + step->first_operand;
+        for (size_t k = 0; k < step->n_operands; k++)
+            ptr[k] = operand[k].base && operand[k].mask & mask
+                         ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                         : NULL;
+        const pnng_status status =
+            step->n_outer ? run_nested(plan, step, ptr) : step->run(plan, step, ptr);
+        if (status)
+            return status;
+    }
+    return PNNG_OK;
+}
+
+/* ---- checks before a run -------------------------------------------------------------------- */
+
+static const char *const group_names[] = {
+    "input", "output", "parameter", "gradient of parameter", "gradient of output",
+    "gradient of input",
+};
+
+/* Bytes that the elements of a slot must be aligned to, less one. */
+static uintptr_t alignment_mask(const pnng_plan *plan, int group, size_t index) {
+    const pnng_program *const program = plan->program;
+    const pnng_value *const values = group == PNNG_SLOT_INPUT    ? program->inputs
+                                     : group == PNNG_SLOT_OUTPUT ? program->outputs
+                                                                 : NULL;
+    const bool is_index = values && program->values[values[index]].kind == PNNG_INDEX;
+    return (is_index ? sizeof(int64_t) : plan->element) - 1;
+}
+
+static pnng_status check_group(pnng_plan *plan, int group, uint32_t use) {
+    for (size_t slot = plan->slot_start[group]; slot < plan->slot_start[group + 1]; slot++) {
+        if (!(plan->slot_use[slot] & use))
+            continue;
+        const size_t index = slot - plan->slot_start[group];
+        const void *const data = plan->bases[PNNG_BASE_SLOTS + slot];
+        if (!data)
+            return pnng_fail(&plan->message, PNNG_ERROR_UNBOUND, "%s %zu is not bound",
+                             group_names[group], index);
+        if ((uintptr_t)data & alignment_mask(plan, group, index))
+            return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                             "%s %zu is not aligned to its elements", group_names[group], index);
+    }
+    return PNNG_OK;
+}
+
+static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
+    pnng_status status = PNNG_OK;
+    for (int group = 0; group < 6 && !status; group++)
+        status = check_group(plan, group, use);
+    return status;
+}
+
+/* Take the plan for a run. The message of a busy plan belongs to the run under way. */
+static bool begin(pnng_plan *plan) {
+    if (atomic_flag_test_and_set(&plan->busy))
+        return false;
+    plan->message.text[0] = '\0';
+    plan->message.op = -1;
+    return true;
+}
+
+pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_slots(plan, PNNG_USE_FORWARD);
+    if (!status) {
+        plan->seed = seed;
+        plan->scale = 1;
+        plan->mask = PNNG_ALWAYS;
+        status = run_steps(plan, &plan->forward, PNNG_ALWAYS);
+        plan->ran_forward = status == PNNG_OK;
+    }
+    atomic_flag_clear(&plan->busy);
+    return status;
+}
+
+static pnng_status check_order(pnng_plan *plan, int32_t mask) {
+    if (!(plan->flags & PNNG_PLAN_BACKWARD))
+        return pnng_fail(&plan->message, PNNG_ERROR_ORDER, "the plan was made without a backward");
+    if (!plan->ran_forward)
+        return pnng_fail(&plan->message, PNNG_ERROR_ORDER, "backward was called before forward");
+    if (mask & ~(PNNG_GRAD_INPUTS | PNNG_GRAD_PARAMS))
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown gradients asked for: %d", mask);
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_order(plan, mask);
+    if (!status)
+        status = check_slots(plan, (uint32_t)mask);
+    if (!status) {
+        plan->scale = scale;
+        plan->mask = (uint32_t)mask;
+        status = run_steps(plan, &plan->backward, (uint32_t)mask);
+    }
+    atomic_flag_clear(&plan->busy);
+    return status;
+}
+
+pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
+    if (slot >= plan->slot_start[6])
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such slot: %zu", slot);
+    int group = 0;
+    while (slot >= plan->slot_start[group + 1])
+        group++;
+    const size_t index = slot - plan->slot_start[group];
+    if ((uintptr_t)data & alignment_mask(plan, group, index))
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "%s %zu is not aligned to its elements", group_names[group], index);
+    plan->bases[PNNG_BASE_SLOTS + slot] = data;
+    return PNNG_OK;
+}
