@@ -1,0 +1,134 @@
+/* AVX-512 F, DQ, BW and VL: x86-64-v4. */
+#undef V_LANES
+#undef X86
+#if PNNG_F64_PASS
+#define V_LANES 8
+#define X86(op) _mm512_##op##_pd
+typedef __m512d v_t;
+typedef __mmask8 m_t;
+#else
+#define V_LANES 16
+#define X86(op) _mm512_##op##_ps
+typedef __m512 v_t;
+typedef __mmask16 m_t;
+#endif
+
+#undef V_REGISTERS
+#define V_REGISTERS 32
+
+static inline m_t m_first(size_t n) { return (m_t)((1u << n) - 1u); }
+static inline m_t m_and(m_t a, m_t b) { return a & b; }
+static inline m_t m_or(m_t a, m_t b) { return a | b; }
+static inline m_t m_not(m_t a) { return (m_t)~a; }
+
+static inline v_t v_zero(void) { return X86(setzero)(); }
+static inline v_t v_set1(real x) { return X86(set1)(x); }
+static inline v_t v_load(const real *p) { return X86(loadu)(p); }
+static inline v_t v_load_n(const real *p, size_t n) { return X86(maskz_loadu)(m_first(n), p); }
+static inline void v_store(real *p, v_t x) { X86(storeu)(p, x); }
+static inline void v_store_n(real *p, v_t x, size_t n) { X86(mask_storeu)(p, m_first(n), x); }
+
+static inline v_t v_add(v_t a, v_t b) { return X86(add)(a, b); }
+static inline v_t v_sub(v_t a, v_t b) { return X86(sub)(a, b); }
+static inline v_t v_mul(v_t a, v_t b) { return X86(mul)(a, b); }
+static inline v_t v_div(v_t a, v_t b) { return X86(div)(a, b); }
+static inline v_t v_fma(v_t a, v_t b, v_t c) { return X86(fmadd)(a, b, c); }
+static inline v_t v_fnma(v_t a, v_t b, v_t c) { return X86(fnmadd)(a, b, c); }
+static inline v_t v_sqrt(v_t x) { return X86(sqrt)(x); }
+static inline v_t v_min(v_t a, v_t b) { return X86(min)(a, b); }
+static inline v_t v_max(v_t a, v_t b) { return X86(max)(a, b); }
+
+static inline v_t v_neg(v_t x) { return X86(xor)(x, v_set1((real)-0.0)); }
+static inline v_t v_abs(v_t x) { return X86(andnot)(v_set1((real)-0.0), x); }
+static inline v_t v_copysign(v_t x, v_t sign) {
+    const v_t top = v_set1((real)-0.0);
+    return X86(or)(X86(andnot)(top, x), X86(and)(top, sign));
+}
+static inline v_t v_round(v_t x) {
+    return X86(roundscale)(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline v_t v_select(m_t m, v_t a, v_t b) { return X86(mask_blend)(m, b, a); }
+#if PNNG_F64_PASS
+static inline m_t v_lt(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+static inline m_t v_le(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+static inline m_t v_eq(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+#else
+static inline m_t v_lt(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline m_t v_le(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+static inline m_t v_eq(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+#endif
+
+static inline v_t v_ldexp(v_t x, v_t n) { return X86(scalef)(x, n); }
+static inline v_t v_pow2i(v_t n) { return X86(scalef)(v_set1(1), n); }
+static inline v_t v_exponent(v_t x) { return X86(getexp)(x); }
+static inline v_t v_mantissa(v_t x) {
+    return X86(getmant)(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
+}
+
+#if PNNG_F64_PASS
+#define V_LOW(x) _mm512_castpd512_pd256(x)
+#define V_HIGH(x) _mm512_extractf64x4_pd(x, 1)
+static inline real v_hsum(v_t x) {
+    const __m256d four = _mm256_add_pd(V_LOW(x), V_HIGH(x));
+    const __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_pd(pair, _mm_unpackhi_pd(pair, pair)));
+}
+static inline real v_hmax(v_t x) {
+    const __m256d four = _mm256_max_pd(V_LOW(x), V_HIGH(x));
+    const __m128d pair = _mm_max_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_max_pd(pair, _mm_unpackhi_pd(pair, pair)));
+}
+#else
+#define V_LOW(x) _mm512_castps512_ps256(x)
+#define V_HIGH(x) _mm512_extractf32x8_ps(x, 1)
+static inline real v_hsum(v_t x) {
+    const __m256 eight = _mm256_add_ps(V_LOW(x), V_HIGH(x));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 pair = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ps(pair, _mm_shuffle_ps(pair, pair, 1)));
+}
+static inline real v_hmax(v_t x) {
+    const __m256 eight = _mm256_max_ps(V_LOW(x), V_HIGH(x));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 pair = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ps(pair, _mm_shuffle_ps(pair, pair, 1)));
+}
+#endif
+#undef V_LOW
+#undef V_HIGH
+
+/* First within the 128-bit quarters, then the quarters: in between, quarter l of t[g * w + i] holds
+ * column l * w + i of rows g * w ... , w being the elements of a quarter. */
+static inline void v_transpose(v_t rows[V_LANES]) {
+    enum { W = V_LANES / 4 };
+    v_t t[V_LANES];
+    for (int g = 0; g < V_LANES; g += W) {
+#if PNNG_F64_PASS
+        t[g] = _mm512_unpacklo_pd(rows[g], rows[g + 1]);
+        t[g + 1] = _mm512_unpackhi_pd(rows[g], rows[g + 1]);
+#define V_QUARTERS _mm512_shuffle_f64x2
+#else
+        const v_t a = _mm512_unpacklo_ps(rows[g], rows[g + 1]);
+        const v_t b = _mm512_unpackhi_ps(rows[g], rows[g + 1]);
+        const v_t c = _mm512_unpacklo_ps(rows[g + 2], rows[g + 3]);
+        const v_t d = _mm512_unpackhi_ps(rows[g + 2], rows[g + 3]);
+        t[g] = _mm512_shuffle_ps(a, c, 0x44);
+        t[g + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        t[g + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        t[g + 3] = _mm512_shuffle_ps(b, d, 0xee);
+#define V_QUARTERS _mm512_shuffle_f32x4
+#endif
+    }
+    for (int i = 0; i < W; i++) {
+        const v_t even = V_QUARTERS(t[i], t[W + i], 0x88);
+        const v_t odd = V_QUARTERS(t[i], t[W + i], 0xdd);
+        const v_t even_2 = V_QUARTERS(t[2 * W + i], t[3 * W + i], 0x88);
+        const v_t odd_2 = V_QUARTERS(t[2 * W + i], t[3 * W + i], 0xdd);
+        rows[i] = V_QUARTERS(even, even_2, 0x88);
+        rows[W + i] = V_QUARTERS(odd, odd_2, 0x88);
+        rows[2 * W + i] = V_QUARTERS(even, even_2, 0xdd);
+        rows[3 * W + i] = V_QUARTERS(odd, odd_2, 0xdd);
+    }
+#undef V_QUARTERS
+}
