@@ -1,0 +1,487 @@
+"""The binding: arrays in, arrays out, statuses to exceptions.
+
+The only file that knows ``ffi`` and ``lib``. Programs, plans and runs are those of
+``csrc/include/pynngraph.h``, where the calls are described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from . import errors
+from ._pynngraph import ffi, lib
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+Shape: TypeAlias = tuple[int, ...]
+Value: TypeAlias = int
+
+REAL: int = lib.PNNG_REAL
+INDEX: int = lib.PNNG_INDEX
+GRAD_INPUTS: int = lib.PNNG_GRAD_INPUTS
+GRAD_PARAMS: int = lib.PNNG_GRAD_PARAMS
+MAX_DIMS: int = lib.PNNG_MAX_DIMS
+
+VERSION: str = ffi.string(lib.pnng_version()).decode()
+
+_DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
+INDEX_DTYPE = np.dtype(np.int64)
+
+_EXCEPTIONS: dict[int, type[Exception]] = {
+    lib.PNNG_ERROR_MEMORY: MemoryError,
+    lib.PNNG_ERROR_ARGUMENT: errors.Error,
+    lib.PNNG_ERROR_SHAPE: errors.ShapeError,
+    lib.PNNG_ERROR_TYPE: errors.DTypeError,
+    lib.PNNG_ERROR_VALUE: errors.DataError,
+    lib.PNNG_ERROR_UNBOUND: errors.StateError,
+    lib.PNNG_ERROR_BUSY: errors.StateError,
+    lib.PNNG_ERROR_ORDER: errors.StateError,
+    lib.PNNG_ERROR_ISA: errors.StateError,
+    lib.PNNG_ERROR_HOST: errors.Error,
+}
+
+
+class OpInfo(NamedTuple):
+    """A row of the registry of ops."""
+
+    code: int
+    name: str
+    family: str
+    min_inputs: int
+    max_inputs: int
+    n_outputs: int
+    n_ints: int
+    n_nums: int
+    formula: str
+
+
+def _read_ops() -> dict[str, OpInfo]:
+    count = ffi.new("size_t *")
+    table = lib.pnng_op_table(count)
+    rows = (table[code] for code in range(count[0]))
+    infos = [
+        OpInfo(
+            code,
+            ffi.string(row.name).decode(),
+            ffi.string(row.family).decode(),
+            row.min_inputs,
+            row.max_inputs,
+            row.n_outputs,
+            row.n_ints,
+            row.n_nums,
+            ffi.string(row.formula).decode(),
+        )
+        for code, row in enumerate(rows)
+    ]
+    return {info.name: info for info in infos}
+
+
+OPS: dict[str, OpInfo] = _read_ops()
+
+
+class CpuInfo(NamedTuple):
+    """What :func:`cpu_info` tells.
+
+    ``isa`` is the instruction set in use, ``available`` all that this machine offers, best last; ``requested``
+    is the value of the environment variable ``PYNNGRAPH_ISA``, or None; ``vector_bytes`` is the width of one vector.
+    """
+
+    isa: str
+    available: tuple[str, ...]
+    requested: str | None
+    vector_bytes: int
+
+
+def cpu_info() -> CpuInfo:
+    """The instruction set in use, and those that could be.
+
+    Raises
+    ------
+    StateError
+        When ``PYNNGRAPH_ISA`` asks for what this machine does not offer.
+
+    Examples
+    --------
+    >>> import pynngraph as nn
+    >>> nn.cpu_info().isa in nn.cpu_info().available
+    True
+    """
+    info = lib.pnng_cpu_info()
+    if info.problem != ffi.NULL:
+        raise errors.StateError(ffi.string(info.problem).decode())
+    requested = None if info.requested == ffi.NULL else ffi.string(info.requested).decode()
+    available = tuple(ffi.string(info.available).decode().split())
+    return CpuInfo(ffi.string(info.isa).decode(), available, requested, info.vector_bytes)
+
+
+class EngineFailure(Exception):  # noqa: N818 - it never leaves the package under this name
+    """A status other than OK: the exception to raise, and the op at fault (-1: none)."""
+
+    def __init__(self, exception: type[Exception], message: str, op: int) -> None:
+        super().__init__(message)
+        self.exception = exception
+        self.message = message
+        self.op = op
+
+
+def _check(status: int, message: Any, op: int = -1) -> None:
+    """Raise what a status other than OK stands for."""
+    if status == lib.PNNG_OK:
+        return
+    text = ffi.string(message).decode(errors="replace") if message != ffi.NULL else ""
+    if not text:
+        text = ffi.string(lib.pnng_status_name(status)).decode()
+    raise EngineFailure(_EXCEPTIONS.get(status, errors.Error), text, op)
+
+
+def _shape_array(shapes: Sequence[Shape]) -> Any:
+    return ffi.new("pnng_shape[]", [(len(shape), shape) for shape in shapes])
+
+
+def _shape_tuple(shape: Any) -> Shape:
+    return tuple(shape.dim[0 : shape.ndim])
+
+
+# ---- host steps ----------------------------------------------------------------------------------
+
+
+class HostStep(Protocol):
+    """What does a host step: the arrays are its own to keep."""
+
+    def infer(self, shapes: list[Shape]) -> list[Shape]:
+        """Shapes of the outputs for those of the inputs."""
+
+    def forward(self, inputs: list[Array]) -> list[Array]:
+        """The outputs, of the inferred shapes."""
+
+    def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
+        """Gradients of the last forward's inputs; None stands for zeros."""
+
+
+class _Hosts:
+    """The host steps of one program, as the C callbacks see them."""
+
+    def __init__(self) -> None:
+        self.steps: list[HostStep] = []
+        self.dtype: Any = None
+        self.shapes: dict[int, tuple[list[Shape], list[Shape]]] = {}
+        self.kinds: list[list[int]] = []
+        self.raised: BaseException | None = None
+
+    def arrays(self, number: int, side: int, pointers: Any) -> list[Array]:
+        """Copies of the arrays at some addresses: plans may go before who keeps the arrays."""
+        copies = []
+        for place, shape in enumerate(self.shapes[number][side]):
+            is_index = side == 0 and self.kinds[number][place] == INDEX
+            array = np.empty(shape, INDEX_DTYPE if is_index else self.dtype)
+            if pointers[place] == ffi.NULL:
+                array.fill(0)
+            elif array.nbytes:
+                ffi.memmove(ffi.from_buffer(array), pointers[place], array.nbytes)
+            copies.append(array)
+        return copies
+
+    def store(self, pointer: Any, array: Array | None, shape: Shape) -> None:
+        """Write a result to where the engine wants it."""
+        if array is None:
+            array = np.zeros(shape, self.dtype)
+        dense = np.ascontiguousarray(array, self.dtype)
+        if dense.nbytes:
+            ffi.memmove(pointer, ffi.from_buffer(dense), dense.nbytes)
+
+
+def _guarded(function: Callable[..., None]) -> Callable[..., int]:
+    """A callback that keeps an exception for later and returns a status."""
+
+    def callback(user: Any, *arguments: Any) -> int:
+        hosts: _Hosts = ffi.from_handle(user)
+        try:
+            function(hosts, *arguments)
+        except BaseException as exception:  # noqa: BLE001 - it is raised again when C has returned
+            hosts.raised = exception
+            return int(lib.PNNG_ERROR_HOST)
+        return int(lib.PNNG_OK)
+
+    return callback
+
+
+@ffi.def_extern("pnng_host_infer")  # type: ignore[untyped-decorator]
+@_guarded
+def _host_infer(
+    hosts: _Hosts, number: int, shapes: Any, n_in: int, out: Any, n_out: int
+) -> None:
+    inputs = [_shape_tuple(shapes[place]) for place in range(n_in)]
+    outputs = hosts.steps[number].infer(inputs)
+    if len(outputs) != n_out:
+        message = f"a host step of {n_out} outputs gave shapes of {len(outputs)}"
+        raise errors.ShapeError(message)
+    for place, shape in enumerate(outputs):
+        out[place] = (len(shape), shape)
+
+
+@ffi.def_extern("pnng_host_forward")  # type: ignore[untyped-decorator]
+@_guarded
+def _host_forward(
+    hosts: _Hosts, number: int, inputs: Any, n_in: int, outputs: Any, n_out: int
+) -> None:
+    results = hosts.steps[number].forward(hosts.arrays(number, 0, inputs))
+    shapes = hosts.shapes[number][1]
+    for place in range(n_out):
+        hosts.store(outputs[place], results[place], shapes[place])
+
+
+@ffi.def_extern("pnng_host_backward")  # type: ignore[untyped-decorator]
+@_guarded
+def _host_backward(
+    hosts: _Hosts,
+    number: int,
+    inputs: Any,
+    n_in: int,
+    grad_outputs: Any,
+    n_out: int,
+    grad_inputs: Any,
+    scale: float,
+    mask: int,
+) -> None:
+    results = hosts.steps[number].backward(hosts.arrays(number, 1, grad_outputs), scale, mask)
+    shapes = hosts.shapes[number][0]
+    for place in range(n_in):
+        if grad_inputs[place] != ffi.NULL:
+            hosts.store(grad_inputs[place], results[place], shapes[place])
+
+
+# ---- programs ------------------------------------------------------------------------------------
+
+
+class Program:
+    """A list of ops over values; grows until it is sealed."""
+
+    def __init__(self) -> None:
+        pointer = ffi.new("pnng_program **")
+        _check(lib.pnng_program_new(ffi.NULL, pointer), ffi.NULL)
+        self._c = ffi.gc(pointer[0], lib.pnng_program_free)
+        self._value = ffi.new("pnng_value *")
+        self.kinds: list[int] = []
+        self.hosts: _Hosts | None = None
+        self._host_handle: Any = None
+        self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []
+        self.n_inputs = 0
+        self.outputs: list[Value] = []
+        self.n_params = 0
+
+    def _check(self, status: int) -> None:
+        if status:
+            _check(status, lib.pnng_program_error(self._c), self.n_ops)
+
+    @property
+    def n_ops(self) -> int:
+        """How many ops there are."""
+        return int(lib.pnng_program_n_ops(self._c))
+
+    def input(self, kind: int, *, has_grad: bool = True) -> Value:
+        """A new input, of reals or of indices."""
+        self._check(lib.pnng_program_input(self._c, kind, has_grad, self._value))
+        self.n_inputs += 1
+        self.kinds.append(kind)
+        return int(self._value[0])
+
+    def param(self, shape: Shape, *, has_grad: bool) -> Value:
+        """A new parameter, or a buffer when it has no gradient."""
+        c_shape = _shape_array([shape])
+        self._check(lib.pnng_program_param(self._c, c_shape, has_grad, self._value))
+        self.n_params += 1
+        self.kinds.append(REAL)
+        return int(self._value[0])
+
+    def op(
+        self,
+        info: OpInfo,
+        inputs: Sequence[Value],
+        ints: Sequence[int] = (),
+        nums: Sequence[float] = (),
+        n_outputs: int = 1,
+    ) -> list[Value]:
+        """Append an op; its outputs."""
+        out = ffi.new("pnng_value[]", n_outputs)
+        status = lib.pnng_program_op(
+            self._c, info.code, inputs, len(inputs), ints, len(ints), nums, len(nums), out, n_outputs
+        )
+        self._check(status)
+        values = list(out)
+        kind = INDEX if info.name == "to_index" else REAL
+        if info.family == "alias":
+            kind = self.kinds[inputs[0]]
+        self.kinds.extend([kind] * n_outputs)
+        return values
+
+    def host(self, step: HostStep, inputs: Sequence[Value], n_outputs: int) -> list[Value]:
+        """Append a host step; its outputs."""
+        if self.hosts is None:
+            self.hosts = _Hosts()
+            self._host_handle = ffi.new_handle(self.hosts)
+            host = ffi.new(
+                "pnng_host *",
+                (
+                    lib.pnng_host_infer,
+                    lib.pnng_host_forward,
+                    lib.pnng_host_backward,
+                    self._host_handle,
+                ),
+            )
+            self._check(lib.pnng_program_host(self._c, host))
+        number = len(self.hosts.steps)
+        outputs = self.op(OPS["host"], inputs, (number, n_outputs), n_outputs=n_outputs)
+        self.hosts.steps.append(step)
+        self.hosts.kinds.append([self.kinds[value] for value in inputs])
+        self._host_inputs.append((tuple(inputs), tuple(outputs)))
+        return outputs
+
+    def output(self, value: Value) -> None:
+        """Make a value the next output."""
+        self._check(lib.pnng_program_output(self._c, value))
+        self.outputs.append(value)
+
+    def seal(self) -> None:
+        """End the building."""
+        self._check(lib.pnng_program_seal(self._c))
+
+    def take_raised(self) -> BaseException | None:
+        """The exception that a host step raised in the last call, if any; once."""
+        if self.hosts is None:
+            return None
+        raised, self.hosts.raised = self.hosts.raised, None
+        return raised
+
+
+class Shapes:
+    """Shapes of a growing program's values for given shapes of its inputs."""
+
+    def __init__(self, program: Program, inputs: Sequence[Shape]) -> None:
+        self._program = program
+        pointer = ffi.new("pnng_shapes **")
+        status = lib.pnng_shapes_new(program._c, _shape_array(inputs), len(inputs), pointer)
+        self._c = ffi.gc(pointer[0], lib.pnng_shapes_free)
+        self._check(status)
+
+    def _check(self, status: int) -> None:
+        if not status:
+            return
+        raised = self._program.take_raised()
+        if raised is not None:
+            raise raised
+        if self._c == ffi.NULL:
+            raise MemoryError
+        _check(status, lib.pnng_shapes_error(self._c), lib.pnng_shapes_error_op(self._c))
+
+    def __getitem__(self, value: Value) -> Shape:
+        """The shape of a value; ops before it are inferred as needed."""
+        shape = ffi.new("pnng_shape *")
+        self._check(lib.pnng_shapes_of(self._c, value, shape))
+        return _shape_tuple(shape)
+
+
+# ---- plans ---------------------------------------------------------------------------------------
+
+
+class Plan:
+    """A program with sizes, a dtype and memory: what runs."""
+
+    def __init__(
+        self, program: Program, dtype: Any, inputs: Sequence[Shape], *, backward: bool = True
+    ) -> None:
+        self.program = program
+        self.dtype = dtype
+        pointer = ffi.new("pnng_plan **")
+        flags = lib.PNNG_PLAN_BACKWARD if backward else 0
+        status = lib.pnng_plan_new(
+            program._c, _DTYPES[dtype], _shape_array(inputs), len(inputs), flags, pointer
+        )
+        self._c = ffi.gc(pointer[0], lib.pnng_plan_free)
+        self._check(status)
+        self._slots = lib.pnng_plan_slots(self._c)
+        self._input_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_INPUT, 0)
+        self._output_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_OUTPUT, 0)
+        self._param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PARAM, 0)
+        self._grad_param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_PARAM, 0)
+        self._grad_output_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_OUTPUT, 0)
+        self._grad_input_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_INPUT, 0)
+        self._host_shapes = {
+            number: ([self.shape(v) for v in inputs], [self.shape(v) for v in outputs])
+            for number, (inputs, outputs) in enumerate(program._host_inputs)
+        }
+
+    def _check(self, status: int) -> None:
+        raised = self.program.take_raised()
+        if raised is not None:
+            raise raised
+        if self._c == ffi.NULL:
+            raise MemoryError
+        if status == lib.PNNG_ERROR_BUSY:
+            message = "the module is running already, in another thread or in a caller of this call"
+            raise errors.StateError(message)
+        _check(status, lib.pnng_plan_error(self._c), lib.pnng_plan_error_op(self._c))
+
+    def shape(self, value: Value) -> Shape:
+        """The shape of a value."""
+        shape = ffi.new("pnng_shape *")
+        _check(lib.pnng_plan_shape(self._c, value, shape), ffi.NULL)
+        return _shape_tuple(shape[0])
+
+    @property
+    def arena_size(self) -> int:
+        """Bytes that a run needs beside its arrays."""
+        return int(lib.pnng_plan_arena_size(self._c))
+
+    @property
+    def n_steps(self) -> tuple[int, int]:
+        """Steps of the forward and of the backward run."""
+        return int(lib.pnng_plan_n_forward(self._c)), int(lib.pnng_plan_n_backward(self._c))
+
+    def _bind(self, slot: int, arrays: Sequence[Array | None]) -> None:
+        slots = self._slots
+        for array in arrays:
+            slots[slot] = ffi.NULL if array is None else ffi.from_buffer(array)
+            slot += 1
+
+    def bind_inputs(self, arrays: Sequence[Array]) -> None:
+        """C-contiguous arrays to read at the next runs; keeping them alive is the caller's."""
+        self._bind(self._input_slot, arrays)
+
+    def bind_outputs(self, arrays: Sequence[Array]) -> None:
+        """Arrays to write at the next forward runs."""
+        self._bind(self._output_slot, arrays)
+
+    def bind_params(self, data: Sequence[Array], grads: Sequence[Array | None]) -> None:
+        """Parameters and their gradients; None for a buffer's."""
+        self._bind(self._param_slot, data)
+        self._bind(self._grad_param_slot, grads)
+
+    def bind_grad_outputs(self, arrays: Sequence[Array]) -> None:
+        """Gradients of the outputs, to read at the next backward run."""
+        self._bind(self._grad_output_slot, arrays)
+
+    def bind_grad_inputs(self, arrays: Sequence[Array | None]) -> None:
+        """Arrays to write at the next backward run; None for indices."""
+        self._bind(self._grad_input_slot, arrays)
+
+    def forward(self, seed: int) -> None:
+        """Run forward."""
+        if self.program.hosts is not None:
+            self._set_hosts(self.program.hosts)
+        status = lib.pnng_plan_forward(self._c, seed)
+        if status:
+            self._check(status)
+
+    def backward(self, scale: float, mask: int) -> None:
+        """Run backward."""
+        if self.program.hosts is not None:
+            self._set_hosts(self.program.hosts)
+        status = lib.pnng_plan_backward(self._c, scale, mask)
+        if status:
+            self._check(status)
+
+    def _set_hosts(self, hosts: _Hosts) -> None:
+        hosts.shapes = self._host_shapes
+        hosts.dtype = self.dtype

@@ -1,0 +1,48 @@
+"""The one source of random choices: initial weights, dropout, noise.
+
+Also the numbers that engine runs draw from: each run of a plan with noise gets a seed from here.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+_lock = threading.Lock()
+_generator = np.random.default_rng()
+
+
+def manualSeed(seed: int) -> None:  # noqa: N802 - Torch's name
+    """Fix every random choice from here on.
+
+    Parameters
+    ----------
+    seed
+        A whole number that is not negative.
+
+    Examples
+    --------
+    >>> import pynngraph as nn
+    >>> nn.manualSeed(1)
+    >>> first = nn.Linear(2, 2).weight
+    >>> nn.manualSeed(1)
+    >>> bool((nn.Linear(2, 2).weight == first).all())
+    True
+    """
+    global _generator  # noqa: PLW0603 - Torch's generator is global too
+    with _lock:
+        _generator = np.random.default_rng(seed)
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Numbers drawn evenly from [low, high), float64."""
+    with _lock:
+        return _generator.uniform(low, high, shape)
+
+
+def next_seed() -> int:
+    """A seed of 64 bits for one run of a plan."""
+    with _lock:
+        return int(_generator.integers(0, 2**64, dtype=np.uint64))

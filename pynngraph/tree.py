@@ -1,0 +1,145 @@
+"""Tables: nested lists and tuples, and the only recursion over them.
+
+A *structure* says how a table is nested, without what is in it: :data:`LEAF` for anything that is neither a list
+nor a tuple, else ``(list, ...)`` or ``(tuple, ...)`` with the structures of the entries. Structures compare
+and hash, so they serve as keys. A list of one leaf and a bare leaf have different structures.
+
+>>> leaves, structure = flatten([1, (2, 3)])
+>>> leaves
+[1, 2, 3]
+>>> rebuild(structure, ["a", "b", "c"])
+['a', ('b', 'c')]
+>>> describe(structure)
+'a list of 2: an array, a tuple of 2 arrays'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias, TypeVar
+
+from .errors import StructureError
+
+Structure: TypeAlias = tuple[Any, ...]
+T = TypeVar("T")
+
+LEAF: Structure = ()
+
+# Deeper tables are taken for ones that contain themselves.
+MAX_DEPTH = 100
+
+
+def is_table(tree: object) -> bool:
+    """Whether `tree` is a table, and not a leaf."""
+    return isinstance(tree, (list, tuple))
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a table from left to right, and its structure."""
+    leaves: list[Any] = []
+    return leaves, _collect(tree, leaves, 0)
+
+
+def _collect(tree: Any, leaves: list[Any], depth: int) -> Structure:
+    if not isinstance(tree, (list, tuple)):
+        leaves.append(tree)
+        return LEAF
+    if depth == MAX_DEPTH:
+        message = f"a table is nested deeper than {MAX_DEPTH} levels: does it contain itself?"
+        raise StructureError(message)
+    # Subclasses count as what they derive from: how to make another one of them is unknown.
+    kind = list if isinstance(tree, list) else tuple
+    return (kind, *[_collect(entry, leaves, depth + 1) for entry in tree])
+
+
+def structure_of(tree: Any) -> Structure:
+    """The structure of a table."""
+    return flatten(tree)[1]
+
+
+def rebuild(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """The table of this structure with these leaves, from left to right."""
+    return _build(structure, iter(leaves))
+
+
+def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
+    if not structure:
+        return next(leaves)
+    return structure[0]([_build(entry, leaves) for entry in structure[1:]])
+
+
+def count(structure: Structure) -> int:
+    """How many leaves a table of this structure has."""
+    if not structure:
+        return 1
+    return sum(count(entry) for entry in structure[1:])
+
+
+def map_leaves(function: Callable[[Any], T], tree: Any) -> Any:
+    """A table of the same structure with `function` of each leaf."""
+    leaves, structure = flatten(tree)
+    return rebuild(structure, map(function, leaves))
+
+
+def entries(structure: Structure) -> tuple[Structure, ...]:
+    """The structures of the entries of a table."""
+    return structure[1:]
+
+
+def describe(structure: Structure, leaf: str = "array") -> str:
+    """The structure in words: ``one array``, ``a list of 2 arrays``."""
+    return f"one {leaf}" if not structure else _describe(structure, leaf)
+
+
+def _describe(structure: Structure, leaf: str) -> str:
+    if not structure:
+        return f"an {leaf}" if leaf[0] in "aeiou" else f"a {leaf}"
+    kind = f"a {structure[0].__name__} of {len(structure) - 1}"
+    if len(structure) == 1:
+        return f"an empty {structure[0].__name__}"
+    if not any(structure[1:]):
+        return f"{kind} {leaf}{'s' if len(structure) > 2 else ''}"  # noqa: PLR2004 - two is more than one
+    return f"{kind}: {', '.join(_describe(entry, leaf) for entry in structure[1:])}"
+
+
+def first_difference(expected: Structure, got: Structure) -> tuple[str, Structure, Structure] | None:
+    """Where two structures differ first: a path such as ``[1][0]``, and the structures there.
+
+    Lists and tuples of equal entries do not count as different.
+    """
+    if not expected or not got or len(expected) != len(got):
+        return None if not expected and not got else ("", expected, got)
+    for place, pair in enumerate(zip(expected[1:], got[1:], strict=True)):
+        difference = first_difference(*pair)
+        if difference:
+            return f"[{place}]{difference[0]}", *difference[1:]
+    return None
+
+
+def check_structure(expected: Structure, tree: Any, what: str) -> list[Any]:
+    """The leaves of `tree`, which must be nested as `expected`.
+
+    Raises
+    ------
+    StructureError
+        Saying what was expected, what came, and where. `what` names the table: "the input of ...".
+    """
+    leaves, got = flatten(tree)
+    difference = None if got == expected else first_difference(expected, got)
+    if difference:
+        path, expected_there, got_there = difference
+        where = f"entry {path} of {what}" if path else what
+        message = f"{where} is {describe(expected_there)}, got {describe(got_there)}"
+        raise StructureError(message)
+    return leaves
+
+
+def paths(structure: Structure) -> list[str]:
+    """The path of each leaf, such as ``[1][0]``; the path of a bare leaf is empty."""
+    if not structure:
+        return [""]
+    return [
+        f"[{place}]{path}"
+        for place, entry in enumerate(structure[1:])
+        for path in paths(entry)
+    ]
