@@ -1,0 +1,26 @@
+"""Modules and criterions. Everything here is also in :mod:`pynngraph` itself."""
+
+from .container import ConcatTable, Container, ParallelTable, Sequential
+from .criterion import *  # noqa: F403
+from .criterion import __all__ as _criterions
+from .dtype import getdefaulttensortype, setdefaulttensortype
+from .module import Module
+from .shape import *  # noqa: F403
+from .shape import __all__ as _shapes
+from .simple import *  # noqa: F403
+from .simple import __all__ as _simple
+from .table import *  # noqa: F403
+from .table import __all__ as _tables
+from .transfer import *  # noqa: F403
+from .transfer import __all__ as _transfers
+
+__all__ = [
+    "ConcatTable",
+    "Container",
+    "Module",
+    "ParallelTable",
+    "Sequential",
+    "getdefaulttensortype",
+    "setdefaulttensortype",
+]
+__all__ += [*_criterions, *_shapes, *_simple, *_tables, *_transfers]

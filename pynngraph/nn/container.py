@@ -1,0 +1,168 @@
+"""Containers: modules made of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+
+from ..errors import GraphError
+from .module import Module, _Changes, check_module
+
+if TYPE_CHECKING:
+    from .lowering import Builder, Values
+
+Self = TypeVar("Self", bound="Container")
+
+
+class ModuleList(list[Module]):
+    """The list of a container's modules: plans are made anew when it changes."""
+
+
+def _noting_changes(name: str) -> Callable[..., Any]:
+    change = getattr(list, name)
+
+    def method(self: ModuleList, *arguments: Any, **keywords: Any) -> Any:
+        result = change(self, *arguments, **keywords)
+        _Changes.count += 1
+        return result
+
+    method.__name__ = name
+    method.__doc__ = change.__doc__
+    return method
+
+
+for _name in (
+    "append", "extend", "insert", "remove", "pop", "clear", "reverse", "sort",
+    "__setitem__", "__delitem__", "__iadd__", "__imul__",
+):  # fmt: skip
+    setattr(ModuleList, _name, _noting_changes(_name))
+
+
+class Container(Module):
+    """Base class of modules made of modules, which are in ``modules``."""
+
+    def __init__(self, *modules: Module) -> None:
+        self.modules = ModuleList()
+        for module in modules:
+            self.add(module)
+
+    def children(self) -> list[Module]:
+        """The modules directly inside."""
+        return self.modules
+
+    def add(self: Self, module: Module) -> Self:
+        """Append a module; the container itself, so that calls can be chained."""
+        self.modules.append(check_module(module, self.label()))
+        return self
+
+    def insert(self: Self, module: Module, index: int | None = None) -> Self:
+        """Insert a module before place `index`, counted from 0; at the end without one."""
+        place = len(self.modules) if index is None else index
+        if not -len(self.modules) <= place <= len(self.modules):
+            message = f"{self.label()} has no place {place} to insert at"
+            raise GraphError(message)
+        self.modules.insert(place, check_module(module, self.label()))
+        return self
+
+    def remove(self: Self, index: int = -1) -> Self:
+        """Remove the module at place `index`; the last one without it."""
+        self.get(index)
+        del self.modules[index]
+        return self
+
+    def get(self, index: SupportsIndex) -> Module:
+        """The module at place `index`, counted from 0."""
+        try:
+            return self.modules[index]
+        except IndexError:
+            message = f"{self.label()} has no module {index}"
+            raise GraphError(message) from None
+
+    def size(self) -> int:
+        """How many modules are directly inside."""
+        return len(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def replace(self, function: Callable[[Module], Module]) -> Module:
+        """Put `function(module)` in place of every module, a container before its modules."""
+        out = check_module(function(self), "replace")
+        for place, module in enumerate(self.modules):
+            self.modules[place] = module.replace(function)
+        return out
+
+    def describe(self) -> str:
+        """How many modules there are."""
+        return f" of {len(self.modules)} modules"
+
+    def _arrows(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"nn.{type(self).__name__} {{{self._arrows()}"]
+        for place, module in enumerate(self.modules):
+            inner = repr(module).replace("\n", "\n  ")
+            lines.append(f"  ({place}): {inner}")
+        return "\n".join([*lines, "}"])
+
+
+class Sequential(Container):
+    """Modules one after another: the output of each is the input of the next.
+
+    Shapes: those of the first module's input and of the last one's output. Without modules, the identity.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> net = nn.Sequential().add(nn.Linear(4, 3)).add(nn.Tanh())
+    >>> net.forward(np.zeros((2, 4))).shape
+    (2, 3)
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Each on the output of the one before."""
+        for module in self.modules:
+            input = b.lower(module, input)
+        return input
+
+    def _arrows(self) -> str:
+        places = "".join(f"({place}) -> " for place in range(len(self.modules)))
+        return f"\n  [input -> {places}output]"
+
+
+class ConcatTable(Container):
+    """Each module on the same input; the list of their outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> fork = nn.ConcatTable(nn.Identity(), nn.MulConstant(2))
+    >>> fork.forward(np.ones(2))
+    [array([1., 1.]), array([2., 2.])]
+    >>> fork.backward(np.ones(2), [np.ones(2), np.ones(2)])
+    array([3., 3.])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """All on one input."""
+        return [b.lower(module, input) for module in self.modules]
+
+
+class ParallelTable(Container):
+    """Each module on its own entry of the input list; the list of their outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> pair = nn.ParallelTable(nn.Identity(), nn.MulConstant(2))
+    >>> pair.forward([np.ones(2), np.ones(3)])
+    [array([1., 1.]), array([2., 2., 2.])]
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The k-th on the k-th entry."""
+        entries: Iterable[Values] = b.table(input, len(self.modules))
+        return [
+            b.lower(module, entry) for module, entry in zip(self.modules, entries, strict=True)
+        ]

@@ -1,0 +1,254 @@
+"""Criterions: a number that says how far an input is from a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import tree
+from .._engine import GRAD_INPUTS
+from ..errors import DTypeError
+from .execution import Execution, Lower
+from .module import Module, check_module
+
+if TYPE_CHECKING:
+    from .._engine import Shape
+    from .lowering import Builder, Values
+
+
+class Criterion(Module):
+    """Base of criterions: ``forward(input, target)`` gives a number, ``backward`` the gradient of the input.
+
+    As a graph node, ``criterion([input_node, target_node])``, it gives an array of one element; the gradient of the target
+    is zeros. To write one in Python, derive and define ``updateOutput(input, target)``, which gives a number, and
+    ``updateGradInput(input, target)``.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> class Distance(nn.Criterion):
+    ...     def updateOutput(self, input, target):
+    ...         return abs(input - target).sum()
+    ...     def updateGradInput(self, input, target):
+    ...         return np.sign(input - target)
+    >>> Distance().forward(np.ones(3), np.zeros(3))
+    3.0
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The loss of ``[input, target]``, an array of one element."""
+        x, target = b.table(input, 2)
+        return self.lower_loss(b, x, target)
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """The loss, an array of one element."""
+        return super().lower(b, input)
+
+    def _new_execution(self, lower: Lower) -> Execution:
+        return Execution(self, "criterion", lower, first_only=True)
+
+    def forward(self, input: Any, target: Any) -> float:  # type: ignore[override]
+        """The loss, a Python number.
+
+        Parameters
+        ----------
+        input
+            An array of the criterion's dtype, or a table of arrays.
+        target
+            As the criterion wants it; class targets are of any integer dtype and count from 0.
+        """
+        return float(self._execution.forward([input, target])[0])
+
+    def updateOutput(self, input: Any, target: Any) -> float:  # type: ignore[override]
+        """As :meth:`forward`."""
+        return float(self._native_execution.forward([input, target])[0])
+
+    def backward(self, input: Any, target: Any) -> Any:  # type: ignore[override]
+        """The gradient of the input, nested and shaped as the input is. After :meth:`forward` of the same arrays."""
+        return self._gradient(self._execution, input, target)
+
+    def updateGradInput(self, input: Any, target: Any) -> Any:
+        """As :meth:`backward`."""
+        self._check_native("updateGradInput")
+        return self._gradient(self._native_execution, input, target)
+
+    def _gradient(self, execution: Execution, input: Any, target: Any) -> Any:
+        one = np.ones(1, self.dtype)
+        return execution.backward([input, target], one, 1.0, GRAD_INPUTS)
+
+    def host_forward(self, input: Any) -> Any:
+        """The loss by the class's own method, as an array of one element."""
+        return np.full(1, self.updateOutput(*input), self.dtype)
+
+    def host_backward(self, input: Any, gradOutput: Any, scale: float, *, accumulate: bool) -> Any:
+        """The gradient by the class's own method; None, which stands for zeros, for the target."""
+        x, target = input
+        grad = gradOutput[0] * self.updateGradInput(x, target)
+        return [grad, tree.map_leaves(lambda _: None, target)]
+
+    @property
+    def output(self) -> Any:
+        """The last loss, or None."""
+        loss = self._result("_output")
+        return float(loss[0]) if isinstance(loss, np.ndarray) else loss
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        self.__dict__["_output"] = value
+
+
+class MSECriterion(Criterion):
+    """Mean squared error: sum_i (x_i - t_i)^2 / n.
+
+    Parameters
+    ----------
+    sizeAverage
+        False for the sum, without division by the number n of elements.
+
+    Shapes: input and target alike.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.MSECriterion().forward(np.array([1.0, 3.0]), np.zeros(2))
+    5.0
+    """
+
+    def __init__(self, sizeAverage: bool = True) -> None:  # noqa: FBT001, FBT002 - Torch's
+        self.sizeAverage = sizeAverage
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """One op."""
+        return b.op("mse", [b.array(input), b.array(target)], ints=[int(self.sizeAverage)])
+
+
+class ClassNLLCriterion(Criterion):
+    """Negative log-likelihood of classes: -sum_k w_t(k) x_k,t(k) / sum_k w_t(k).
+
+    Parameters
+    ----------
+    weights
+        A weight for each class, or None for ones.
+    sizeAverage
+        False for the sum, without division.
+    ignoreIndex
+        A target that does not count.
+
+    Shapes: input, log-probabilities, (classes,) or (rows, classes); target one class for each row, from 0, of an integer
+    dtype (or whole reals).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> x = np.log(np.array([[0.5, 0.5], [0.25, 0.75]]))
+    >>> loss = nn.ClassNLLCriterion().forward(x, np.array([0, 0]))
+    >>> bool(np.isclose(loss, np.log(8) / 2))
+    True
+    """
+
+    def __init__(
+        self,
+        weights: Any = None,
+        sizeAverage: bool = True,  # noqa: FBT001, FBT002 - Torch's
+        ignoreIndex: int = -100,
+    ) -> None:
+        self.sizeAverage = sizeAverage
+        self.ignoreIndex = ignoreIndex
+        if weights is not None:
+            array = np.asarray(weights)
+            if array.ndim != 1 or array.dtype.kind not in "fiu":
+                message = "weights of ClassNLLCriterion must be one number for each class"
+                raise DTypeError(message)
+            self.add_cell("weights", array, has_grad=False)
+
+    @property
+    def weights(self) -> Any:
+        """The weight of each class, or None."""
+        cell = self._buffers.get("weights")
+        return None if cell is None else cell.data
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """One op."""
+        classes = b.array(target)
+        if not b.is_index(classes):
+            classes = b.op("to_index", [classes])
+        inputs = [b.array(input), classes, *map(b.param, self._buffers.values())]
+        return b.op("nll", inputs, ints=[int(self.sizeAverage), self.ignoreIndex])
+
+
+class CrossEntropyCriterion(Criterion):
+    """:class:`~pynngraph.nn.LogSoftMax` and :class:`ClassNLLCriterion` in one.
+
+    Parameters
+    ----------
+    weights, sizeAverage
+        As for :class:`ClassNLLCriterion`.
+
+    Shapes: input, any reals, (classes,) or (rows, classes), dims of size 1 aside; target as for
+    :class:`ClassNLLCriterion`.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> loss = nn.CrossEntropyCriterion().forward(np.zeros((1, 4)), np.array([2]))
+    >>> bool(np.isclose(loss, np.log(4)))
+    True
+    """
+
+    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:  # noqa: FBT001, FBT002
+        self.nll = ClassNLLCriterion(weights, sizeAverage)
+
+    def children(self) -> list[Module]:
+        """The criterion inside."""
+        return [self.nll]
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """Two ops."""
+        x = b.array(input)
+        sizes = b.choose(_without_ones, x)
+        if sizes is not None:
+            x = b.op("reshape", [x], ints=sizes)
+        log_probabilities = b.op("logsoftmax", [x], ints=[-1])
+        return b.lower(self.nll, [log_probabilities, target])
+
+
+def _without_ones(shape: Shape) -> tuple[int, ...] | None:
+    """Sizes of rows and classes where dims of size 1 hide them; None where all is as it should be."""
+    if len(shape) <= 2:  # noqa: PLR2004 - rows and classes
+        return None
+    return tuple(size for size in shape if size != 1)
+
+
+class ModuleFromCriterion(Module):
+    """A criterion as a module: of ``[input, target]``, an array of one element.
+
+    Calling a criterion on nodes does the same; nngraph has this name for it.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> loss = nn.ModuleFromCriterion(nn.MSECriterion())
+    >>> loss.forward([np.ones(2), np.zeros(2)])
+    array([1.])
+    """
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.criterion = check_module(criterion, "ModuleFromCriterion")
+
+    def children(self) -> list[Module]:
+        """The criterion."""
+        return [self.criterion]
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The criterion's loss."""
+        return b.lower(self.criterion, input)
+
+
+__all__ = [
+    "ClassNLLCriterion",
+    "Criterion",
+    "CrossEntropyCriterion",
+    "MSECriterion",
+    "ModuleFromCriterion",
+]

@@ -1,0 +1,421 @@
+"""Running a module: from a table of arrays to a plan, and back to a table.
+
+An :class:`Execution` belongs to one module. It keeps programs by what they depend on (the modules' structure, the
+input's nesting, dims), plans by signature (sizes too), and the last forward for the backward to check against.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from .. import random, tree
+from .._engine import (
+    GRAD_INPUTS,
+    INDEX,
+    INDEX_DTYPE,
+    REAL,
+    Array,
+    EngineFailure,
+    Plan,
+    Program,
+    Shape,
+)
+from ..errors import DataError, DTypeError, Error, ShapeError, StateError
+from .host import HostChanged, HostNeeded, HostResults
+from .lowering import Builder, Guard, Site, located
+from .parameter import Cell, move_count
+
+if TYPE_CHECKING:
+    from .lowering import Values
+
+MAX_PLANS = 32
+
+Lower: TypeAlias = Callable[[Builder, "Values"], "Values"]
+
+
+class Owner(Protocol):
+    """What an execution asks of the module that it belongs to."""
+
+    @property
+    def dtype(self) -> Any:
+        """The NumPy dtype that it computes in."""
+
+    def label(self) -> str:
+        """It, in a few words."""
+
+    def fingerprint(self) -> Any:
+        """What programs depend on beside the input; equal fingerprints lower alike."""
+
+
+class Lowered(NamedTuple):
+    """A program, and where its parts come from."""
+
+    program: Program
+    dtype: Any
+    output_structure: tree.Structure
+    cells: list[Cell]
+    sites: list[Site | None]
+    guards: list[Guard]
+    has_noise: bool
+
+
+class Ready:
+    """A plan with its parameters, and with the arrays of its last answers for use again."""
+
+    def __init__(self, lowered: Lowered, plan: Plan, output_shapes: list[Shape], kinds: list[int]) -> None:
+        self.lowered = lowered
+        self.plan = plan
+        self.output_shapes = output_shapes
+        self.output_dtypes = [INDEX_DTYPE if kind == INDEX else lowered.dtype for kind in kinds]
+        self.outputs: list[Array] = []
+        self.grad_inputs: list[Array] = []
+        self._moves = -1
+
+    def bind_params(self) -> None:
+        """Bind the parameters, if any has moved since the last time."""
+        moves = move_count()
+        if moves == self._moves:
+            return
+        cells = self.lowered.cells
+        self.plan.bind_params([cell.data for cell in cells], [cell.grad for cell in cells])
+        self._moves = moves
+
+
+class Call(NamedTuple):
+    """The last forward: what the backward must be about."""
+
+    ready: Ready
+    structure: tree.Structure
+    leaves: list[Any]  # as the user gave them
+    arrays: list[Array]  # as they were bound
+
+
+def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any]) -> list[Array]:
+    """The arrays of an earlier answer; new ones in place of those that somebody still holds."""
+    if not arrays:
+        return [np.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    for place in range(len(arrays)):
+        # Held by the list and by the call of getrefcount: anything more is the user's. Views count too.
+        if getrefcount(arrays[place]) > 2:  # noqa: PLR2004
+            arrays[place] = np.empty(shapes[place], dtypes[place])
+    return arrays
+
+
+class Execution:
+    """Runs one module, by one way of lowering it."""
+
+    def __init__(self, owner: Owner, name: str, lower: Lower, *, first_only: bool = False) -> None:
+        self._owner = owner
+        self._name = name  # "module", "criterion", for messages
+        self._lower = lower
+        self._first_only = first_only  # gradients are given for the first entry of the input only
+        self._lock = threading.RLock()
+        self._programs: OrderedDict[Any, list[Lowered]] = OrderedDict()
+        self._plans: OrderedDict[Any, Ready] = OrderedDict()
+        self._hosts = HostResults()
+        self._last: Call | None = None
+        self._output: Any = None
+        self._gradInput: Any = None
+
+    def clear(self) -> None:
+        """Forget all plans and the last call."""
+        with self._lock:
+            self._programs.clear()
+            self._plans.clear()
+            self._last = self._output = self._gradInput = None
+
+    # ---- forward -------------------------------------------------------------------------------
+
+    def forward(self, input: Any) -> Any:
+        """Run forward; the output."""
+        with self._lock:
+            leaves, structure = tree.flatten(input)
+            arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
+            try:
+                return self._run(leaves, structure, arrays, random.next_seed)
+            finally:
+                self._hosts.answers.clear()
+
+    def _run(
+        self,
+        leaves: list[Any],
+        structure: tree.Structure,
+        arrays: list[Array],
+        next_seed: Callable[[], int],
+    ) -> Any:
+        seed: int | None = None
+        while True:
+            try:
+                ready = self._ready(structure, arrays)
+                lowered = ready.lowered
+                if seed is None and lowered.has_noise:
+                    seed = next_seed()
+                outputs = self._run_ready(ready, arrays, seed or 0)
+            except HostNeeded as needed:
+                seed = self._discover(needed, arrays, seed, next_seed)
+            except HostChanged:
+                self._forget_programs()
+            else:
+                self._last = Call(ready, structure, leaves, arrays)
+                self._output = tree.rebuild(lowered.output_structure, outputs)
+                return self._output
+
+    def _run_ready(self, ready: Ready, arrays: list[Array], seed: int) -> list[Array]:
+        ready.bind_params()
+        plan = ready.plan
+        plan.bind_inputs(arrays)
+        self._last = None
+        self._output = None  # else the arrays would count as held
+        outputs = _fresh_where_held(ready.outputs, ready.output_shapes, ready.output_dtypes)
+        ready.outputs = outputs
+        plan.bind_outputs(outputs)
+        self._guarded(ready.lowered, lambda: plan.forward(seed))
+        return outputs
+
+    def _guarded(self, lowered: Lowered, run: Callable[[], None]) -> None:
+        """Run, and say in an error which module it is about."""
+        try:
+            run()
+        except EngineFailure as failure:
+            raise self._translated(failure, lowered.sites) from None
+
+    def _translated(self, failure: EngineFailure, sites: list[Site | None]) -> Exception:
+        site = sites[failure.op] if 0 <= failure.op < len(sites) else None
+        return failure.exception(located(site, failure.message))
+
+    # ---- modules written in Python -------------------------------------------------------------
+
+    def _discover(
+        self, needed: HostNeeded, arrays: list[Array], seed: int | None, next_seed: Callable[[], int]
+    ) -> int | None:
+        """Run the program as far as a host step's inputs and let it answer."""
+        builder = needed.builder
+        if seed is None and builder.has_noise:
+            seed = next_seed()
+        lowered = self._sealed(builder, needed.inputs, tree.LEAF)
+        ready = self._planned(lowered, [array.shape for array in arrays])
+        inputs = self._run_ready(ready, arrays, seed or 0)
+        shapes = tuple(array.shape for array in inputs)
+        result, _ = needed.step.ask(list(inputs))
+        self._hosts.learn(needed.step, shapes, result)
+        return seed
+
+    def _forget_programs(self) -> None:
+        self._programs.clear()
+        self._plans.clear()
+
+    # ---- inputs --------------------------------------------------------------------------------
+
+    def _where(self, place: int, structure: tree.Structure, what: str) -> str:
+        path = tree.paths(structure)[place]
+        return f"entry {path} of the {what} of {self._owner.label()}" if path else f"the {what} of {self._owner.label()}"
+
+    def _accept(self, leaf: Any, place: int, structure: tree.Structure, what: str = "input") -> Array:
+        """A leaf as a C-contiguous array of the module's dtype, or of indices; else an error that names the fix."""
+        dtype = self._owner.dtype
+        if type(leaf) is np.ndarray:
+            array = leaf
+        elif isinstance(leaf, np.ma.MaskedArray):
+            message = f"{self._where(place, structure, what)} is a masked array: fill it with .filled()"
+            raise DTypeError(message)
+        elif isinstance(leaf, np.ndarray):
+            array = np.asarray(leaf)
+        elif isinstance(leaf, (int, np.integer)) and not isinstance(leaf, bool):
+            array = np.asarray(leaf)
+        else:
+            raise self._no_array(leaf, place, structure, what)
+        if array.dtype == dtype and array.dtype.isnative:
+            if array.flags.c_contiguous and array.flags.aligned:
+                return array
+            return np.array(array, order="C", copy=True)
+        if array.dtype.kind in "iu" and what == "input":
+            return self._indices(array, place, structure)
+        where = self._where(place, structure, what)
+        message = f"{where} must be {dtype}, got {array.dtype}: convert it with .astype({str(dtype)!r})"
+        if array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize in (4, 8):
+            other = "float" if array.dtype.itemsize == 4 else "double"  # noqa: PLR2004 - bytes
+            message += f", or the {self._name} with .{other}()"
+        raise DTypeError(message)
+
+    def _indices(self, array: Array, place: int, structure: tree.Structure) -> Array:
+        if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+            message = f"{self._where(place, structure, 'input')} has indices above those of int64"
+            raise DataError(message)
+        return np.array(array, INDEX_DTYPE, order="C", copy=array.dtype != INDEX_DTYPE or None)
+
+    def _no_array(self, leaf: Any, place: int, structure: tree.Structure, what: str) -> DTypeError:
+        where = self._where(place, structure, what)
+        message = f"{where} must be a NumPy array of {self._owner.dtype}, got {type(leaf).__name__}"
+        if hasattr(leaf, "numpy"):
+            message += ": convert it with .numpy()"
+        elif isinstance(leaf, float):
+            message += f": write np.array({leaf})"
+        return DTypeError(message)
+
+    # ---- plans ---------------------------------------------------------------------------------
+
+    def _ready(self, structure: tree.Structure, arrays: list[Array]) -> Ready:
+        dtype = self._owner.dtype
+        kinds = tuple(INDEX if array.dtype.kind == "i" else REAL for array in arrays)
+        shapes = tuple(array.shape for array in arrays)
+        program_key = (self._owner.fingerprint(), dtype, structure, kinds, tuple(map(len, shapes)))
+        key = (program_key, shapes)
+        ready = self._plans.get(key)
+        if ready is not None:
+            self._plans.move_to_end(key)
+            return ready
+        ready = self._known_program(program_key, shapes)
+        if ready is None:
+            lowered = self._lowered(structure, kinds, shapes)
+            ready = self._planned(lowered, list(shapes))
+            self._programs.setdefault(program_key, []).append(lowered)
+            self._programs.move_to_end(program_key)
+        self._plans[key] = ready
+        while len(self._plans) > MAX_PLANS:
+            self._plans.popitem(last=False)
+        while len(self._programs) > MAX_PLANS:
+            self._programs.popitem(last=False)
+        return ready
+
+    def _known_program(self, program_key: Any, shapes: tuple[Shape, ...]) -> Ready | None:
+        """A plan from a program made before, if its conditions hold for these shapes."""
+        for lowered in self._programs.get(program_key, []):
+            try:
+                ready = self._planned(lowered, list(shapes))
+            except (Error, HostChanged):
+                continue  # lowering again says what is wrong, if it is
+            if all(
+                guard.question(*map(ready.plan.shape, guard.values)) == guard.answer
+                for guard in lowered.guards
+            ):
+                return ready
+        return None
+
+    def _lowered(
+        self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]
+    ) -> Lowered:
+        builder = Builder(self._owner.dtype, self._hosts)
+        with_grad = tree.count(self._structure_with_grad(structure))
+        values = [
+            builder.input(shape, kind, has_grad=place < with_grad)
+            for place, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))
+        ]
+        output = self._lower(builder, tree.rebuild(structure, values))
+        leaves, output_structure = tree.flatten(output)
+        return self._sealed(builder, leaves, output_structure)
+
+    def _sealed(
+        self, builder: Builder, outputs: list[int], output_structure: tree.Structure
+    ) -> Lowered:
+        for value in outputs:
+            builder.program.output(value)
+        builder.program.seal()
+        return Lowered(
+            builder.program,
+            builder.dtype,
+            output_structure,
+            builder.cells,
+            builder.sites,
+            builder.guards,
+            builder.has_noise,
+        )
+
+    def _planned(self, lowered: Lowered, shapes: list[Shape]) -> Ready:
+        program = lowered.program
+        try:
+            plan = Plan(program, lowered.dtype, shapes)
+        except EngineFailure as failure:
+            raise self._translated(failure, lowered.sites) from None
+        output_shapes = [plan.shape(value) for value in program.outputs]
+        kinds = [program.kinds[value] for value in program.outputs]
+        return Ready(lowered, plan, output_shapes, kinds)
+
+    # ---- backward ------------------------------------------------------------------------------
+
+    def backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
+        """Run backward; the gradient of the input, if the mask has it."""
+        with self._lock:
+            last = self._last
+            if last is None:
+                message = f"backward of {self._owner.label()} was called before forward"
+                raise StateError(message)
+            self._check_input(last, input)
+            ready = last.ready
+            grads = self._check_grad_output(ready, grad_output)
+            plan = ready.plan
+            plan.bind_grad_outputs(grads)
+            if mask & GRAD_INPUTS:
+                self._bind_grad_inputs(last)
+            ready.bind_params()
+            self._guarded(ready.lowered, lambda: plan.backward(scale, mask))
+            if not mask & GRAD_INPUTS:
+                return None
+            grads = ready.grad_inputs
+            for array, grad in zip(last.arrays, grads, strict=False):
+                if array.dtype == INDEX_DTYPE:
+                    grad.fill(0)
+            self._gradInput = tree.rebuild(self._structure_with_grad(last.structure), grads)
+            return self._gradInput
+
+    def _structure_with_grad(self, structure: tree.Structure) -> tree.Structure:
+        """The part of the input that gradients are given for: a criterion's target has none."""
+        return tree.entries(structure)[0] if self._first_only else structure
+
+    def _bind_grad_inputs(self, last: Call) -> None:
+        ready = last.ready
+        count = tree.count(self._structure_with_grad(last.structure))
+        shapes = [array.shape for array in last.arrays[:count]]
+        self._gradInput = None  # else the arrays would count as held
+        ready.grad_inputs = _fresh_where_held(
+            ready.grad_inputs, shapes, [ready.lowered.dtype] * count
+        )
+        ready.plan.bind_grad_inputs(ready.grad_inputs)
+
+    def _check_input(self, last: Call, input: Any) -> None:
+        """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""
+        leaves = tree.check_structure(last.structure, input, f"the input of {self._owner.label()}")
+        for place, (leaf, known) in enumerate(zip(leaves, last.leaves, strict=True)):
+            if leaf is known:
+                continue
+            array = self._accept(leaf, place, last.structure)
+            bound = last.arrays[place]
+            if array.shape != bound.shape:
+                where = self._where(place, last.structure, "input")
+                message = f"{where} has shape {array.shape}, but forward got {bound.shape}"
+                raise ShapeError(message)
+            if array.dtype != bound.dtype or not _equal(array, bound):
+                where = self._where(place, last.structure, "input")
+                message = f"{where} is another array than forward got: backward must get the same"
+                raise DataError(message)
+
+    def _check_grad_output(self, ready: Ready, grad_output: Any) -> list[Array]:
+        structure = ready.lowered.output_structure
+        what = "gradOutput"
+        leaves = tree.check_structure(structure, grad_output, f"the {what} of {self._owner.label()}")
+        grads = []
+        for place, (leaf, shape) in enumerate(zip(leaves, ready.output_shapes, strict=True)):
+            if ready.output_dtypes[place] == INDEX_DTYPE:
+                grads.append(np.empty(0))  # indices have no gradient: whatever came is not looked at
+                continue
+            array = self._accept(leaf, place, structure, what)
+            if array.shape != shape:
+                where = self._where(place, structure, what)
+                message = f"{where} has shape {array.shape}, but the output has {shape}"
+                raise ShapeError(message)
+            grads.append(array)
+        return grads
+
+
+def _equal(x: Array, y: Array) -> bool:
+    """The same memory, or the same numbers, NaN being equal to itself."""
+    same_memory = (
+        x.__array_interface__["data"][0] == y.__array_interface__["data"][0]
+        and x.strides == y.strides
+    )
+    return same_memory or bool(np.array_equal(x, y, equal_nan=x.dtype.kind == "f"))

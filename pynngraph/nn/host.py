@@ -1,0 +1,130 @@
+"""Modules written in Python, as steps of a program.
+
+Such a module says what it gives only by giving it. So the first time, the program up to it is run, the
+module is asked with the real arrays, and lowering goes on with the shapes of its answer. Each call of the user's
+code happens once a forward: answers that came while finding out are kept for the run that needs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from .. import tree
+from .._engine import GRAD_PARAMS, Array, Shape, Value
+from ..errors import DTypeError, ShapeError, StateError
+
+if TYPE_CHECKING:
+    from .lowering import Builder
+    from .module import Module
+
+StepKey: TypeAlias = tuple[int, int, tree.Structure]
+
+
+class Result(NamedTuple):
+    """What a step gives: how it is nested, and the sizes."""
+
+    structure: tree.Structure
+    shapes: tuple[Shape, ...]
+
+
+class HostNeeded(Exception):  # noqa: N818 - a signal, not an error
+    """Lowering came to a step whose result is not known: run the program so far, then ask it."""
+
+    def __init__(self, builder: Builder, step: HostStep, inputs: list[Value]) -> None:
+        super().__init__()
+        self.builder = builder
+        self.step = step
+        self.inputs = inputs
+
+
+class HostChanged(Exception):  # noqa: N818 - a signal, not an error
+    """A step gave another result than the plan was made for."""
+
+
+class HostResults:
+    """What is known of the steps of one module's programs, and answers of the call under way."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[StepKey, tuple[Shape, ...]], Result] = {}
+        self.answers: dict[StepKey, tuple[tree.Structure, list[Array]]] = {}
+
+    def known(self, step: HostStep, shapes: tuple[Shape, ...]) -> Result | None:
+        """The result of a step for inputs of these shapes, as far as it was seen."""
+        return self._known.get((step.key, shapes))
+
+    def learn(self, step: HostStep, shapes: tuple[Shape, ...], result: Result) -> None:
+        """Keep what a step gave for inputs of these shapes."""
+        self._known[step.key, shapes] = result
+
+
+class HostStep:
+    """One use of a module written in Python."""
+
+    def __init__(
+        self, module: Module, use: int, structure: tree.Structure, results: HostResults
+    ) -> None:
+        self.module = module
+        self.structure = structure
+        self.output_structure: tree.Structure = tree.LEAF
+        self.key: StepKey = (id(module), use, structure)
+        self._results = results
+        self._inputs: list[Array] = []
+
+    # ---- the engine's side ---------------------------------------------------------------------
+
+    def infer(self, shapes: list[Shape]) -> list[Shape]:
+        """Shapes of the outputs."""
+        result = self._results.known(self, tuple(shapes))
+        if result is None or result.structure != self.output_structure:
+            raise HostChanged
+        return list(result.shapes)
+
+    def forward(self, inputs: list[Array]) -> list[Array]:
+        """The module's answer; once a call, however often the program is run to find out shapes."""
+        shapes = tuple(array.shape for array in inputs)
+        expected = self._results.known(self, shapes)
+        result, leaves = self.ask(inputs)
+        if result != expected or result.structure != self.output_structure:
+            self._results.learn(self, shapes, result)
+            raise HostChanged
+        return leaves
+
+    def ask(self, inputs: list[Array]) -> tuple[Result, list[Array]]:
+        """Let the module answer, if it has not in this call."""
+        answers = self._results.answers
+        self._inputs = inputs
+        if self.key not in answers:
+            output = self.module.host_forward(tree.rebuild(self.structure, inputs))
+            leaves, structure = tree.flatten(output)
+            answers[self.key] = structure, [self._checked(leaf) for leaf in leaves]
+        structure, leaves = answers[self.key]
+        return Result(structure, tuple(leaf.shape for leaf in leaves)), leaves
+
+    def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
+        """Gradients of the inputs of the last forward."""
+        input = tree.rebuild(self.structure, self._inputs)
+        grad_output = tree.rebuild(self.output_structure, grad_outputs)
+        grad_input = self.module.host_backward(
+            input, grad_output, scale, accumulate=bool(mask & GRAD_PARAMS)
+        )
+        if grad_input is None:
+            return [None] * len(self._inputs)
+        what = f"the gradInput of {self.module.label()}"
+        leaves = tree.check_structure(self.structure, grad_input, what)
+        for leaf, array in zip(leaves, self._inputs, strict=True):
+            if leaf is not None and np.shape(leaf) != array.shape:
+                message = f"{what} has shape {np.shape(leaf)}, its input has {array.shape}"
+                raise ShapeError(message)
+        return leaves
+
+    def _checked(self, leaf: Any) -> Array:
+        if leaf is None:
+            message = f"updateOutput of {self.module.label()} gave None"
+            raise StateError(message)
+        array = np.asarray(leaf)
+        if array.dtype.kind != "f":
+            message = f"updateOutput of {self.module.label()} gave {array.dtype}, not an array of reals"
+            raise DTypeError(message)
+        return array

@@ -1,0 +1,578 @@
+"""The base class of all modules."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
+from ..errors import GraphError, StateError
+from ..graph.node import Node, call_module
+from .dtype import as_dtype, default_dtype
+from .execution import Execution, Lower
+from .parameter import Cell, convert, copy_in, flatten_cells, unique_cells
+
+if TYPE_CHECKING:
+    from .lowering import Builder, Values
+
+Self = TypeVar("Self", bound="Module")
+
+# What a subclass may write in Python instead of lowering; any of them makes it a host step.
+PYTHON_METHODS = ("forward", "updateOutput", "updateGradInput", "accGradParameters", "backward")
+
+
+class _Changes:
+    """Counts changes to any module that programs may depend on."""
+
+    count = 0
+
+
+class CellArray:
+    """An attribute that is a parameter's array: reading gives the array, assigning copies values in."""
+
+    def __init__(self, cell: str, *, grad: bool) -> None:
+        self.cell = cell
+        self.grad = grad
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Module | None, owner: type | None = None) -> Any:
+        if module is None:
+            return self
+        cell = module._cells.get(self.cell)
+        if cell is None:
+            return None
+        return cell.grad if self.grad else cell.data
+
+    def __set__(self, module: Module, value: Any) -> None:
+        cell = module._cells.get(self.cell)
+        if self.grad:
+            self._set_grad(module, cell, value)
+        elif value is None:
+            module.remove_cell(self.cell)
+        elif cell is None:
+            module.add_cell(self.cell, value)
+        else:
+            copy_in(cell.data, value, f"the {self.name} of {module.label()}")
+
+    def _set_grad(self, module: Module, cell: Cell | None, value: Any) -> None:
+        if cell is None or cell.grad is None:
+            if value is not None:
+                message = f"{module.label()} has no {self.cell}, so that it can have no {self.name}"
+                raise StateError(message)
+        elif value is None:
+            cell.grad.fill(0)
+        else:
+            copy_in(cell.grad, value, f"the {self.name} of {module.label()}")
+
+
+class Module:
+    """What all modules have: Torch7's ``nn.Module``.
+
+    A module computes an output from an input, and from the gradient of an output those of its input and parameters. Inputs
+    and outputs are NumPy arrays of the module's dtype, or lists and tuples of them, nested freely.
+
+    To write a module in Python, derive from this class and define ``updateOutput(input)`` and
+    ``updateGradInput(input, gradOutput)``, with parameters also ``accGradParameters(input, gradOutput, scale)``, all
+    on NumPy arrays; or only ``backward(input, gradOutput, scale)`` instead of the last two. An array assigned to
+    ``self.weight`` or ``self.bias`` is a parameter.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> class Twice(nn.Module):
+    ...     def updateOutput(self, input):
+    ...         return 2 * input
+    ...     def updateGradInput(self, input, gradOutput):
+    ...         return 2 * gradOutput
+    >>> net = nn.Sequential(Twice(), nn.Tanh())
+    >>> net.forward(np.zeros(3))
+    array([0., 0., 0.])
+    >>> net.backward(np.zeros(3), np.ones(3))
+    array([2., 2., 2.])
+    """
+
+    is_host: ClassVar[bool] = False
+
+    train: bool
+    _cells: dict[str, Cell]
+    _buffers: dict[str, Cell]
+
+    weight = CellArray("weight", grad=False)
+    bias = CellArray("bias", grad=False)
+    gradWeight = CellArray("weight", grad=True)
+    gradBias = CellArray("bias", grad=True)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Whichever is nearer in the class's ancestry counts: its own lowering, or methods in Python.
+        cls.is_host = False
+        for base in cls.__mro__:
+            if "lower" in base.__dict__:
+                break
+            if any(name in base.__dict__ for name in PYTHON_METHODS):
+                cls.is_host = True
+                break
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Any:
+        # Here and not in __init__, so that users' classes need not call it.
+        self = super().__new__(cls)
+        state = self.__dict__
+        state.update(
+            train=True, _cells={}, _buffers={}, _dtype=default_dtype(), _version=0
+        )
+        return self
+
+    # ---- lowering ------------------------------------------------------------------------------
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Append the ops of this module to a program; the values of its output."""
+        message = f"{type(self).__name__} defines neither lower nor updateOutput"
+        raise GraphError(message)
+
+    def _changed(self) -> None:
+        """Programs made from this module may be out of date."""
+        state = self.__dict__
+        state["_version"] += 1
+        state.pop("_fingerprint", None)
+        _Changes.count += 1
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name[0] == "_" or hasattr(type(self), name) or type(self).is_host:
+            return
+        if name == "train":
+            _Changes.count += 1
+        else:
+            self._changed()
+
+    def fingerprint(self) -> Any:
+        """What programs of this module depend on: equal fingerprints lower alike."""
+        state = self.__dict__
+        known = state.get("_fingerprint")
+        if known is None or known[0] != _Changes.count:
+            parts = tuple(
+                (id(module), module._version, module.train, len(module.children()))
+                for module in self.listModules()
+            )
+            known = state["_fingerprint"] = (_Changes.count, parts)
+        return known[1]
+
+    # ---- running -------------------------------------------------------------------------------
+
+    @property
+    def _execution(self) -> Execution:
+        """Runs the module as its user sees it."""
+        state = self.__dict__
+        execution = state.get("_run")
+        if execution is None:
+            execution = state["_run"] = self._new_execution(self._lower_self)
+        return execution
+
+    @property
+    def _native_execution(self) -> Execution:
+        """Runs the module's own lowering, for ``super().updateOutput`` of subclasses in Python."""
+        if not type(self).is_host:
+            return self._execution
+        state = self.__dict__
+        execution = state.get("_run_native")
+        if execution is None:
+            execution = state["_run_native"] = self._new_execution(self._lower_native)
+        return execution
+
+    def _new_execution(self, lower: Lower) -> Execution:
+        return Execution(self, "module", lower)
+
+    def _lower_self(self, b: Builder, input: Values) -> Values:
+        return b.lower(self, input)
+
+    def _lower_native(self, b: Builder, input: Values) -> Values:
+        return b.lower_native(self, input)
+
+    def forward(self, input: Any) -> Any:
+        """The output for an input.
+
+        Parameters
+        ----------
+        input
+            An array of the module's dtype, or a nested list or tuple of arrays, as the module wants it. Class targets
+            and other indices are arrays of any integer dtype, and count from 0.
+
+        Returns
+        -------
+        The output: an array, or a table of arrays. It is written again by the next call only if nobody holds it.
+
+        Raises
+        ------
+        StructureError, ShapeError, DTypeError
+            If the input is not what the module wants; nothing has changed then.
+        """
+        return self._execution.forward(input)
+
+    def updateOutput(self, input: Any) -> Any:
+        """As :meth:`forward`."""
+        return self._native_execution.forward(input)
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1.0) -> Any:
+        """The gradient of the input; gradients of parameters are added to ``gradWeight`` and ``gradBias``.
+
+        Parameters
+        ----------
+        input
+            The input of the last :meth:`forward`: the same arrays, or equal ones.
+        gradOutput
+            The gradient of the output, nested and shaped as the output is.
+        scale
+            What gradients of parameters are multiplied by before they are added.
+
+        Returns
+        -------
+        The gradient of the input, nested and shaped exactly as the input is.
+
+        Raises
+        ------
+        StructureError, ShapeError, DTypeError
+            If ``input`` or ``gradOutput`` are not nested or shaped as in the forward.
+        DataError
+            If ``input`` is another array than the forward's.
+        StateError
+            If there was no forward.
+        """
+        return self._execution.backward(input, gradOutput, scale, GRAD_INPUTS | GRAD_PARAMS)
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        """The gradient of the input only, as :meth:`backward`."""
+        self._check_native("updateGradInput")
+        return self._native_execution.backward(input, gradOutput, 1.0, GRAD_INPUTS)
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1.0) -> None:
+        """Add the gradients of the parameters only, as :meth:`backward`."""
+        if self._has_lowering():
+            self._native_execution.backward(input, gradOutput, scale, GRAD_PARAMS)
+
+    def _has_lowering(self) -> bool:
+        return type(self).lower is not Module.lower
+
+    def _check_native(self, method: str) -> None:
+        if not self._has_lowering():
+            message = f"{self.label()} is written in Python and has no {method}: define it"
+            raise GraphError(message)
+
+    def backwardUpdate(self, input: Any, gradOutput: Any, lr: float) -> Any:
+        """:meth:`updateGradInput`, then :meth:`accUpdateGradParameters`."""
+        gradInput = self.updateGradInput(input, gradOutput)
+        self.accUpdateGradParameters(input, gradOutput, lr)
+        return gradInput
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        """Subtract `lr` times the gradients from the parameters at once; ``gradWeight`` and so on stay."""
+        cells = [cell for cell in self.cells() if cell.grad is not None]
+        kept = [np.array(cell.grad) for cell in cells]
+        try:
+            for cell in cells:
+                cell.grad.fill(0)  # type: ignore[union-attr]
+            self.accGradParameters(input, gradOutput, 1.0)
+            for cell in cells:
+                np.subtract(cell.data, lr * cell.grad, out=cell.data)  # type: ignore[operator]
+        finally:
+            for cell, grad in zip(cells, kept, strict=True):
+                np.copyto(cell.grad, grad)  # type: ignore[arg-type]
+
+    # ---- modules written in Python -------------------------------------------------------------
+
+    def host_forward(self, input: Any) -> Any:
+        """Run what the class defines in Python."""
+        if self._defines("updateOutput") or not self._defines("forward"):
+            return self.updateOutput(input)
+        return self.forward(input)
+
+    def host_backward(self, input: Any, gradOutput: Any, scale: float, *, accumulate: bool) -> Any:
+        """Run what the class defines in Python; the gradient of the input."""
+        if self._defines("backward"):
+            # One method does both: where only gradInput is wanted, gradients are added zero times.
+            return self.backward(input, gradOutput, scale if accumulate else 0.0)
+        gradInput = self.updateGradInput(input, gradOutput)
+        if accumulate:
+            self.accGradParameters(input, gradOutput, scale)
+        return gradInput
+
+    def _defines(self, method: str) -> bool:
+        """Whether the class overrides a method in Python, below any lowering."""
+        for base in type(self).__mro__:
+            if method in base.__dict__:
+                return base is not Module
+            if "lower" in base.__dict__:
+                return False
+        return False
+
+    # ---- results -------------------------------------------------------------------------------
+
+    def _result(self, name: str) -> Any:
+        """``output`` or ``gradInput`` of the last call on this very module."""
+        own = self.__dict__.get(name)
+        if own is not None:
+            return own
+        execution = self.__dict__.get("_run")
+        return None if execution is None else getattr(execution, name)
+
+    @property
+    def output(self) -> Any:
+        """What the last :meth:`forward` of this module gave, or None. Modules inside of others have none."""
+        return self._result("_output")
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        self.__dict__["_output"] = value
+
+    @property
+    def gradInput(self) -> Any:
+        """What the last :meth:`backward` of this module gave, or None."""
+        return self._result("_gradInput")
+
+    @gradInput.setter
+    def gradInput(self, value: Any) -> None:
+        self.__dict__["_gradInput"] = value
+
+    def clearState(self: Self) -> Self:
+        """Forget outputs, gradients of inputs and plans, here and in all modules inside."""
+        for module in self.listModules():
+            for name in ("_output", "_gradInput"):
+                module.__dict__.pop(name, None)
+            for name in ("_run", "_run_native"):
+                execution = module.__dict__.get(name)
+                if execution is not None:
+                    execution.clear()
+        return self
+
+    # ---- parameters ----------------------------------------------------------------------------
+
+    def add_cell(self, name: str, value: Any, *, has_grad: bool = True) -> None:
+        """Make a parameter, or a buffer, of this name."""
+        cell = Cell(np.asarray(value, self.dtype), has_grad=has_grad)
+        (self._cells if has_grad else self._buffers)[name] = cell
+        self._changed()
+
+    def remove_cell(self, name: str) -> None:
+        """Drop a parameter."""
+        if self._cells.pop(name, None) is not None:
+            self._changed()
+
+    def children(self) -> list[Module]:
+        """The modules directly inside."""
+        return []
+
+    def cells(self) -> list[Cell]:
+        """All parameters, each once, in Torch's order."""
+        return unique_cells(
+            cell for module in self.listModules() for cell in module._cells.values()
+        )
+
+    def parameters(self) -> tuple[list[Array], list[Array]]:
+        """The arrays of all parameters and of their gradients, each once, in Torch's order."""
+        cells = self.cells()
+        return [cell.data for cell in cells], [cell.grad for cell in cells if cell.grad is not None]
+
+    def getParameters(self) -> tuple[Array, Array]:
+        """All parameters as one vector, and all gradients as another; modules' arrays are parts of them.
+
+        May be called any number of times, at any level. Where the arrays already lie in one vector, that
+        is given. Else they move, and arrays handed out before become read-only.
+        """
+        cells = [cell for module in self.listModules() for cell in module._cells.values()]
+        return flatten_cells(cells, self.dtype)
+
+    def zeroGradParameters(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        for module in self.listModules():
+            for cell in module._cells.values():
+                if cell.grad is not None:
+                    cell.grad.fill(0)
+
+    def updateParameters(self, learningRate: float) -> None:
+        """Subtract `learningRate` times the gradient from each parameter."""
+        for cell in self.cells():
+            if cell.grad is not None:
+                np.subtract(cell.data, learningRate * cell.grad, out=cell.data)
+
+    def share(self: Self, other: Module, *names: str) -> Self:
+        """Share parameters with another module of the same structure.
+
+        Parameters
+        ----------
+        other
+            Whose parameters to use.
+        names
+            ``"weight"``, ``"bias"``, and for the gradients too ``"gradWeight"``, ``"gradBias"``.
+        """
+        mine, theirs = self.listModules(), other.listModules()
+        if len(mine) != len(theirs):
+            message = f"cannot share: {self.label()} holds {len(mine)} modules, {other.label()} {len(theirs)}"
+            raise GraphError(message)
+        for module, source in zip(mine, theirs, strict=True):
+            for name in set(names) & set(source._cells):
+                cell = source._cells[name]
+                grad_name = f"grad{name[0].upper()}{name[1:]}"
+                module._cells[name] = cell if grad_name in names else cell.with_own_grad()
+                module._changed()
+        return self
+
+    def clone(self: Self, *names: str) -> Self:
+        """A deep copy; with names, one that shares these parameters (see :meth:`share`)."""
+        memo: dict[int, Any] = {}
+        for module in self.listModules():
+            for name, cell in module._cells.items():
+                # Shared arrays are not copied at all: a clone costs by structure.
+                if name in names:
+                    memo[id(cell.data_store)] = cell.data_store
+                    grad_name = f"grad{name[0].upper()}{name[1:]}"
+                    if grad_name in names and cell.grad_store is not None:
+                        memo[id(cell.grad_store)] = cell.grad_store
+        other = copy.deepcopy(self, memo)
+        return other.share(self, *names) if names else other
+
+    def reset(self, stdv: float | None = None) -> None:
+        """Draw the parameters anew; see the modules that have some."""
+        for module in self.children():
+            module.reset(stdv)
+
+    # ---- dtype ---------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> Any:
+        """The NumPy dtype that the module computes in."""
+        return self.__dict__["_dtype"]
+
+    def type(self: Self, name: Any = None) -> Any:
+        """Convert to a dtype: ``"float32"``, ``"float64"``, or Torch's names; without one, tell it."""
+        if name is None:
+            return str(self.dtype)
+        dtype = as_dtype(name)
+        for module in self.listModules():
+            module.__dict__["_dtype"] = dtype
+            convert([*module._cells.values(), *module._buffers.values()], dtype)
+        _Changes.count += 1
+        return self
+
+    def float(self: Self) -> Self:
+        """Convert to float32."""
+        self.type("float32")
+        return self
+
+    def double(self: Self) -> Self:
+        """Convert to float64."""
+        self.type("float64")
+        return self
+
+    # ---- walks ---------------------------------------------------------------------------------
+
+    def training(self: Self) -> Self:
+        """Switch to training: dropout drops."""
+        self.apply(lambda module: setattr(module, "train", True))
+        return self
+
+    def evaluate(self: Self) -> Self:
+        """Switch to evaluation: dropout passes."""
+        self.apply(lambda module: setattr(module, "train", False))
+        return self
+
+    def apply(self: Self, function: Callable[[Module], object]) -> Self:
+        """Call a function with this module and with all modules inside, at any depth."""
+        for module in self.listModules():
+            function(module)
+        return self
+
+    def listModules(self) -> list[Module]:
+        """This module and all modules inside, at any depth, a container before its modules."""
+        modules: list[Module] = []
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            modules.append(module)
+            waiting.extend(reversed(module.children()))
+        return modules
+
+    def findModules(self, kind: str | type) -> tuple[list[Module], list[Module | None]]:
+        """All modules of a class, given as such or by name, and the container that each is in."""
+        found: list[Module] = []
+        containers: list[Module | None] = []
+        waiting: list[tuple[Module, Module | None]] = [(self, None)]
+        while waiting:
+            module, container = waiting.pop()
+            if _is_kind(module, kind):
+                found.append(module)
+                containers.append(container)
+            waiting.extend((child, module) for child in reversed(module.children()))
+        return found, containers
+
+    def replace(self, function: Callable[[Module], Module]) -> Module:
+        """Put `function(module)` in place of every module; what comes in place of this one."""
+        return function(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        message = f"{type(self).__name__} is a module: it cannot be iterated over"
+        raise TypeError(message)
+
+    # ---- graphs --------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any) -> Node:
+        """A graph node: ``module()``, ``module(node)`` or ``module([node, node])``.
+
+        Computing is done by :meth:`forward`.
+        """
+        return call_module(self, inputs)
+
+    def __neg__(self) -> Node:
+        """``-module`` is ``module()``."""
+        return self()
+
+    def __rsub__(self, inputs: Any) -> Node:
+        """``[node, node] - module`` is ``module([node, node])``."""
+        return self(inputs)
+
+    # ---- text ----------------------------------------------------------------------------------
+
+    def label(self) -> str:
+        """The module in a few words, on one line: ``Linear(3 -> 5)``."""
+        return f"{type(self).__name__}{self.describe()}"
+
+    def describe(self) -> str:
+        """What stands behind the class's name: ``(3 -> 5)``."""
+        return ""
+
+    def __repr__(self) -> str:
+        return f"nn.{self.label()}"
+
+    # ---- copies --------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters and structure; neither buffers of results nor plans."""
+        left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _Changes.count += 1
+
+
+def _is_kind(module: Module, kind: str | type) -> bool:
+    if isinstance(kind, str):
+        return type(module).__name__ == kind.rsplit(".", 1)[-1]
+    return isinstance(module, kind)
+
+
+def check_module(module: Any, where: str) -> Module:
+    """`module`, which must be one."""
+    if isinstance(module, Module):
+        return module
+    hint = ""
+    if isinstance(module, type) and issubclass(module, Module):
+        hint = f": a class was given, write {module.__name__}(...)"
+    elif isinstance(module, Node):
+        hint = ": a graph node was given; pack the graph with nn.gModule first"
+    message = f"{where} takes modules, got {type(module).__name__}{hint}"
+    raise GraphError(message)
+

@@ -1,0 +1,161 @@
+"""Parameters: cells that modules share by reference.
+
+A :class:`Cell` is a parameter and its gradient, each in a :class:`Store`. Modules that share a weight have the
+same cell, or, where only ``weight`` but not ``gradWeight`` is shared, two cells with one data store. Whatever moves an
+array moves it for all who share it: sharing cannot be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import ShapeError, StateError
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+
+class _Moves:
+    """Counts the moves of all stores, so that plans know when to bind parameters again."""
+
+    count = 0
+
+
+def move_count() -> int:
+    """How often any parameter moved to another array until now."""
+    return _Moves.count
+
+
+class Store:
+    """One array, which may move."""
+
+    __slots__ = ("array", "flat", "offset")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.flat: Array | None = None  # the vector that the array lies in, and where
+        self.offset = 0
+
+    def move(self, array: Array, flat: Array | None = None, offset: int = 0) -> None:
+        """Go on in another array. The old one becomes read-only: a late write is an error, not lost."""
+        self.array.flags.writeable = False
+        if self.flat is not None:
+            self.flat.flags.writeable = False
+        self.array, self.flat, self.offset = array, flat, offset
+        _Moves.count += 1
+
+    def __getstate__(self) -> Array:
+        # Without the vector: it would be saved whole with each of its parts.
+        return self.array
+
+    def __setstate__(self, array: Array) -> None:
+        # A view of a vector was copied as a view; a parameter has an array to itself.
+        self.array = np.array(array, order="C", copy=True)
+        self.flat = None
+        self.offset = 0
+
+
+class Cell:
+    """A parameter: its array and its gradient's, of one shape and dtype. Without a gradient it is a buffer."""
+
+    __slots__ = ("data_store", "grad_store")
+
+    def __init__(self, data: Array, *, has_grad: bool = True) -> None:
+        array = np.array(data, order="C", copy=True)
+        self.data_store = Store(array)
+        self.grad_store = Store(np.zeros_like(array)) if has_grad else None
+
+    @property
+    def data(self) -> Array:
+        """The array itself: what is written to it is seen at once."""
+        return self.data_store.array
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient's array, or None for a buffer."""
+        return None if self.grad_store is None else self.grad_store.array
+
+    def stores(self) -> list[Store]:
+        """The stores of the cell."""
+        return [store for store in (self.data_store, self.grad_store) if store is not None]
+
+    def with_own_grad(self) -> Cell:
+        """A cell that shares the data, and has a gradient of its own."""
+        other = Cell.__new__(Cell)
+        other.data_store = self.data_store
+        other.grad_store = None if self.grad_store is None else Store(np.zeros_like(self.data))
+        return other
+
+
+def copy_in(target: Array, value: Any, what: str) -> None:
+    """Copy values into an array of the same shape, converting their dtype."""
+    source = np.asarray(value)
+    if source.shape != target.shape:
+        message = f"{what} has shape {target.shape}, got values of shape {source.shape}"
+        raise ShapeError(message)
+    np.copyto(target, source, casting="same_kind" if source.dtype.kind == "f" else "unsafe")
+
+
+def unique_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, each data store once, in order."""
+    seen: dict[int, Cell] = {}
+    for cell in cells:
+        seen.setdefault(id(cell.data_store), cell)
+    return list(seen.values())
+
+
+def convert(cells: Iterable[Cell], dtype: Any) -> None:
+    """Move cells to arrays of another dtype."""
+    for cell in cells:
+        for store in cell.stores():
+            if store.array.dtype != dtype:
+                store.move(store.array.astype(dtype))
+
+
+def _lies_in_order(stores: Sequence[Store]) -> bool:
+    """Whether the arrays follow each other in one vector."""
+    first = stores[0]
+    offset = first.offset
+    for store in stores:
+        if store.flat is None or store.flat is not first.flat or store.offset != offset:
+            return False
+        offset += store.array.size
+    return True
+
+
+def _flatten_stores(stores: Sequence[Store], dtype: Any) -> Array:
+    size = sum(store.array.size for store in stores)
+    if stores and _lies_in_order(stores):
+        flat = stores[0].flat
+        assert flat is not None
+        start = stores[0].offset
+        return flat if size == flat.size else flat[start : start + size]
+    flat = np.empty(size, dtype)
+    offset = 0
+    for store in stores:
+        part = flat[offset : offset + store.array.size].reshape(store.array.shape)
+        part[...] = store.array
+        store.move(part, flat, offset)
+        offset += part.size
+    return flat
+
+
+def flatten_cells(cells: Sequence[Cell], dtype: Any) -> tuple[Array, Array]:
+    """Two vectors, of all parameters and of all gradients, of which the cells become parts.
+
+    Where the cells lie in one vector already, that one is given again.
+    """
+    owners: dict[int, int] = {}
+    for cell in cells:
+        if owners.setdefault(id(cell.data_store), id(cell.grad_store)) != id(cell.grad_store):
+            message = (
+                "modules share a parameter but not its gradient, so that one vector cannot hold "
+                "both: share 'gradWeight' and 'gradBias' too, or use parameters()"
+            )
+            raise StateError(message)
+    distinct = unique_cells(cells)
+    data = [cell.data_store for cell in distinct]
+    grads = [cell.grad_store for cell in distinct if cell.grad_store is not None]
+    return _flatten_stores(data, dtype), _flatten_stores(grads, dtype)

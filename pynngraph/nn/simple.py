@@ -1,0 +1,205 @@
+"""Modules that stand alone: identity, linear, constants, dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from .. import random, tree
+from ..errors import ShapeError
+from .module import Module
+
+if TYPE_CHECKING:
+    from .lowering import Builder, Values
+
+SelfLinear = TypeVar("SelfLinear", bound="Linear")
+
+
+class Identity(Module):
+    """The input itself, array or table.
+
+    As ``nn.Identity()()`` it is the usual input node of a graph.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Identity().forward([np.zeros(2), (np.ones(1),)])
+    [array([0., 0.]), (array([1.]),)]
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias of each array."""
+        return tree.map_leaves(lambda value: b.op("identity", [value]), input)
+
+
+class Linear(Module):
+    """y = x W' + b.
+
+    Parameters
+    ----------
+    inputSize, outputSize
+        Features of input and output.
+    bias
+        False for no b.
+
+    Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``weight``
+    (outputSize, inputSize), ``bias`` (outputSize,). Both start evenly drawn from ±1/sqrt(inputSize).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> layer = nn.Linear(3, 5)
+    >>> layer.forward(np.zeros((2, 3))).shape
+    (2, 5)
+    """
+
+    def __init__(self, inputSize: int, outputSize: int, bias: bool = True) -> None:  # noqa: FBT001, FBT002 - Torch's
+        if inputSize < 1 or outputSize < 1:
+            message = f"Linear needs sizes of at least 1, got {inputSize} and {outputSize}"
+            raise ShapeError(message)
+        self.inputSize = inputSize
+        self.outputSize = outputSize
+        self.add_cell("weight", np.empty((outputSize, inputSize)))
+        if bias:
+            self.add_cell("bias", np.empty(outputSize))
+        self.reset()
+
+    def reset(self, stdv: float | None = None) -> None:
+        """Draw weight and bias evenly from ±stdv sqrt(3), or ±1/sqrt(inputSize) without stdv."""
+        limit = 1 / math.sqrt(self.inputSize) if stdv is None else stdv * math.sqrt(3)
+        for cell in self._cells.values():
+            cell.data[...] = random.uniform(-limit, limit, cell.data.shape)
+
+    def noBias(self: SelfLinear) -> SelfLinear:
+        """Drop the bias."""
+        self.remove_cell("bias")
+        return self
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One product."""
+        cells = [self._cells[name] for name in ("weight", "bias") if name in self._cells]
+        return b.op("linear", [b.array(input), *map(b.param, cells)])
+
+    def describe(self) -> str:
+        """Sizes."""
+        bias = "" if "bias" in self._cells else " without bias"
+        return f"({self.inputSize} -> {self.outputSize}){bias}"
+
+
+class _Constant(Module):
+    """Base of modules that combine their input with one number."""
+
+    op: str
+
+    def __init__(self, constant_scalar: float, ip: bool = False) -> None:  # noqa: FBT001, FBT002 - Torch's
+        self.constant_scalar = float(constant_scalar)
+        self.inplace = ip
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One elementwise op."""
+        return b.op(self.op, [b.array(input)], nums=[self.constant_scalar])
+
+    def describe(self) -> str:
+        """The number."""
+        return f"({self.constant_scalar:g})"
+
+
+class MulConstant(_Constant):
+    """y = c x.
+
+    Parameters
+    ----------
+    constant_scalar
+        The number c.
+    ip
+        A hint that the input may be overwritten; results are the same.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.MulConstant(3).forward(np.ones(2))
+    array([3., 3.])
+    """
+
+    op = "mul_constant"
+
+
+class AddConstant(_Constant):
+    """y = x + c.
+
+    Parameters
+    ----------
+    constant_scalar
+        The number c.
+    ip
+        A hint that the input may be overwritten; results are the same.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.AddConstant(3).forward(np.ones(2))
+    array([4., 4.])
+    """
+
+    op = "add_constant"
+
+
+class Dropout(Module):
+    """In training, elements are zero with probability p, and the others are divided by 1 - p.
+
+    Parameters
+    ----------
+    p
+        Probability of zero, in [0, 1).
+    v1
+        True for the first version: others stay as they are in training, and evaluation multiplies by 1 - p.
+    inplace
+        A hint that the input may be overwritten; results are the same.
+    stochasticInference
+        True to drop in evaluation too.
+
+    The numbers drawn are fixed by :func:`manualSeed`. Source: Srivastava et al., Dropout, JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Dropout(0.5).evaluate().forward(np.ones(3))
+    array([1., 1., 1.])
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        v1: bool = False,  # noqa: FBT001, FBT002 - Torch's order
+        inplace: bool = False,  # noqa: FBT001, FBT002
+        stochasticInference: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        self.setp(p)
+        self.v2 = not v1
+        self.inplace = inplace
+        self.stochasticInference = stochasticInference
+
+    def setp(self, p: float) -> None:
+        """Set the probability of zero."""
+        if not 0 <= p < 1:
+            message = f"the probability of Dropout must be in [0, 1), got {p}"
+            raise ShapeError(message)
+        self.p = float(p)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Noise where it drops, else a factor or nothing."""
+        x = b.array(input)
+        if self.p > 0 and (self.train or self.stochasticInference):
+            return b.op("dropout", [x], nums=[self.p, 1 / (1 - self.p) if self.v2 else 1.0])
+        if not self.v2 and not self.train:
+            return b.op("mul_constant", [x], nums=[1 - self.p])
+        return b.op("identity", [x])
+
+    def describe(self) -> str:
+        """The probability."""
+        return f"({self.p:g})"
+
+
+__all__ = ["AddConstant", "Dropout", "Identity", "Linear", "MulConstant"]
