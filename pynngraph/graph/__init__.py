@@ -1,0 +1,1 @@
+"""Graphs of modules: nodes, and the module that a graph is packed into."""

@@ -1,0 +1,93 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import StateError
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+
+def sgd(
+    feval: Callable[[Array], tuple[float, Array]],
+    x: Array,
+    config: dict[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+) -> tuple[Array, list[float]]:
+    """One step of stochastic gradient descent, Torch7's ``optim.sgd``.
+
+    Parameters
+    ----------
+    feval
+        ``feval(x)`` gives the loss at x and its gradient there, an array like x.
+    x
+        The parameters, a vector; changed in place.
+    config
+        ``learningRate`` (1e-3), ``learningRateDecay`` (0), ``weightDecay`` (0), ``weightDecays`` (None, or a vector),
+        ``momentum`` (0), ``dampening`` (momentum), ``nesterov`` (False), ``learningRates`` (None, or a vector).
+    state
+        What is kept from step to step; config itself if it is left out, as in Torch7.
+
+    Returns
+    -------
+    x and a list of the one loss, met before the step.
+
+    The step: d = gradient + weightDecay x; with momentum v = momentum v + (1 - dampening) d (v = d at first), and d
+    becomes v, or d + momentum v with Nesterov's; x = x - learningRate / (1 + n learningRateDecay) d, n counting steps.
+    Source: Sutskever et al., On the importance of initialization and momentum in deep learning, 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> x = np.array([4.0])
+    >>> for _ in range(100):
+    ...     x, losses = nn.optim.sgd(lambda x: (float(x @ x), 2 * x), x, {"learningRate": 0.1})
+    >>> bool(abs(x[0]) < 1e-6)
+    True
+    """
+    config = {} if config is None else config
+    state = config if state is None else state
+    rate = config.get("learningRate", 1e-3)
+    decay = config.get("learningRateDecay", 0)
+    weight_decay = config.get("weightDecay", 0)
+    weight_decays = config.get("weightDecays")
+    momentum = config.get("momentum", 0)
+    dampening = config.get("dampening", momentum)
+    nesterov = config.get("nesterov", False)
+    rates = config.get("learningRates")
+    if nesterov and (momentum <= 0 or dampening != 0):
+        message = "Nesterov momentum needs a momentum above 0 and a dampening of 0"
+        raise StateError(message)
+    if weight_decay and weight_decays is not None:
+        message = "give either weightDecay or weightDecays"
+        raise StateError(message)
+
+    loss, gradient = feval(x)
+    step = gradient
+    if weight_decay:
+        step = step + weight_decay * x
+    elif weight_decays is not None:
+        step = step + weight_decays * x
+    if momentum:
+        step = _with_momentum(step, state, momentum, dampening, nesterov=nesterov)
+    count = state.get("evalCounter", 0)
+    now = rate / (1 + count * decay)
+    x -= now * (step if rates is None else rates * step)
+    state["evalCounter"] = count + 1
+    return x, [loss]
+
+
+def _with_momentum(
+    step: Array, state: dict[str, Any], momentum: float, dampening: float, *, nesterov: bool
+) -> Array:
+    velocity = state.get("dfdx")
+    if velocity is None:
+        velocity = state["dfdx"] = np.array(step)
+    else:
+        velocity *= momentum
+        velocity += (1 - dampening) * step
+    return step + momentum * velocity if nesterov else velocity
