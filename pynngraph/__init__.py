@@ -31,4 +31,4 @@ __all__ = [
     "optim",
     "tree",
 ]
-__all__ += _modules
+__all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules

@@ -137,6 +137,10 @@ def _check(status: int, message: Any, op: int = -1) -> None:
 
 
 def _shape_array(shapes: Sequence[Shape]) -> Any:
+    for shape in shapes:
+        if len(shape) > MAX_DIMS:
+            message = f"an array has at most {MAX_DIMS} dims here, got shape {shape}"
+            raise errors.ShapeError(message)
     return ffi.new("pnng_shape[]", [(len(shape), shape) for shape in shapes])
 
 
@@ -209,9 +213,7 @@ def _guarded(function: Callable[..., None]) -> Callable[..., int]:
 
 @ffi.def_extern("pnng_host_infer")  # type: ignore[untyped-decorator]
 @_guarded
-def _host_infer(
-    hosts: _Hosts, number: int, shapes: Any, n_in: int, out: Any, n_out: int
-) -> None:
+def _host_infer(hosts: _Hosts, number: int, shapes: Any, n_in: int, out: Any, n_out: int) -> None:
     inputs = [_shape_tuple(shapes[place]) for place in range(n_in)]
     outputs = hosts.steps[number].infer(inputs)
     if len(outputs) != n_out:
@@ -223,9 +225,7 @@ def _host_infer(
 
 @ffi.def_extern("pnng_host_forward")  # type: ignore[untyped-decorator]
 @_guarded
-def _host_forward(
-    hosts: _Hosts, number: int, inputs: Any, n_in: int, outputs: Any, n_out: int
-) -> None:
+def _host_forward(hosts: _Hosts, number: int, inputs: Any, _n_in: int, outputs: Any, n_out: int) -> None:
     results = hosts.steps[number].forward(hosts.arrays(number, 0, inputs))
     shapes = hosts.shapes[number][1]
     for place in range(n_out):
@@ -237,10 +237,10 @@ def _host_forward(
 def _host_backward(
     hosts: _Hosts,
     number: int,
-    inputs: Any,
+    _inputs: Any,
     n_in: int,
     grad_outputs: Any,
-    n_out: int,
+    _n_out: int,
     grad_inputs: Any,
     scale: float,
     mask: int,
@@ -388,16 +388,12 @@ class Shapes:
 class Plan:
     """A program with sizes, a dtype and memory: what runs."""
 
-    def __init__(
-        self, program: Program, dtype: Any, inputs: Sequence[Shape], *, backward: bool = True
-    ) -> None:
+    def __init__(self, program: Program, dtype: Any, inputs: Sequence[Shape], *, backward: bool = True) -> None:
         self.program = program
         self.dtype = dtype
         pointer = ffi.new("pnng_plan **")
         flags = lib.PNNG_PLAN_BACKWARD if backward else 0
-        status = lib.pnng_plan_new(
-            program._c, _DTYPES[dtype], _shape_array(inputs), len(inputs), flags, pointer
-        )
+        status = lib.pnng_plan_new(program._c, _DTYPES[dtype], _shape_array(inputs), len(inputs), flags, pointer)
         self._c = ffi.gc(pointer[0], lib.pnng_plan_free)
         self._check(status)
         self._slots = lib.pnng_plan_slots(self._c)

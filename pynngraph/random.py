@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 _lock = threading.Lock()
-_generator = np.random.default_rng()
+_state: dict[str, Any] = {}
+
+
+def _generator() -> Any:
+    """The generator; made when it is first needed, because importing it takes long."""
+    if "generator" not in _state:
+        _state["generator"] = np.random.default_rng()
+    return _state["generator"]
 
 
 def manualSeed(seed: int) -> None:  # noqa: N802 - Torch's name
@@ -31,18 +38,18 @@ def manualSeed(seed: int) -> None:  # noqa: N802 - Torch's name
     >>> bool((nn.Linear(2, 2).weight == first).all())
     True
     """
-    global _generator  # noqa: PLW0603 - Torch's generator is global too
     with _lock:
-        _generator = np.random.default_rng(seed)
+        _state["generator"] = np.random.default_rng(seed)
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Numbers drawn evenly from [low, high), float64."""
     with _lock:
-        return _generator.uniform(low, high, shape)
+        numbers: np.ndarray[Any, Any] = _generator().uniform(low, high, shape)
+        return numbers
 
 
 def next_seed() -> int:
     """A seed of 64 bits for one run of a plan."""
     with _lock:
-        return int(_generator.integers(0, 2**64, dtype=np.uint64))
+        return int(_generator().integers(0, 2**64, dtype=np.uint64))

@@ -36,20 +36,25 @@ def is_table(tree: object) -> bool:
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves of a table from left to right, and its structure."""
+    if not isinstance(tree, (list, tuple)):
+        return [tree], LEAF
     leaves: list[Any] = []
     return leaves, _collect(tree, leaves, 0)
 
 
-def _collect(tree: Any, leaves: list[Any], depth: int) -> Structure:
-    if not isinstance(tree, (list, tuple)):
-        leaves.append(tree)
-        return LEAF
+def _collect(table: Any, leaves: list[Any], depth: int) -> Structure:
     if depth == MAX_DEPTH:
         message = f"a table is nested deeper than {MAX_DEPTH} levels: does it contain itself?"
         raise StructureError(message)
     # Subclasses count as what they derive from: how to make another one of them is unknown.
-    kind = list if isinstance(tree, list) else tuple
-    return (kind, *[_collect(entry, leaves, depth + 1) for entry in tree])
+    structure: list[Any] = [list if isinstance(table, list) else tuple]
+    for entry in table:
+        if isinstance(entry, (list, tuple)):
+            structure.append(_collect(entry, leaves, depth + 1))
+        else:
+            leaves.append(entry)
+            structure.append(LEAF)
+    return tuple(structure)
 
 
 def structure_of(tree: Any) -> Structure:
@@ -59,13 +64,12 @@ def structure_of(tree: Any) -> Structure:
 
 def rebuild(structure: Structure, leaves: Iterable[Any]) -> Any:
     """The table of this structure with these leaves, from left to right."""
-    return _build(structure, iter(leaves))
+    return _build(structure, iter(leaves)) if structure else next(iter(leaves))
 
 
 def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
-    if not structure:
-        return next(leaves)
-    return structure[0]([_build(entry, leaves) for entry in structure[1:]])
+    entries = [_build(entry, leaves) if entry else next(leaves) for entry in structure[1:]]
+    return entries if structure[0] is list else tuple(entries)
 
 
 def count(structure: Structure) -> int:
@@ -98,7 +102,7 @@ def _describe(structure: Structure, leaf: str) -> str:
     if len(structure) == 1:
         return f"an empty {structure[0].__name__}"
     if not any(structure[1:]):
-        return f"{kind} {leaf}{'s' if len(structure) > 2 else ''}"  # noqa: PLR2004 - two is more than one
+        return f"{kind} {leaf}{'s' if len(structure) > 2 else ''}"
     return f"{kind}: {', '.join(_describe(entry, leaf) for entry in structure[1:])}"
 
 
@@ -116,17 +120,18 @@ def first_difference(expected: Structure, got: Structure) -> tuple[str, Structur
     return None
 
 
-def check_structure(expected: Structure, tree: Any, what: str) -> list[Any]:
+def check_structure(expected: Structure, tree: Any, name: Callable[[], str]) -> list[Any]:
     """The leaves of `tree`, which must be nested as `expected`.
 
     Raises
     ------
     StructureError
-        Saying what was expected, what came, and where. `what` names the table: "the input of ...".
+        Saying what was expected, what came, and where. `name` is called then, and names the table: "the input of ...".
     """
     leaves, got = flatten(tree)
     difference = None if got == expected else first_difference(expected, got)
     if difference:
+        what = name()
         path, expected_there, got_there = difference
         where = f"entry {path} of {what}" if path else what
         message = f"{where} is {describe(expected_there)}, got {describe(got_there)}"
@@ -138,8 +143,4 @@ def paths(structure: Structure) -> list[str]:
     """The path of each leaf, such as ``[1][0]``; the path of a bare leaf is empty."""
     if not structure:
         return [""]
-    return [
-        f"[{place}]{path}"
-        for place, entry in enumerate(structure[1:])
-        for path in paths(entry)
-    ]
+    return [f"[{place}]{path}" for place, entry in enumerate(structure[1:]) for path in paths(entry)]

@@ -73,9 +73,7 @@ def check_wheel(path: Path) -> None:
     strange = [n for n in names if not re.match(r"pynngraph(-[^/]*\.dist-info)?/", n)]
     expect(not strange, f"the wheel holds {', '.join(strange)}")
     expect("pynngraph/py.typed" in names, "the wheel lacks py.typed")
-    modules = {
-        p.relative_to(ROOT).as_posix() for p in (ROOT / "pynngraph").rglob("*.py*") if p.is_file()
-    }
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "pynngraph").rglob("*.py*") if p.is_file()}
     missing = sorted(m for m in modules - set(names) if not m.endswith(".pyc"))
     expect(not missing, f"the wheel lacks {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +88,7 @@ def main() -> None:
     """Build and check."""
     shutil.rmtree(DIST, ignore_errors=True)
     build = [sys.executable, "-m", "build", "--outdir", DIST, ROOT]
-    log = subprocess.run(
-        build, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    log = subprocess.run(build, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     expect(log.returncode == 0, f"the build failed:\n{log.stdout}")
     check_sdist(only("*.tar.gz"))
     check_wheel(only("*.whl"))

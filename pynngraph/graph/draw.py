@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GraphError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .gmodule import gModule
     from .node import Node
 
@@ -60,7 +59,8 @@ def dot(g: gModule, path: str | Path | None = None) -> str:
     g
         A graph.
     path
-        Where to write it: ``.dot`` (or ``.gv``) for the text, ``.svg``, ``.png`` or ``.pdf`` for a picture, which graphviz draws.
+        Where to write it: ``.dot`` (or ``.gv``) for the text; ``.svg``, ``.png`` or ``.pdf`` for a picture,
+        which graphviz draws.
 
     Returns
     -------
@@ -81,6 +81,8 @@ def dot(g: gModule, path: str | Path | None = None) -> str:
     text = _as_dot(g)
     if path is None:
         return text
+    from pathlib import Path  # noqa: PLC0415 - importing it takes longer than all of this package
+
     path = Path(path)
     kind = path.suffix.lstrip(".")
     if kind in ("dot", "gv"):
@@ -94,6 +96,9 @@ def dot(g: gModule, path: str | Path | None = None) -> str:
 
 
 def _draw(text: str, path: Path, kind: str) -> None:
+    import shutil  # noqa: PLC0415 - as pathlib above
+    import subprocess  # noqa: PLC0415
+
     program = shutil.which("dot")
     if program is None:
         beside = path.with_suffix(".dot")

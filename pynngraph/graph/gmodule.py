@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..nn.lowering import Builder, Values
 
 
-class gModule(Container):  # noqa: N801 - Torch's name
+class gModule(Container):
     """A graph of modules as one module: nngraph's ``gModule``.
 
     Parameters
@@ -54,7 +54,7 @@ class gModule(Container):  # noqa: N801 - Torch's name
         self.nInputs = len(self._inputs)
         self.verbose = False
         self.name = "gModule"
-        self._order = _evaluation_order(self._inputs, self._outputs)
+        self._order = _evaluation_order(self._outputs)
         _check_connections(self._inputs, self._order)
         for node in self._order:
             if node.module is not None:
@@ -94,7 +94,7 @@ class gModule(Container):  # noqa: N801 - Torch's name
             else:
                 values = tree.map_leaves(lambda parent: done[id(parent)], node.inputs)
             if node.part is not None:
-                values = _entry(node, values)
+                values = _entry(node, node.part, values)
             elif node.module is not None:
                 values = b.lower(node.module, values, str(node.place))
             done[id(node)] = values
@@ -139,10 +139,10 @@ class gModule(Container):  # noqa: N801 - Torch's name
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         order: list[Node] = []
-        for inputs, module, part, n_parts, annotations, place in state["_order"]:
+        for inputs, module, part, n_parts, notes, place in state["_order"]:
             parents = None if inputs is None else tree.map_leaves(order.__getitem__, inputs)
             node = Node(module, parents, part)
-            node.n_parts, node.data.annotations, node.place = n_parts, annotations, place
+            node.n_parts, node.data.annotations, node.place = n_parts, notes, place
             order.append(node)
         nodes = {name: [order[place] for place in state[name]] for name in ("_inputs", "_outputs")}
         super().__setstate__({**state, "_order": order, **nodes})
@@ -162,8 +162,8 @@ def _nodes(nodes: Any, what: str) -> list[Node]:
     return list(nodes)
 
 
-def _evaluation_order(inputs: list[Node], outputs: list[Node]) -> list[Node]:
-    """nngraph's order: depth first from the outputs, inputs from left to right, each node after its inputs."""
+def _evaluation_order(outputs: list[Node]) -> list[Node]:
+    """Nngraph's order: depth first from the outputs, inputs from left to right, each node after its inputs."""
     order: list[Node] = []
     seen: set[int] = set()
     for output in outputs:
@@ -197,9 +197,11 @@ def _check_connections(inputs: list[Node], order: list[Node]) -> None:
             faults.append(f"{node.label()} is among the inputs, but has an input itself")
         elif id(node) not in reached:
             faults.append(f"{node.label()} is among the inputs, but reaches no output")
-    for node in order:
-        if node.inputs is None and id(node) not in given:
-            faults.append(f"{node.label()} has no input, and is not among the inputs of the graph")
+    faults.extend(
+        f"{node.label()} has no input, and is not among the inputs of the graph"
+        for node in order
+        if node.inputs is None and id(node) not in given
+    )
     faults.extend(_loose_ends(inputs, reached))
     if faults:
         message = "this graph is not connected rightly:\n  " + "\n  ".join(faults)
@@ -226,7 +228,7 @@ def _loose_ends(inputs: list[Node], reached: set[int]) -> list[str]:
     return faults
 
 
-def _entry(node: Node, values: Values) -> Values:
+def _entry(node: Node, part: int, values: Values) -> Values:
     """The part of a table that a node of a split stands for."""
     parent: Node = node.inputs
     if not tree.is_table(values) or len(values) != parent.n_parts:
@@ -235,5 +237,4 @@ def _entry(node: Node, values: Values) -> Values:
             f"but gives {tree.describe(tree.structure_of(values))}"
         )
         raise StructureError(message)
-    assert node.part is not None
-    return values[node.part]
+    return values[part]

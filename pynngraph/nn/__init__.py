@@ -23,4 +23,4 @@ __all__ = [
     "getdefaulttensortype",
     "setdefaulttensortype",
 ]
-__all__ += [*_criterions, *_shapes, *_simple, *_tables, *_transfers]
+__all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names

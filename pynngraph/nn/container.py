@@ -163,6 +163,4 @@ class ParallelTable(Container):
     def lower(self, b: Builder, input: Values) -> Values:
         """The k-th on the k-th entry."""
         entries: Iterable[Values] = b.table(input, len(self.modules))
-        return [
-            b.lower(module, entry) for module, entry in zip(self.modules, entries, strict=True)
-        ]
+        return [b.lower(module, entry) for module, entry in zip(self.modules, entries, strict=True)]

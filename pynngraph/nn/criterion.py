@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Criterion(Module):
     """Base of criterions: ``forward(input, target)`` gives a number, ``backward`` the gradient of the input.
 
-    As a graph node, ``criterion([input_node, target_node])``, it gives an array of one element; the gradient of the target
-    is zeros. To write one in Python, derive and define ``updateOutput(input, target)``, which gives a number, and
-    ``updateGradInput(input, target)``.
+    As a graph node, ``criterion([input_node, target_node])``, it gives an array of one element; the gradient of the
+    target is zeros. To write one in Python, derive and define ``updateOutput(input, target)``, which gives a number,
+    and ``updateGradInput(input, target)``.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class MSECriterion(Criterion):
     5.0
     """
 
-    def __init__(self, sizeAverage: bool = True) -> None:  # noqa: FBT001, FBT002 - Torch's
+    def __init__(self, sizeAverage: bool = True) -> None:
         self.sizeAverage = sizeAverage
 
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
@@ -135,8 +135,8 @@ class ClassNLLCriterion(Criterion):
     ignoreIndex
         A target that does not count.
 
-    Shapes: input, log-probabilities, (classes,) or (rows, classes); target one class for each row, from 0, of an integer
-    dtype (or whole reals).
+    Shapes: input, log-probabilities, (classes,) or (rows, classes); target one class for each row, from 0, of an
+    integer dtype (or whole reals).
 
     Examples
     --------
@@ -150,7 +150,7 @@ class ClassNLLCriterion(Criterion):
     def __init__(
         self,
         weights: Any = None,
-        sizeAverage: bool = True,  # noqa: FBT001, FBT002 - Torch's
+        sizeAverage: bool = True,
         ignoreIndex: int = -100,
     ) -> None:
         self.sizeAverage = sizeAverage
@@ -196,7 +196,7 @@ class CrossEntropyCriterion(Criterion):
     True
     """
 
-    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:
         self.nll = ClassNLLCriterion(weights, sizeAverage)
 
     def children(self) -> list[Module]:
@@ -215,7 +215,7 @@ class CrossEntropyCriterion(Criterion):
 
 def _without_ones(shape: Shape) -> tuple[int, ...] | None:
     """Sizes of rows and classes where dims of size 1 hide them; None where all is as it should be."""
-    if len(shape) <= 2:  # noqa: PLR2004 - rows and classes
+    if len(shape) <= 2:
         return None
     return tuple(size for size in shape if size != 1)
 

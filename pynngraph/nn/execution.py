@@ -68,9 +68,17 @@ class Lowered(NamedTuple):
 class Ready:
     """A plan with its parameters, and with the arrays of its last answers for use again."""
 
-    def __init__(self, lowered: Lowered, plan: Plan, output_shapes: list[Shape], kinds: list[int]) -> None:
+    def __init__(
+        self,
+        lowered: Lowered,
+        plan: Plan,
+        input_shapes: list[Shape],
+        output_shapes: list[Shape],
+        kinds: list[int],
+    ) -> None:
         self.lowered = lowered
         self.plan = plan
+        self.input_shapes = input_shapes
         self.output_shapes = output_shapes
         self.output_dtypes = [INDEX_DTYPE if kind == INDEX else lowered.dtype for kind in kinds]
         self.outputs: list[Array] = []
@@ -91,6 +99,7 @@ class Call(NamedTuple):
     """The last forward: what the backward must be about."""
 
     ready: Ready
+    fingerprint: Any  # of the module at that time
     structure: tree.Structure
     leaves: list[Any]  # as the user gave them
     arrays: list[Array]  # as they were bound
@@ -102,7 +111,7 @@ def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any
         return [np.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
     for place in range(len(arrays)):
         # Held by the list and by the call of getrefcount: anything more is the user's. Views count too.
-        if getrefcount(arrays[place]) > 2:  # noqa: PLR2004
+        if getrefcount(arrays[place]) > 2:
             arrays[place] = np.empty(shapes[place], dtypes[place])
     return arrays
 
@@ -136,11 +145,45 @@ class Execution:
         """Run forward; the output."""
         with self._lock:
             leaves, structure = tree.flatten(input)
+            last = self._last
+            if last is not None and self._fits(last, structure, leaves):
+                return self._run_again(last.ready, structure, leaves)
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
             try:
                 return self._run(leaves, structure, arrays, random.next_seed)
             finally:
                 self._hosts.answers.clear()
+
+    def _fits(self, last: Call, structure: tree.Structure, leaves: list[Any]) -> bool:
+        """Whether the last call's plan serves for this one, and its arrays can be bound as they are.
+
+        Only arrays without a doubt: all else goes the long way, where it is converted or refused.
+        """
+        ready = last.ready
+        if (
+            structure != last.structure
+            or self._owner.fingerprint() is not last.fingerprint
+            or ready.plan.program.hosts is not None
+        ):
+            return False
+        dtype = self._owner.dtype
+        if dtype is not ready.lowered.dtype:
+            return False
+        for leaf, shape in zip(leaves, ready.input_shapes, strict=True):
+            if type(leaf) is not np.ndarray or leaf.dtype is not dtype or leaf.shape != shape:
+                return False
+            flags = leaf.flags
+            if not (flags.c_contiguous and flags.aligned):
+                return False
+        return True
+
+    def _run_again(self, ready: Ready, structure: tree.Structure, arrays: list[Array]) -> Any:
+        seed = random.next_seed() if ready.lowered.has_noise else 0
+        fingerprint = self._owner.fingerprint()
+        outputs = self._run_ready(ready, arrays, seed)
+        self._last = Call(ready, fingerprint, structure, arrays, arrays)
+        self._output = tree.rebuild(ready.lowered.output_structure, outputs)
+        return self._output
 
     def _run(
         self,
@@ -157,12 +200,12 @@ class Execution:
                 if seed is None and lowered.has_noise:
                     seed = next_seed()
                 outputs = self._run_ready(ready, arrays, seed or 0)
-            except HostNeeded as needed:
+            except HostNeeded as needed:  # noqa: PERF203 - twice at most, but for modules in Python
                 seed = self._discover(needed, arrays, seed, next_seed)
             except HostChanged:
                 self._forget_programs()
             else:
-                self._last = Call(ready, structure, leaves, arrays)
+                self._last = Call(ready, self._owner.fingerprint(), structure, leaves, arrays)
                 self._output = tree.rebuild(lowered.output_structure, outputs)
                 return self._output
 
@@ -175,15 +218,11 @@ class Execution:
         outputs = _fresh_where_held(ready.outputs, ready.output_shapes, ready.output_dtypes)
         ready.outputs = outputs
         plan.bind_outputs(outputs)
-        self._guarded(ready.lowered, lambda: plan.forward(seed))
-        return outputs
-
-    def _guarded(self, lowered: Lowered, run: Callable[[], None]) -> None:
-        """Run, and say in an error which module it is about."""
         try:
-            run()
+            plan.forward(seed)
         except EngineFailure as failure:
-            raise self._translated(failure, lowered.sites) from None
+            raise self._translated(failure, ready.lowered.sites) from None
+        return outputs
 
     def _translated(self, failure: EngineFailure, sites: list[Site | None]) -> Exception:
         site = sites[failure.op] if 0 <= failure.op < len(sites) else None
@@ -214,7 +253,9 @@ class Execution:
 
     def _where(self, place: int, structure: tree.Structure, what: str) -> str:
         path = tree.paths(structure)[place]
-        return f"entry {path} of the {what} of {self._owner.label()}" if path else f"the {what} of {self._owner.label()}"
+        return (
+            f"entry {path} of the {what} of {self._owner.label()}" if path else f"the {what} of {self._owner.label()}"
+        )
 
     def _accept(self, leaf: Any, place: int, structure: tree.Structure, what: str = "input") -> Array:
         """A leaf as a C-contiguous array of the module's dtype, or of indices; else an error that names the fix."""
@@ -224,14 +265,14 @@ class Execution:
         elif isinstance(leaf, np.ma.MaskedArray):
             message = f"{self._where(place, structure, what)} is a masked array: fill it with .filled()"
             raise DTypeError(message)
-        elif isinstance(leaf, np.ndarray):
-            array = np.asarray(leaf)
-        elif isinstance(leaf, (int, np.integer)) and not isinstance(leaf, bool):
+        elif isinstance(leaf, np.ndarray) or (isinstance(leaf, (int, np.integer)) and not isinstance(leaf, bool)):
             array = np.asarray(leaf)
         else:
             raise self._no_array(leaf, place, structure, what)
-        if array.dtype == dtype and array.dtype.isnative:
-            if array.flags.c_contiguous and array.flags.aligned:
+        # Native dtypes are single objects; others, such as big-endian ones, are not equal to them.
+        if array.dtype == dtype:
+            flags = array.flags
+            if flags.c_contiguous and flags.aligned:
                 return array
             return np.array(array, order="C", copy=True)
         if array.dtype.kind in "iu" and what == "input":
@@ -239,7 +280,7 @@ class Execution:
         where = self._where(place, structure, what)
         message = f"{where} must be {dtype}, got {array.dtype}: convert it with .astype({str(dtype)!r})"
         if array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize in (4, 8):
-            other = "float" if array.dtype.itemsize == 4 else "double"  # noqa: PLR2004 - bytes
+            other = "float" if array.dtype.itemsize == 4 else "double"
             message += f", or the {self._name} with .{other}()"
         raise DTypeError(message)
 
@@ -290,16 +331,11 @@ class Execution:
                 ready = self._planned(lowered, list(shapes))
             except (Error, HostChanged):
                 continue  # lowering again says what is wrong, if it is
-            if all(
-                guard.question(*map(ready.plan.shape, guard.values)) == guard.answer
-                for guard in lowered.guards
-            ):
+            if all(guard.question(*map(ready.plan.shape, guard.values)) == guard.answer for guard in lowered.guards):
                 return ready
         return None
 
-    def _lowered(
-        self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]
-    ) -> Lowered:
+    def _lowered(self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]) -> Lowered:
         builder = Builder(self._owner.dtype, self._hosts)
         with_grad = tree.count(self._structure_with_grad(structure))
         values = [
@@ -310,9 +346,7 @@ class Execution:
         leaves, output_structure = tree.flatten(output)
         return self._sealed(builder, leaves, output_structure)
 
-    def _sealed(
-        self, builder: Builder, outputs: list[int], output_structure: tree.Structure
-    ) -> Lowered:
+    def _sealed(self, builder: Builder, outputs: list[int], output_structure: tree.Structure) -> Lowered:
         for value in outputs:
             builder.program.output(value)
         builder.program.seal()
@@ -334,7 +368,7 @@ class Execution:
             raise self._translated(failure, lowered.sites) from None
         output_shapes = [plan.shape(value) for value in program.outputs]
         kinds = [program.kinds[value] for value in program.outputs]
-        return Ready(lowered, plan, output_shapes, kinds)
+        return Ready(lowered, plan, shapes, output_shapes, kinds)
 
     # ---- backward ------------------------------------------------------------------------------
 
@@ -353,7 +387,10 @@ class Execution:
             if mask & GRAD_INPUTS:
                 self._bind_grad_inputs(last)
             ready.bind_params()
-            self._guarded(ready.lowered, lambda: plan.backward(scale, mask))
+            try:
+                plan.backward(scale, mask)
+            except EngineFailure as failure:
+                raise self._translated(failure, ready.lowered.sites) from None
             if not mask & GRAD_INPUTS:
                 return None
             grads = ready.grad_inputs
@@ -372,14 +409,12 @@ class Execution:
         count = tree.count(self._structure_with_grad(last.structure))
         shapes = [array.shape for array in last.arrays[:count]]
         self._gradInput = None  # else the arrays would count as held
-        ready.grad_inputs = _fresh_where_held(
-            ready.grad_inputs, shapes, [ready.lowered.dtype] * count
-        )
+        ready.grad_inputs = _fresh_where_held(ready.grad_inputs, shapes, [ready.lowered.dtype] * count)
         ready.plan.bind_grad_inputs(ready.grad_inputs)
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""
-        leaves = tree.check_structure(last.structure, input, f"the input of {self._owner.label()}")
+        leaves = tree.check_structure(last.structure, input, self._input_name)
         for place, (leaf, known) in enumerate(zip(leaves, last.leaves, strict=True)):
             if leaf is known:
                 continue
@@ -396,26 +431,33 @@ class Execution:
 
     def _check_grad_output(self, ready: Ready, grad_output: Any) -> list[Array]:
         structure = ready.lowered.output_structure
-        what = "gradOutput"
-        leaves = tree.check_structure(structure, grad_output, f"the {what} of {self._owner.label()}")
-        grads = []
-        for place, (leaf, shape) in enumerate(zip(leaves, ready.output_shapes, strict=True)):
-            if ready.output_dtypes[place] == INDEX_DTYPE:
-                grads.append(np.empty(0))  # indices have no gradient: whatever came is not looked at
-                continue
-            array = self._accept(leaf, place, structure, what)
-            if array.shape != shape:
-                where = self._where(place, structure, what)
-                message = f"{where} has shape {array.shape}, but the output has {shape}"
-                raise ShapeError(message)
-            grads.append(array)
-        return grads
+        leaves = tree.check_structure(structure, grad_output, self._grad_output_name)
+        return [
+            self._check_grad(leaf, place, structure, ready.output_shapes[place])
+            if ready.output_dtypes[place] is not INDEX_DTYPE
+            else _NO_GRAD  # indices have no gradient: whatever came is not looked at
+            for place, leaf in enumerate(leaves)
+        ]
+
+    def _check_grad(self, leaf: Any, place: int, structure: tree.Structure, shape: Shape) -> Array:
+        array = self._accept(leaf, place, structure, "gradOutput")
+        if array.shape != shape:
+            where = self._where(place, structure, "gradOutput")
+            message = f"{where} has shape {array.shape}, but the output has {shape}"
+            raise ShapeError(message)
+        return array
+
+    def _input_name(self) -> str:
+        return f"the input of {self._owner.label()}"
+
+    def _grad_output_name(self) -> str:
+        return f"the gradOutput of {self._owner.label()}"
+
+
+_NO_GRAD: Array = np.empty(0)
 
 
 def _equal(x: Array, y: Array) -> bool:
     """The same memory, or the same numbers, NaN being equal to itself."""
-    same_memory = (
-        x.__array_interface__["data"][0] == y.__array_interface__["data"][0]
-        and x.strides == y.strides
-    )
+    same_memory = x.__array_interface__["data"][0] == y.__array_interface__["data"][0] and x.strides == y.strides
     return same_memory or bool(np.array_equal(x, y, equal_nan=x.dtype.kind == "f"))

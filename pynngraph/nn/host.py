@@ -29,7 +29,7 @@ class Result(NamedTuple):
     shapes: tuple[Shape, ...]
 
 
-class HostNeeded(Exception):  # noqa: N818 - a signal, not an error
+class HostNeeded(Exception):
     """Lowering came to a step whose result is not known: run the program so far, then ask it."""
 
     def __init__(self, builder: Builder, step: HostStep, inputs: list[Value]) -> None:
@@ -39,7 +39,7 @@ class HostNeeded(Exception):  # noqa: N818 - a signal, not an error
         self.inputs = inputs
 
 
-class HostChanged(Exception):  # noqa: N818 - a signal, not an error
+class HostChanged(Exception):
     """A step gave another result than the plan was made for."""
 
 
@@ -62,9 +62,7 @@ class HostResults:
 class HostStep:
     """One use of a module written in Python."""
 
-    def __init__(
-        self, module: Module, use: int, structure: tree.Structure, results: HostResults
-    ) -> None:
+    def __init__(self, module: Module, use: int, structure: tree.Structure, results: HostResults) -> None:
         self.module = module
         self.structure = structure
         self.output_structure: tree.Structure = tree.LEAF
@@ -106,18 +104,18 @@ class HostStep:
         """Gradients of the inputs of the last forward."""
         input = tree.rebuild(self.structure, self._inputs)
         grad_output = tree.rebuild(self.output_structure, grad_outputs)
-        grad_input = self.module.host_backward(
-            input, grad_output, scale, accumulate=bool(mask & GRAD_PARAMS)
-        )
+        grad_input = self.module.host_backward(input, grad_output, scale, accumulate=bool(mask & GRAD_PARAMS))
         if grad_input is None:
             return [None] * len(self._inputs)
-        what = f"the gradInput of {self.module.label()}"
-        leaves = tree.check_structure(self.structure, grad_input, what)
+        leaves = tree.check_structure(self.structure, grad_input, self._grad_name)
         for leaf, array in zip(leaves, self._inputs, strict=True):
             if leaf is not None and np.shape(leaf) != array.shape:
-                message = f"{what} has shape {np.shape(leaf)}, its input has {array.shape}"
+                message = f"{self._grad_name()} has shape {np.shape(leaf)}, its input has {array.shape}"
                 raise ShapeError(message)
         return leaves
+
+    def _grad_name(self) -> str:
+        return f"the gradInput of {self.module.label()}"
 
     def _checked(self, leaf: Any) -> Array:
         if leaf is None:

@@ -7,6 +7,7 @@ becomes a condition of the program's use.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -50,7 +51,7 @@ class Site(NamedTuple):
             site = site.outer
         sites.reverse()
         text = type(sites[0].module).__name__
-        for outer, inner in zip(sites, sites[1:], strict=False):
+        for outer, inner in itertools.pairwise(sites):
             children = getattr(outer.module, "modules", [])
             places = [k for k, child in enumerate(children) if child is inner.module]
             text += f"[{places[0]}]" if places else f".{type(inner.module).__name__}"
@@ -119,7 +120,10 @@ class Builder:
         except EngineFailure as failure:
             message = f"{self.where()}: {failure.message}"
             if failure.exception is DTypeError:
-                message = f"{self.where()} expects {self.dtype} arrays, got integers: convert them with .astype({str(self.dtype)!r})"
+                message = (
+                    f"{self.where()} expects arrays of {self.dtype}, got integers: "
+                    f"convert them with .astype({str(self.dtype)!r})"
+                )
             raise failure.exception(message) from None
         self.sites.append(self._site)
         self.has_noise = self.has_noise or info.family == "noise"
@@ -202,15 +206,12 @@ class Builder:
 
     def arrays(self, input: Values, least: int = 1, most: int | None = None) -> list[Value]:
         """The input, which must be a list of so many arrays."""
-        if tree.is_table(input) and not any(tree.is_table(entry) for entry in input):
-            if least <= len(input) and (most is None or len(input) <= most):
-                return list(input)
+        flat = tree.is_table(input) and not any(map(tree.is_table, input))
+        if flat and least <= len(input) and (most is None or len(input) <= most):
+            return list(input)
         wanted = f"{least}" if least == most else f"at least {least}"
         noun = "array" if wanted == "1" else "arrays"
-        message = (
-            f"{self.where()} expects a list of {wanted} {noun}, "
-            f"got {tree.describe(tree.structure_of(input))}"
-        )
+        message = f"{self.where()} expects a list of {wanted} {noun}, got {tree.describe(tree.structure_of(input))}"
         raise StructureError(message)
 
     def table(self, input: Values, length: int | None = None) -> Sequence[Values]:
@@ -219,9 +220,7 @@ class Builder:
             entries: Sequence[Values] = input
             return entries
         wanted = "a list" if length is None else f"a list of {length}"
-        message = (
-            f"{self.where()} expects {wanted}, got {tree.describe(tree.structure_of(input))}"
-        )
+        message = f"{self.where()} expects {wanted}, got {tree.describe(tree.structure_of(input))}"
         raise StructureError(message)
 
 

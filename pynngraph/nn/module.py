@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -73,8 +74,8 @@ class CellArray:
 class Module:
     """What all modules have: Torch7's ``nn.Module``.
 
-    A module computes an output from an input, and from the gradient of an output those of its input and parameters. Inputs
-    and outputs are NumPy arrays of the module's dtype, or lists and tuples of them, nested freely.
+    A module computes an output from an input, and from the gradient of an output those of its input and parameters.
+    Inputs and outputs are NumPy arrays of the module's dtype, or lists and tuples of them, nested freely.
 
     To write a module in Python, derive from this class and define ``updateOutput(input)`` and
     ``updateGradInput(input, gradOutput)``, with parameters also ``accGradParameters(input, gradOutput, scale)``, all
@@ -118,13 +119,11 @@ class Module:
                 cls.is_host = True
                 break
 
-    def __new__(cls, *args: Any, **keywords: Any) -> Any:
-        # Here and not in __init__, so that users' classes need not call it.
+    def __new__(cls, *_args: Any, **_keywords: Any) -> Any:
+        """A module in its first state; users' classes need not call `__init__`."""
         self = super().__new__(cls)
         state = self.__dict__
-        state.update(
-            train=True, _cells={}, _buffers={}, _dtype=default_dtype(), _version=0
-        )
+        state.update(train=True, _cells={}, _buffers={}, _dtype=default_dtype(), _version=0)
         return self
 
     # ---- lowering ------------------------------------------------------------------------------
@@ -156,7 +155,7 @@ class Module:
         known = state.get("_fingerprint")
         if known is None or known[0] != _Changes.count:
             parts = tuple(
-                (id(module), module._version, module.train, len(module.children()))
+                (id(module), module.__dict__["_version"], module.train, len(module.children()))
                 for module in self.listModules()
             )
             known = state["_fingerprint"] = (_Changes.count, parts)
@@ -367,9 +366,7 @@ class Module:
 
     def cells(self) -> list[Cell]:
         """All parameters, each once, in Torch's order."""
-        return unique_cells(
-            cell for module in self.listModules() for cell in module._cells.values()
-        )
+        return unique_cells(cell for module in self.listModules() for cell in module._cells.values())
 
     def parameters(self) -> tuple[list[Array], list[Array]]:
         """The arrays of all parameters and of their gradients, each once, in Torch's order."""
@@ -486,7 +483,7 @@ class Module:
         return self
 
     def listModules(self) -> list[Module]:
-        """This module and all modules inside, at any depth, a container before its modules."""
+        """The module itself and all modules inside, at any depth, a container before its modules."""
         modules: list[Module] = []
         waiting: list[Module] = [self]
         while waiting:
@@ -495,7 +492,7 @@ class Module:
             waiting.extend(reversed(module.children()))
         return modules
 
-    def findModules(self, kind: str | type) -> tuple[list[Module], list[Module | None]]:
+    def findModules(self, kind: str | builtins.type[Any]) -> tuple[list[Module], list[Module | None]]:
         """All modules of a class, given as such or by name, and the container that each is in."""
         found: list[Module] = []
         containers: list[Module | None] = []
@@ -558,7 +555,7 @@ class Module:
         _Changes.count += 1
 
 
-def _is_kind(module: Module, kind: str | type) -> bool:
+def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
     if isinstance(kind, str):
         return type(module).__name__ == kind.rsplit(".", 1)[-1]
     return isinstance(module, kind)
@@ -575,4 +572,3 @@ def check_module(module: Any, where: str) -> Module:
         hint = ": a graph node was given; pack the graph with nn.gModule first"
     message = f"{where} takes modules, got {type(module).__name__}{hint}"
     raise GraphError(message)
-

@@ -99,10 +99,10 @@ def copy_in(target: Array, value: Any, what: str) -> None:
 
 
 def unique_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells, each data store once, in order."""
-    seen: dict[int, Cell] = {}
+    """The cells in order, each pair of a parameter and a gradient once."""
+    seen: dict[tuple[int, int], Cell] = {}
     for cell in cells:
-        seen.setdefault(id(cell.data_store), cell)
+        seen.setdefault((id(cell.data_store), id(cell.grad_store)), cell)
     return list(seen.values())
 
 
@@ -128,10 +128,10 @@ def _lies_in_order(stores: Sequence[Store]) -> bool:
 def _flatten_stores(stores: Sequence[Store], dtype: Any) -> Array:
     size = sum(store.array.size for store in stores)
     if stores and _lies_in_order(stores):
-        flat = stores[0].flat
-        assert flat is not None
+        known: Any = stores[0].flat
         start = stores[0].offset
-        return flat if size == flat.size else flat[start : start + size]
+        whole: Array = known if size == known.size else known[start : start + size]
+        return whole
     flat = np.empty(size, dtype)
     offset = 0
     for store in stores:

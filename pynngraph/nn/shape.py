@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ShapeError
 from .module import Module
@@ -47,9 +47,9 @@ class Reshape(Module):
 
     def __init__(self, *sizes: int | Sequence[int], batchMode: bool | None = None) -> None:
         # Torch7 takes the flag as the last positional argument.
-        if sizes and (sizes[-1] is None or isinstance(sizes[-1], bool)):
-            *rest, batchMode = sizes  # type: ignore[assignment]
-            sizes = tuple(rest)
+        last: Any = sizes[-1] if sizes else 0
+        if last is None or isinstance(last, bool):
+            sizes, batchMode = sizes[:-1], last
         self.sizes = _sizes(sizes)
         self.batchMode = batchMode
         if any(size < 0 for size in self.sizes):

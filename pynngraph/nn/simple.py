@@ -55,7 +55,7 @@ class Linear(Module):
     (2, 5)
     """
 
-    def __init__(self, inputSize: int, outputSize: int, bias: bool = True) -> None:  # noqa: FBT001, FBT002 - Torch's
+    def __init__(self, inputSize: int, outputSize: int, bias: bool = True) -> None:
         if inputSize < 1 or outputSize < 1:
             message = f"Linear needs sizes of at least 1, got {inputSize} and {outputSize}"
             raise ShapeError(message)
@@ -93,7 +93,7 @@ class _Constant(Module):
 
     op: str
 
-    def __init__(self, constant_scalar: float, ip: bool = False) -> None:  # noqa: FBT001, FBT002 - Torch's
+    def __init__(self, constant_scalar: float, ip: bool = False) -> None:
         self.constant_scalar = float(constant_scalar)
         self.inplace = ip
 
@@ -172,9 +172,9 @@ class Dropout(Module):
     def __init__(
         self,
         p: float = 0.5,
-        v1: bool = False,  # noqa: FBT001, FBT002 - Torch's order
-        inplace: bool = False,  # noqa: FBT001, FBT002
-        stochasticInference: bool = False,  # noqa: FBT001, FBT002
+        v1: bool = False,
+        inplace: bool = False,
+        stochasticInference: bool = False,
     ) -> None:
         self.setp(p)
         self.v2 = not v1

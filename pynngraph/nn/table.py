@@ -41,7 +41,7 @@ class CAddTable(_Elementwise):
 
     op = "add"
 
-    def __init__(self, ip: bool = False) -> None:  # noqa: FBT001, FBT002 - Torch's
+    def __init__(self, ip: bool = False) -> None:
         self.inplace = ip
 
 

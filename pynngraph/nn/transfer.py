@@ -67,7 +67,7 @@ class ReLU(Unary, op="relu"):
     array([0., 2.])
     """
 
-    def __init__(self, p: bool = False) -> None:  # noqa: FBT001, FBT002 - Torch's
+    def __init__(self, p: bool = False) -> None:
         self.inplace = p
 
 

@@ -81,9 +81,7 @@ def sgd(
     return x, [loss]
 
 
-def _with_momentum(
-    step: Array, state: dict[str, Any], momentum: float, dampening: float, *, nesterov: bool
-) -> Array:
+def _with_momentum(step: Array, state: dict[str, Any], momentum: float, dampening: float, *, nesterov: bool) -> Array:
     velocity = state.get("dfdx")
     if velocity is None:
         velocity = state["dfdx"] = np.array(step)
