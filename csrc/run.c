@@ -17,6 +17,15 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
                      "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);
 }
 
+/* Each op draws numbers of its own. Mixed well: kernels count on from here, and ops whose seeds were
+ * near each other would draw the same numbers, shifted. The constants are those of MurmurHash3. */
+static uint64_t seed_of_op(uint64_t seed, uint32_t op) {
+    uint64_t mixed = seed ^ ((uint64_t)op << 32 | op);
+    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return mixed ^ mixed >> 33;
+}
+
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) {
     int64_t bad[2] = {0, 0};
     const pnng_call call = {
@@ -30,8 +39,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .b = step->b,
         .i = step->i,
         .j = step->j,
-        /* Each op draws its own numbers. */
-        .seed = plan->seed + (uint64_t)(uint32_t)step->op * UINT64_C(0x9e3779b97f4a7c15),
+        .seed = seed_of_op(plan->seed, (uint32_t)step->op),
         .accumulate = plan->flag_pool + step->first_flag,
         .bad = bad,
     };

@@ -5,12 +5,12 @@ Also the numbers that engine runs draw from: each run of a plan with noise gets 
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock  # threading takes a millisecond to import
 from typing import Any
 
 import numpy as np
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _state: dict[str, Any] = {}
 
 

@@ -6,9 +6,11 @@ input's nesting, dims), plans by signature (sizes too), and the last forward for
 
 from __future__ import annotations
 
-import threading
+from _thread import RLock  # threading takes a millisecond to import
 from collections import OrderedDict
 from collections.abc import Callable
+from operator import is_ as _is
+from operator import ne as _ne
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 MAX_PLANS = 32
 
+# References to an array of an answer that nobody else holds, when they are counted: from the list that keeps
+# it, the variable that it is in, and the call of getrefcount. Views hold the array that they are of.
+HELD_BY_US = 3
+
 Lower: TypeAlias = Callable[[Builder, "Values"], "Values"]
 
 
@@ -58,7 +64,9 @@ class Lowered(NamedTuple):
 
     program: Program
     dtype: Any
+    input_kinds: tuple[int, ...]
     output_structure: tree.Structure
+    grad_structure: tree.Structure  # of the gradient of the input
     cells: list[Cell]
     sites: list[Site | None]
     guards: list[Guard]
@@ -68,19 +76,19 @@ class Lowered(NamedTuple):
 class Ready:
     """A plan with its parameters, and with the arrays of its last answers for use again."""
 
-    def __init__(
-        self,
-        lowered: Lowered,
-        plan: Plan,
-        input_shapes: list[Shape],
-        output_shapes: list[Shape],
-        kinds: list[int],
-    ) -> None:
+    def __init__(self, lowered: Lowered, plan: Plan, input_shapes: list[Shape]) -> None:
         self.lowered = lowered
         self.plan = plan
+        program = plan.program
         self.input_shapes = input_shapes
-        self.output_shapes = output_shapes
-        self.output_dtypes = [INDEX_DTYPE if kind == INDEX else lowered.dtype for kind in kinds]
+        self.output_shapes = [plan.shape(value) for value in program.outputs]
+        self.output_dtypes = [
+            INDEX_DTYPE if program.kinds[value] == INDEX else lowered.dtype for value in program.outputs
+        ]
+        self.grad_shapes = input_shapes[: tree.count(lowered.grad_structure)]
+        self.grad_dtypes = [lowered.dtype] * len(self.grad_shapes)
+        # Indices have no gradient: in its place stand zeros.
+        self.without_grad = [place for place in range(len(self.grad_shapes)) if lowered.input_kinds[place] == INDEX]
         self.outputs: list[Array] = []
         self.grad_inputs: list[Array] = []
         self._moves = -1
@@ -91,6 +99,13 @@ class Ready:
         if moves == self._moves:
             return
         cells = self.lowered.cells
+        for cell in cells:
+            if cell.data.dtype != self.lowered.dtype:
+                message = (
+                    f"a parameter became {cell.data.dtype} in a module of {self.lowered.dtype}: convert "
+                    "the whole module, and run forward again"
+                )
+                raise DTypeError(message)
         self.plan.bind_params([cell.data for cell in cells], [cell.grad for cell in cells])
         self._moves = moves
 
@@ -110,10 +125,22 @@ def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any
     if not arrays:
         return [np.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
     for place in range(len(arrays)):
-        # Held by the list and by the call of getrefcount: anything more is the user's. Views count too.
-        if getrefcount(arrays[place]) > 2:
+        array = arrays[place]
+        if (
+            getrefcount(array) > HELD_BY_US
+            or array.shape != shapes[place]  # whoever held it may have changed it in place
+            or array.dtype != dtypes[place]
+        ):
             arrays[place] = np.empty(shapes[place], dtypes[place])
     return arrays
+
+
+def _is_plain(leaf: Any, shape: Shape, dtype: Any) -> bool:
+    """Whether a leaf is an array of this shape and dtype that can be bound as it is."""
+    if type(leaf) is not np.ndarray or leaf.shape != shape or leaf.dtype is not dtype:
+        return False
+    flags: Any = leaf.flags
+    return bool(flags.c_contiguous and flags.aligned)
 
 
 class Execution:
@@ -124,7 +151,7 @@ class Execution:
         self._name = name  # "module", "criterion", for messages
         self._lower = lower
         self._first_only = first_only  # gradients are given for the first entry of the input only
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._programs: OrderedDict[Any, list[Lowered]] = OrderedDict()
         self._plans: OrderedDict[Any, Ready] = OrderedDict()
         self._hosts = HostResults()
@@ -169,13 +196,7 @@ class Execution:
         dtype = self._owner.dtype
         if dtype is not ready.lowered.dtype:
             return False
-        for leaf, shape in zip(leaves, ready.input_shapes, strict=True):
-            if type(leaf) is not np.ndarray or leaf.dtype is not dtype or leaf.shape != shape:
-                return False
-            flags = leaf.flags
-            if not (flags.c_contiguous and flags.aligned):
-                return False
-        return True
+        return all(_is_plain(leaf, shape, dtype) for leaf, shape in zip(leaves, ready.input_shapes, strict=True))
 
     def _run_again(self, ready: Ready, structure: tree.Structure, arrays: list[Array]) -> Any:
         seed = random.next_seed() if ready.lowered.has_noise else 0
@@ -237,8 +258,9 @@ class Execution:
         builder = needed.builder
         if seed is None and builder.has_noise:
             seed = next_seed()
-        lowered = self._sealed(builder, needed.inputs, tree.LEAF)
-        ready = self._planned(lowered, [array.shape for array in arrays])
+        nothing: tree.Structure = (list,)
+        lowered = self._sealed(builder, needed.inputs, nothing, nothing, ())
+        ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
         inputs = self._run_ready(ready, arrays, seed or 0)
         shapes = tuple(array.shape for array in inputs)
         result, _ = needed.step.ask(list(inputs))
@@ -337,38 +359,46 @@ class Execution:
 
     def _lowered(self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]) -> Lowered:
         builder = Builder(self._owner.dtype, self._hosts)
-        with_grad = tree.count(self._structure_with_grad(structure))
+        # A criterion's target gets no gradient.
+        grad_structure = tree.entries(structure)[0] if self._first_only else structure
+        with_grad = tree.count(grad_structure)
         values = [
             builder.input(shape, kind, has_grad=place < with_grad)
             for place, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))
         ]
         output = self._lower(builder, tree.rebuild(structure, values))
         leaves, output_structure = tree.flatten(output)
-        return self._sealed(builder, leaves, output_structure)
+        return self._sealed(builder, leaves, output_structure, grad_structure, kinds)
 
-    def _sealed(self, builder: Builder, outputs: list[int], output_structure: tree.Structure) -> Lowered:
+    def _sealed(
+        self,
+        builder: Builder,
+        outputs: list[int],
+        output_structure: tree.Structure,
+        grad_structure: tree.Structure,
+        input_kinds: tuple[int, ...],
+    ) -> Lowered:
         for value in outputs:
             builder.program.output(value)
         builder.program.seal()
         return Lowered(
             builder.program,
             builder.dtype,
+            input_kinds,
             output_structure,
+            grad_structure,
             builder.cells,
             builder.sites,
             builder.guards,
             builder.has_noise,
         )
 
-    def _planned(self, lowered: Lowered, shapes: list[Shape]) -> Ready:
-        program = lowered.program
+    def _planned(self, lowered: Lowered, shapes: list[Shape], *, backward: bool = True) -> Ready:
         try:
-            plan = Plan(program, lowered.dtype, shapes)
+            plan = Plan(lowered.program, lowered.dtype, shapes, backward=backward)
         except EngineFailure as failure:
             raise self._translated(failure, lowered.sites) from None
-        output_shapes = [plan.shape(value) for value in program.outputs]
-        kinds = [program.kinds[value] for value in program.outputs]
-        return Ready(lowered, plan, shapes, output_shapes, kinds)
+        return Ready(lowered, plan, shapes)
 
     # ---- backward ------------------------------------------------------------------------------
 
@@ -379,38 +409,33 @@ class Execution:
             if last is None:
                 message = f"backward of {self._owner.label()} was called before forward"
                 raise StateError(message)
-            self._check_input(last, input)
             ready = last.ready
-            grads = self._check_grad_output(ready, grad_output)
+            if self._owner.dtype != ready.lowered.dtype:
+                message = f"{self._owner.label()} became {self._owner.dtype} since its forward: run that again"
+                raise StateError(message)
+            leaves, structure = tree.flatten(input)
+            if structure != last.structure or not all(map(_is, leaves, last.leaves)):
+                self._check_input(last, input)
+            if any(map(_ne, (array.shape for array in last.arrays), ready.input_shapes)):
+                message = f"{self._input_name()} was reshaped in place since the forward"
+                raise ShapeError(message)
             plan = ready.plan
-            plan.bind_grad_outputs(grads)
-            if mask & GRAD_INPUTS:
-                self._bind_grad_inputs(last)
+            plan.bind_grad_outputs(self._check_grad_output(ready, grad_output))
             ready.bind_params()
+            if mask & GRAD_INPUTS:
+                self._gradInput = None  # else the arrays would count as held
+                ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
+                plan.bind_grad_inputs(ready.grad_inputs)
             try:
                 plan.backward(scale, mask)
             except EngineFailure as failure:
                 raise self._translated(failure, ready.lowered.sites) from None
             if not mask & GRAD_INPUTS:
                 return None
-            grads = ready.grad_inputs
-            for array, grad in zip(last.arrays, grads, strict=False):
-                if array.dtype == INDEX_DTYPE:
-                    grad.fill(0)
-            self._gradInput = tree.rebuild(self._structure_with_grad(last.structure), grads)
+            for place in ready.without_grad:
+                ready.grad_inputs[place].fill(0)
+            self._gradInput = tree.rebuild(ready.lowered.grad_structure, ready.grad_inputs)
             return self._gradInput
-
-    def _structure_with_grad(self, structure: tree.Structure) -> tree.Structure:
-        """The part of the input that gradients are given for: a criterion's target has none."""
-        return tree.entries(structure)[0] if self._first_only else structure
-
-    def _bind_grad_inputs(self, last: Call) -> None:
-        ready = last.ready
-        count = tree.count(self._structure_with_grad(last.structure))
-        shapes = [array.shape for array in last.arrays[:count]]
-        self._gradInput = None  # else the arrays would count as held
-        ready.grad_inputs = _fresh_where_held(ready.grad_inputs, shapes, [ready.lowered.dtype] * count)
-        ready.plan.bind_grad_inputs(ready.grad_inputs)
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""
@@ -432,12 +457,13 @@ class Execution:
     def _check_grad_output(self, ready: Ready, grad_output: Any) -> list[Array]:
         structure = ready.lowered.output_structure
         leaves = tree.check_structure(structure, grad_output, self._grad_output_name)
-        return [
-            self._check_grad(leaf, place, structure, ready.output_shapes[place])
-            if ready.output_dtypes[place] is not INDEX_DTYPE
-            else _NO_GRAD  # indices have no gradient: whatever came is not looked at
-            for place, leaf in enumerate(leaves)
-        ]
+        shapes, dtypes = ready.output_shapes, ready.output_dtypes
+        for place, leaf in enumerate(leaves):
+            if dtypes[place] is INDEX_DTYPE:
+                leaves[place] = _NO_GRAD  # indices have no gradient: whatever came is not looked at
+            elif not _is_plain(leaf, shapes[place], dtypes[place]):
+                leaves[place] = self._check_grad(leaf, place, structure, shapes[place])
+        return leaves
 
     def _check_grad(self, leaf: Any, place: int, structure: tree.Structure, shape: Shape) -> Array:
         array = self._accept(leaf, place, structure, "gradOutput")

@@ -155,7 +155,7 @@ class Module:
         known = state.get("_fingerprint")
         if known is None or known[0] != _Changes.count:
             parts = tuple(
-                (id(module), module.__dict__["_version"], module.train, len(module.children()))
+                (module, module.__dict__["_version"], module.train, len(module.children()))
                 for module in self.listModules()
             )
             known = state["_fingerprint"] = (_Changes.count, parts)
@@ -548,10 +548,11 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and structure; neither buffers of results nor plans."""
         left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint")
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+        state = {name: value for name, value in self.__dict__.items() if name not in left_out}
+        return {**state, "_dtype": str(self.dtype)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state, _dtype=as_dtype(state["_dtype"]))
         _Changes.count += 1
 
 

@@ -52,7 +52,8 @@ class Store:
 
     def __setstate__(self, array: Array) -> None:
         # A view of a vector was copied as a view; a parameter has an array to itself.
-        self.array = np.array(array, order="C", copy=True)
+        # By name: a copied dtype is equal to NumPy's own, but another object.
+        self.array = np.array(array, array.dtype.name, order="C", copy=True)
         self.flat = None
         self.offset = 0
 
