@@ -46,8 +46,8 @@ static void choose(void) {
             cpu.chosen = cpu.available[k];
     if (cpu.chosen)
         return;
-    snprintf(cpu.problem, sizeof cpu.problem, "PYNNGRAPH_ISA=%.40s cannot be had: this machine offers %s",
-             requested, cpu.names);
+    snprintf(cpu.problem, sizeof cpu.problem,
+             "PYNNGRAPH_ISA=%.40s cannot be had: this machine offers %s", requested, cpu.names);
     cpu.info.problem = cpu.problem;
 }
 

@@ -30,13 +30,13 @@ typedef struct pnng_family {
     /* Append the op's backward steps. Called only when a gradient of an output arrives and some
      * input or parameter wants one, and never for an alias, whose gradient is an alias. */
     void (*backward)(pnng_planner *planner, const pnng_op_node *op);
-    uint32_t index_inputs;     /* bit k: input k holds indices */
-    uint32_t no_grad_inputs;   /* bit k: input k gets no gradient */
-    uint32_t no_grad_outputs;  /* bit k: output k carries none, it is kept for the backward */
-    bool index_output;         /* the output holds indices */
-    bool any_kind;             /* inputs may be reals or indices */
-    bool keeps_kind;           /* the output is of the kind of input 0 */
-    bool has_own_params;       /* hosts: gradients may be wanted though no input wants one */
+    uint32_t index_inputs;    /* bit k: input k holds indices */
+    uint32_t no_grad_inputs;  /* bit k: input k gets no gradient */
+    uint32_t no_grad_outputs; /* bit k: output k carries none, it is kept for the backward */
+    bool index_output;        /* the output holds indices */
+    bool any_kind;            /* inputs may be reals or indices */
+    bool keeps_kind;          /* the output is of the kind of input 0 */
+    bool has_own_params;      /* hosts: gradients may be wanted though no input wants one */
 } pnng_family;
 
 /* The rules of an op's family. */
@@ -44,8 +44,8 @@ const pnng_family *pnng_family_of(pnng_op op);
 
 extern const pnng_family pnng_family_unary_x, pnng_family_unary_y, pnng_family_sum,
     pnng_family_nary, pnng_family_slices, pnng_family_reduce, pnng_family_noise, pnng_family_mse,
-    pnng_family_nll, pnng_family_to_index, pnng_family_linear, pnng_family_alias,
-    pnng_family_join, pnng_family_host;
+    pnng_family_nll, pnng_family_to_index, pnng_family_linear, pnng_family_alias, pnng_family_join,
+    pnng_family_host;
 
 /* For infer functions: a dim attribute, negative from the end, as a place; or -1 with a message. */
 int64_t pnng_resolve_dim(const pnng_inference *inference, int64_t dim, int64_t ndim);

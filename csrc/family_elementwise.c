@@ -80,8 +80,8 @@ static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
     refs[0] = pnng_define(planner, op->first_out);
     for (size_t k = 0; k < op->n_in; k++)
         refs[k + 1] = pnng_read(planner, in[k]);
-    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs,
-                          op->n_in + 1, NULL, 0);
+    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, op->n_in + 1,
+                          NULL, 0);
 }
 
 /* Sums pass their gradient on: +g to every input of add, -g to all but the first of sub. */

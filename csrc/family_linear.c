@@ -38,8 +38,8 @@ typedef struct linear {
 
 static linear describe(const pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    linear l = {.x = in[0], .weight = in[1], .bias = op->n_in == 3 ? in[2] : -1,
-                .y = op->first_out};
+    linear l = {
+        .x = in[0], .weight = in[1], .bias = op->n_in == 3 ? in[2] : -1, .y = op->first_out};
     l.x_shape = pnng_value_shape(planner, l.x);
     l.weight_shape = pnng_value_shape(planner, l.weight);
     l.y_shape = pnng_value_shape(planner, l.y);
@@ -65,8 +65,8 @@ static matrix read_matrix(pnng_planner *planner, pnng_ref ref, const pnng_shape 
 static void emit_gemm(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes, matrix a,
                       matrix b, matrix c, pnng_ref bias, const pnng_target *target) {
     const pnng_kernels *const kernels = pnng_planner_kernels(planner);
-    const size_t work = pnng_gemm_work_size(&kernels->gemm, form, sizes,
-                                            pnng_planner_element(planner));
+    const size_t work =
+        pnng_gemm_work_size(&kernels->gemm, form, sizes, pnng_planner_element(planner));
     const pnng_step prototype = {.run = pnng_run_gemm,
                                  .rows = sizes.rows,
                                  .cols = sizes.cols,
@@ -87,10 +87,9 @@ static void linear_forward(pnng_planner *planner, const pnng_op_node *op) {
     const linear l = describe(planner, op);
     const matrix x = read_matrix(planner, pnng_read(planner, l.x), l.x_shape);
     const matrix weight = read_matrix(planner, pnng_read(planner, l.weight), l.weight_shape);
-    const pnng_ref bias =
-        l.bias < 0 ? nothing
-                   : pnng_as_contiguous(planner, pnng_read(planner, l.bias),
-                                        pnng_value_shape(planner, l.bias));
+    const pnng_ref bias = l.bias < 0 ? nothing
+                                     : pnng_as_contiguous(planner, pnng_read(planner, l.bias),
+                                                          pnng_value_shape(planner, l.bias));
     const matrix y = {pnng_define(planner, l.y), (ptrdiff_t)l.out};
     emit_gemm(planner, PNNG_GEMM_NT, (pnng_gemm_sizes){l.rows, l.out, l.in}, x, weight, y, bias,
               NULL);
@@ -113,15 +112,15 @@ static void emit_bias_gradient(pnng_planner *planner, const linear *l, pnng_ref 
     const pnng_target target = pnng_scaled_target(planner, l->bias);
     ptrdiff_t strides[2] = {0, (ptrdiff_t)(l->rows * l->out)};
     const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &strides[0]);
-    const pnng_step prototype = {
-        .kernel = pnng_planner_kernels(planner)->op[PNNG_OP_REDUCE_SUM].forward,
-        .rows = 1,
-        .n = l->rows,
-        .inner = l->out,
-        .cols = l->rows * l->out,
-        .a = 1,
-        .mask = written.mask,
-        .scaled = written.scaled};
+    const pnng_step prototype = {.kernel =
+                                     pnng_planner_kernels(planner)->op[PNNG_OP_REDUCE_SUM].forward,
+                                 .rows = 1,
+                                 .n = l->rows,
+                                 .inner = l->out,
+                                 .cols = l->rows * l->out,
+                                 .a = 1,
+                                 .mask = written.mask,
+                                 .scaled = written.scaled};
     const pnng_ref refs[] = {{written.view, written.mask, false},
                              pnng_as_contiguous(planner, g, l->y_shape)};
     const uint8_t accumulate = written.accumulate;
@@ -135,8 +134,8 @@ static void linear_backward(pnng_planner *planner, const pnng_op_node *op) {
     const matrix g = read_matrix(planner, pnng_grad(planner, l.y), l.y_shape);
     if (pnng_wants_grad(planner, l.x)) {
         const matrix weight = read_matrix(planner, pnng_read(planner, l.weight), l.weight_shape);
-        emit_gemm_gradient(planner, PNNG_GEMM_NN, (pnng_gemm_sizes){l.rows, l.in, l.out}, g,
-                           weight, pnng_grad_target(planner, l.x), l.x_shape);
+        emit_gemm_gradient(planner, PNNG_GEMM_NN, (pnng_gemm_sizes){l.rows, l.in, l.out}, g, weight,
+                           pnng_grad_target(planner, l.x), l.x_shape);
     }
     if (pnng_wants_grad(planner, l.weight)) {
         const matrix x = read_matrix(planner, pnng_read(planner, l.x), l.x_shape);

@@ -112,8 +112,8 @@ static pnng_step nll_prototype(const pnng_planner *planner, const pnng_op_node *
 static void nll_operands(pnng_planner *planner, const pnng_op_node *op, pnng_ref *target,
                          pnng_ref *weights) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    *target = pnng_as_contiguous(planner, pnng_read(planner, in[1]),
-                                 pnng_value_shape(planner, in[1]));
+    *target =
+        pnng_as_contiguous(planner, pnng_read(planner, in[1]), pnng_value_shape(planner, in[1]));
     *weights = (pnng_ref){.view = {.storage = -1}, .mask = PNNG_ALWAYS};
     if (op->n_in == 3)
         *weights = pnng_as_contiguous(planner, pnng_read(planner, in[2]),
@@ -127,8 +127,8 @@ static void nll_forward(pnng_planner *planner, const pnng_op_node *op) {
         nll_prototype(planner, op, pnng_planner_kernels(planner)->op[op->code].forward);
     pnng_ref refs[5];
     ptrdiff_t strides[5] = {0};
-    refs[2] = pnng_as_rows(planner, pnng_read(planner, x), shape, (size_t)shape->ndim - 1,
-                           &strides[2]);
+    refs[2] =
+        pnng_as_rows(planner, pnng_read(planner, x), shape, (size_t)shape->ndim - 1, &strides[2]);
     nll_operands(planner, op, &refs[3], &refs[4]);
     refs[0] = pnng_define(planner, op->first_out);
     refs[1] = pnng_define(planner, op->first_out + 1);

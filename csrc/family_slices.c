@@ -15,8 +15,9 @@ typedef struct along {
 static along look_along(const pnng_shape *shape, int64_t dim) {
     along seen = {(size_t)(dim < 0 ? dim + shape->ndim : dim), 1, 1, 1};
     for (size_t d = 0; d < (size_t)shape->ndim; d++)
-        *(d < seen.dim ? &seen.outer : d == seen.dim ? &seen.n : &seen.inner) *=
-            (size_t)shape->dim[d];
+        *(d < seen.dim    ? &seen.outer
+          : d == seen.dim ? &seen.n
+                          : &seen.inner) *= (size_t)shape->dim[d];
     return seen;
 }
 
@@ -57,8 +58,8 @@ static void slices_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
     ptrdiff_t strides[3];
-    const pnng_ref g = pnng_as_rows(planner, pnng_grad(planner, op->first_out), shape, seen.dim,
-                                    &strides[1]);
+    const pnng_ref g =
+        pnng_as_rows(planner, pnng_grad(planner, op->first_out), shape, seen.dim, &strides[1]);
     const pnng_ref y =
         pnng_as_rows(planner, pnng_read(planner, op->first_out), shape, seen.dim, &strides[2]);
     const pnng_target target = pnng_grad_target(planner, x);

@@ -18,7 +18,9 @@ typedef struct matrix {
 
 static size_t min_size(size_t x, size_t y) { return x < y ? x : y; }
 
-static size_t round_up(size_t x, size_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+static size_t round_up(size_t x, size_t multiple) {
+    return (x + multiple - 1) / multiple * multiple;
+}
 
 static bool is_thin(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes) {
     return (form == PNNG_GEMM_TN ? sizes.depth : sizes.rows) <= table->thin_rows;
@@ -35,8 +37,8 @@ static size_t packed_b_bytes(const pnng_gemm_table *table, pnng_gemm_sizes sizes
     return round_up(cols * min_size(sizes.depth, table->kc) * element, 64);
 }
 
-size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form,
-                           pnng_gemm_sizes sizes, size_t element) {
+size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
+                           size_t element) {
     if (is_thin(table, form, sizes))
         return 0;
     return packed_a_bytes(table, sizes, element) + packed_b_bytes(table, sizes, element) +
@@ -140,8 +142,10 @@ void pnng_gemm(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_size
         return;
     }
     const ptrdiff_t e = (ptrdiff_t)element;
-    const matrix rows_of_a = form == PNNG_GEMM_TN ? (matrix){a, e, lda * e} : (matrix){a, lda * e, e};
-    const matrix cols_of_b = form == PNNG_GEMM_NT ? (matrix){b, ldb * e, e} : (matrix){b, e, ldb * e};
+    const matrix rows_of_a =
+        form == PNNG_GEMM_TN ? (matrix){a, e, lda * e} : (matrix){a, lda * e, e};
+    const matrix cols_of_b =
+        form == PNNG_GEMM_NT ? (matrix){b, ldb * e, e} : (matrix){b, e, ldb * e};
     multiply_packed(table, sizes, element, rows_of_a, cols_of_b, c, ldc, alpha, bias, accumulate,
                     work);
 }

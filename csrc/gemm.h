@@ -14,8 +14,8 @@ typedef struct pnng_gemm_sizes {
 } pnng_gemm_sizes;
 
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
-size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form,
-                           pnng_gemm_sizes sizes, size_t element);
+size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
+                           size_t element);
 
 /* C = or += alpha op(A) op(B) [+ bias in every row]. lda, ldb, ldc are row strides as stored. */
 void pnng_gemm(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,

@@ -21,16 +21,16 @@ typedef enum pnng_op {
 /* One call of a kernel. What the operands are is said per family below; addresses are aligned to
  * their elements only, and may be equal (in place) where a family says so. */
 typedef struct pnng_call {
-    void *const *ptr;        /* one address an operand; NULL for an output that is not wanted */
-    const ptrdiff_t *stride; /* one an operand: elements from one row to the next */
-    size_t rows, cols;       /* elements of a row are next to each other in every operand */
-    size_t n;                /* number of table entries; or the size of the dim worked along */
-    size_t inner;            /* slices, reduce: elements below that dim */
-    double a, b;             /* the op's real attributes */
-    int64_t i, j;            /* the op's integer attributes */
-    uint64_t seed;           /* noise: fixes the numbers drawn */
+    void *const *ptr;          /* one address an operand; NULL for an output that is not wanted */
+    const ptrdiff_t *stride;   /* one an operand: elements from one row to the next */
+    size_t rows, cols;         /* elements of a row are next to each other in every operand */
+    size_t n;                  /* number of table entries; or the size of the dim worked along */
+    size_t inner;              /* slices, reduce: elements below that dim */
+    double a, b;               /* the op's real attributes */
+    int64_t i, j;              /* the op's integer attributes */
+    uint64_t seed;             /* noise: fixes the numbers drawn */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
-    int64_t *bad;            /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
+    int64_t *bad; /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
 } pnng_call;
 
 typedef pnng_status pnng_kernel(const pnng_call *call);
@@ -50,11 +50,11 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          No d_k equals g or an x.
  * slices   forward  y, x           `rows` slices (stride: from one to the next) of n x inner
  *          backward dx, g, y       elements, contiguous; works along n. cols = n * inner.
- * reduce   forward  y, x           x: rows slices of n x inner, contiguous; y: rows of inner, contiguous.
+ * reduce   forward  y, x           x: rows slices of n x inner, contiguous; y: rows of inner, too.
  *          backward dx, g          dx like x, g like y. A fixed order of summation.
  *                                  accumulate[0] holds for forward also: y += a sum x.
- * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of zero,
- *          b = value kept. The k-th element is a function of (seed, k) only, on every ISA.
+ * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
+ *          zero, b = value kept. The k-th element is a function of (seed, k) only, on every ISA.
  *          backward dx, g, m       dx = g m
  * mse      forward  y (1), x, t    one row of cols elements; a = factor
  *          backward dx, g (1), x, t        dx = 2 a g (x - t)
@@ -83,8 +83,8 @@ typedef void pnng_gemm_micro(size_t depth, const void *a, const void *b, void *c
 typedef void pnng_gemm_pack(void *panels, const void *src, ptrdiff_t stride_i, ptrdiff_t stride_k,
                             size_t wide, size_t depth, size_t width);
 
-/* C (rows x cols, row stride ldc) = or += alpha * op(A) op(B) [+ bias], unpacked, for few rows (nt, nn)
- * or little depth (tn). Operands row-major with row strides lda, ldb. */
+/* C (rows x cols, row stride ldc) = or += alpha * op(A) op(B) [+ bias], unpacked, for few rows
+ * (nt, nn) or little depth (tn). Operands row-major with row strides lda, ldb. */
 typedef void pnng_gemm_thin(size_t rows, size_t cols, size_t depth, const void *a, ptrdiff_t lda,
                             const void *b, ptrdiff_t ldb, void *c, ptrdiff_t ldc, double alpha,
                             const void *bias, int accumulate);
@@ -119,7 +119,10 @@ typedef struct pnng_isa {
 } pnng_isa;
 
 /* NULL where the architecture has no such instruction set. */
-extern const pnng_isa *const pnng_isa_scalar, *const pnng_isa_sse2, *const pnng_isa_avx2,
-    *const pnng_isa_avx512, *const pnng_isa_neon;
+extern const pnng_isa *const pnng_isa_scalar;
+extern const pnng_isa *const pnng_isa_sse2;
+extern const pnng_isa *const pnng_isa_avx2;
+extern const pnng_isa *const pnng_isa_avx512;
+extern const pnng_isa *const pnng_isa_neon;
 
 #endif

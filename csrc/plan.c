@@ -18,27 +18,27 @@ struct pnng_planner {
     pnng_plan *plan;
     const pnng_program *program;
     const pnng_allocator *allocator;
-    const pnng_shape *shape;  /* one a value */
-    pnng_view *value;         /* where it is */
-    pnng_value *root;         /* the value whose memory it is in */
-    uint8_t *need;            /* PNNG_GRAD_...: who wants its gradient */
-    bool *active;             /* wanted, and one arrives */
-    pnng_view *grad;          /* of roots: where the gradient is */
-    uint8_t *mode;            /* of roots: grad_mode */
-    pnng_value *region;       /* GRAD_PARTS: the value that stands for this value's region */
-    bool *started;            /* of roots or regions: something was stored */
-    size_t *first_part;       /* of roots: contributions, in `part`; n_values + 1 long */
+    const pnng_shape *shape; /* one a value */
+    pnng_view *value;        /* where it is */
+    pnng_value *root;        /* the value whose memory it is in */
+    uint8_t *need;           /* PNNG_GRAD_...: who wants its gradient */
+    bool *active;            /* wanted, and one arrives */
+    pnng_view *grad;         /* of roots: where the gradient is */
+    uint8_t *mode;           /* of roots: grad_mode */
+    pnng_value *region;      /* GRAD_PARTS: the value that stands for this value's region */
+    bool *started;           /* of roots or regions: something was stored */
+    size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
     pnng_value *part;
     pnng_storage *storages;
     size_t n_storages, cap_storages;
     pnng_ref *refs;
     uint8_t *flags;
-    int64_t *levels;          /* strides while loops are found */
+    int64_t *levels; /* strides while loops are found */
     size_t cap_refs, cap_flags, cap_levels;
-    pnng_steps *steps;        /* forward's or backward's */
-    uint32_t mask;            /* for steps that write no gradient of their own */
-    int32_t op;               /* the op under way, or -1 */
-    bool failed;              /* memory ran out */
+    pnng_steps *steps; /* forward's or backward's */
+    uint32_t mask;     /* for steps that write no gradient of their own */
+    int32_t op;        /* the op under way, or -1 */
+    bool failed;       /* memory ran out */
 };
 
 /* ---- small questions ------------------------------------------------------------------------ */
@@ -157,8 +157,8 @@ uint8_t *pnng_flags(pnng_planner *planner, size_t count) {
 /* Room for one more step with its operands, all or nothing. */
 static bool make_room(pnng_planner *planner, size_t n_refs, size_t n_flags, size_t n_outer) {
     pnng_plan *const plan = planner->plan;
-    if (!planner->failed && ROOM(planner, planner->steps->step, planner->steps->count,
-                                 planner->steps->capacity, 1) &&
+    if (!planner->failed &&
+        ROOM(planner, planner->steps->step, planner->steps->count, planner->steps->capacity, 1) &&
         ROOM(planner, plan->operands, plan->n_operands, plan->cap_operands, n_refs) &&
         ROOM(planner, plan->strides, plan->n_operands, plan->cap_strides, n_refs) &&
         ROOM(planner, plan->flag_pool, plan->n_flags, plan->cap_flags, n_flags) &&
@@ -208,8 +208,8 @@ void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref
         push_operand(planner, &refs[k], strides ? strides[k] : 0);
 }
 
-/* Loops over a shape, with dims merged where all of the operands allow it: `extent` from the outermost,
- * and level[k * PNNG_MAX_DIMS + l], the stride of operand k in loop l. */
+/* Loops over a shape, with dims merged where all of the operands allow it: `extent` from the
+ * outermost, and level[k * PNNG_MAX_DIMS + l], the stride of operand k in loop l. */
 typedef struct loops {
     size_t count;
     int64_t extent[PNNG_MAX_DIMS];
@@ -276,10 +276,9 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     for (size_t l = 0; l < found.count; l++)
         for (size_t k = 0; k < n_refs; k++)
             plan->outer[plan->n_outer++] =
-                refs[k].view.storage < 0
-                    ? 0
-                    : level[k * PNNG_MAX_DIMS + l] *
-                          (int64_t)element_bytes(planner, refs[k].is_index);
+                refs[k].view.storage < 0 ? 0
+                                         : level[k * PNNG_MAX_DIMS + l] *
+                                               (int64_t)element_bytes(planner, refs[k].is_index);
     for (size_t k = 0; k < n_refs; k++) {
         const bool strided = row_level > 0 && refs[k].view.storage >= 0;
         push_operand(planner, &refs[k],
@@ -545,8 +544,7 @@ static bool op_is_active(const pnng_planner *planner, const pnng_op_node *op) {
 
 /* An op whose backward writes gradients; the gradient of an alias needs no step. */
 static bool contributes(const pnng_planner *planner, const pnng_op_node *op) {
-    return op_is_active(planner, op) &&
-           !(op->n_out && pnng_is_alias(planner, op->first_out));
+    return op_is_active(planner, op) && !(op->n_out && pnng_is_alias(planner, op->first_out));
 }
 
 /* Where a gradient arrives, going back from the outputs. */
@@ -741,8 +739,8 @@ static size_t find_lifetimes(pnng_planner *planner) {
     const size_t n_forward = plan->forward.count;
     const size_t n_times = n_forward + plan->backward.count + 1;
     for (size_t t = 0; t + 1 < n_times; t++) {
-        const pnng_step *const step = t < n_forward ? &plan->forward.step[t]
-                                                    : &plan->backward.step[t - n_forward];
+        const pnng_step *const step =
+            t < n_forward ? &plan->forward.step[t] : &plan->backward.step[t - n_forward];
         for (size_t k = 0; k < step->n_operands; k++) {
             const uint32_t base = plan->operands[step->first_operand + k].base;
             if (base == PNNG_BASE_NONE)
@@ -789,13 +787,12 @@ static bool take_memory(pnng_planner *planner) {
                       &plan->arena_size))
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
-    plan->arena_memory =
-        pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
+    plan->arena_memory = pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
     if (!plan->scratch || !plan->arena_memory)
         return false;
     const uintptr_t address = (uintptr_t)plan->arena_memory;
-    plan->bases[PNNG_BASE_ARENA] =
-        (char *)plan->arena_memory + (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
+    plan->bases[PNNG_BASE_ARENA] = (char *)plan->arena_memory +
+                                   (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
     resolve_operands(planner);
     return true;
 }
@@ -824,11 +821,10 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
 }
 
 static void close_planner(pnng_planner *planner) {
-    void *const parts[] = {planner->value,   planner->root,       planner->need,
-                           planner->active,  planner->grad,       planner->mode,
-                           planner->region,  planner->started,    planner->first_part,
-                           planner->part,    planner->storages,   planner->refs,
-                           planner->flags,   planner->levels};
+    void *const parts[] = {planner->value,      planner->root,  planner->need,     planner->active,
+                           planner->grad,       planner->mode,  planner->region,   planner->started,
+                           planner->first_part, planner->part,  planner->storages, planner->refs,
+                           planner->flags,      planner->levels};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
@@ -912,10 +908,9 @@ void pnng_plan_free(pnng_plan *plan) {
     if (!plan)
         return;
     pnng_program *const program = plan->program;
-    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
-                           plan->strides,      plan->flag_pool,     plan->outer,
-                           plan->bases,        plan->scratch,       plan->slot_use,
-                           plan->arena_memory};
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
+                           plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
+                           plan->slot_use,     plan->arena_memory};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -16,10 +16,10 @@ typedef struct pnng_view {
 } pnng_view;
 
 typedef struct pnng_storage {
-    int64_t slot;   /* the slot that it is bound to, or -1: it is in the arena */
+    int64_t slot; /* the slot that it is bound to, or -1: it is in the arena */
     size_t bytes;
-    size_t offset;  /* in the arena */
-    size_t first, last; /* steps between which it is in use */
+    size_t offset;                /* in the arena */
+    size_t first, last;           /* steps between which it is in use */
     bool used, forward, backward; /* used at all; by a forward step; by a backward step */
 } pnng_storage;
 
@@ -39,12 +39,13 @@ struct pnng_step {
     pnng_step_run *run;
     pnng_kernel *kernel;
     uint32_t n_operands, first_operand;
-    uint32_t first_flag;  /* plan->flags: accumulate, one a written gradient */
-    uint32_t n_outer;     /* loops around rows and cols */
-    uint32_t first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
-    uint32_t mask;        /* backward: which runs need it */
-    int32_t op;           /* the op it was made for, or -1 */
-    bool scaled;          /* the run's `scale` multiplies `a` */
+    uint32_t first_flag; /* plan->flags: accumulate, one a written gradient */
+    uint32_t n_outer;    /* loops around rows and cols */
+    uint32_t
+        first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
+    uint32_t mask;   /* backward: which runs need it */
+    int32_t op;      /* the op it was made for, or -1 */
+    bool scaled;     /* the run's `scale` multiplies `a` */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
@@ -68,9 +69,9 @@ struct pnng_plan {
     int64_t *outer;
     size_t n_operands, cap_operands, cap_strides, n_flags, cap_flags, n_outer, cap_outer;
     void **bases;
-    void **scratch;     /* addresses of one step's operands */
+    void **scratch; /* addresses of one step's operands */
     size_t max_operands;
-    uint8_t *slot_use;  /* PNNG_USE_... */
+    uint8_t *slot_use;    /* PNNG_USE_... */
     size_t slot_start[7]; /* of each group, and the end */
     void *arena_memory;
     size_t arena_size;
@@ -114,7 +115,8 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value);
 /* Give a value memory of its own and say where. */
 pnng_ref pnng_define(pnng_planner *planner, pnng_value value);
 /* Make a value an alias of another one. */
-void pnng_define_view(pnng_planner *planner, pnng_value value, pnng_value of, const pnng_view *view);
+void pnng_define_view(pnng_planner *planner, pnng_value value, pnng_value of,
+                      const pnng_view *view);
 /* Whether a value is an alias of another one. */
 bool pnng_is_alias(const pnng_planner *planner, pnng_value value);
 
@@ -132,7 +134,8 @@ pnng_target pnng_grad_target(pnng_planner *planner, pnng_value value);
 /* The same for a step that multiplies by the run's scale if target.scaled: for a parameter that
  * is the parameter's own gradient. */
 pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value);
-/* Add factor * `from` to the gradient of `value`; where nothing else adds to it, it becomes an alias. */
+/* Add factor * `from` to the gradient of `value`; where nothing else adds to it, it becomes an
+ * alias. */
 void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor);
 
 /* Contiguous strides of a shape. */

@@ -37,8 +37,9 @@ void pnng_program_free(pnng_program *program) {
     if (!program || atomic_fetch_sub(&program->references, 1) != 1)
         return;
     const pnng_allocator allocator = program->allocator;
-    void *const parts[] = {program->values, program->ops,    program->operands, program->ints,
-                           program->inputs, program->params, program->outputs,  program->param_shapes};
+    void *const parts[] = {program->values,  program->ops,         program->operands,
+                           program->ints,    program->inputs,      program->params,
+                           program->outputs, program->param_shapes};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&allocator, parts[k]);
     pnng_release(&allocator, program);
@@ -64,8 +65,8 @@ static pnng_status check_open(pnng_program *program) {
 /* Append a value. Room must have been made. */
 static pnng_value push_value(pnng_program *program, int kind, pnng_origin origin, size_t index) {
     const pnng_value value = (pnng_value)program->n_values++;
-    program->values[value] =
-        (pnng_value_info){.kind = (uint8_t)kind, .origin = (uint8_t)origin, .index = (uint32_t)index};
+    program->values[value] = (pnng_value_info){
+        .kind = (uint8_t)kind, .origin = (uint8_t)origin, .index = (uint32_t)index};
     return value;
 }
 
@@ -208,7 +209,7 @@ pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value 
     for (size_t k = 0; k < n_ints; k++)
         program->ints[program->n_ints++] = ints[k];
     for (size_t k = 0; k < n_out; k++) {
-        const int kind = family->index_output                      ? PNNG_INDEX
+        const int kind = family->index_output                     ? PNNG_INDEX
                          : family->any_kind && family->keeps_kind ? program->values[in[0]].kind
                                                                   : PNNG_REAL;
         out[k] = push_value(program, kind, PNNG_FROM_OP, program->n_ops);
@@ -222,8 +223,8 @@ pnng_status pnng_program_output(pnng_program *program, pnng_value value) {
     if (status)
         return status;
     if (value < 0 || (size_t)value >= program->n_values)
-        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT,
-                         "value %d is not of this program", value);
+        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "value %d is not of this program",
+                         value);
     if (!ROOM(program, outputs, n_outputs, cap_outputs, 1))
         return out_of_memory(program);
     program->outputs[program->n_outputs++] = value;

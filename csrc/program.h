@@ -26,17 +26,17 @@ pnng_status pnng_fail(pnng_message *message, pnng_status status, const char *for
 typedef enum pnng_origin { PNNG_FROM_INPUT, PNNG_FROM_PARAM, PNNG_FROM_OP } pnng_origin;
 
 typedef struct pnng_value_info {
-    uint8_t kind;    /* PNNG_REAL or PNNG_INDEX */
-    uint8_t origin;  /* pnng_origin */
+    uint8_t kind;     /* PNNG_REAL or PNNG_INDEX */
+    uint8_t origin;   /* pnng_origin */
     uint8_t has_grad; /* inputs and parameters: a gradient may be asked for */
-    uint32_t index;  /* which input, parameter or op */
+    uint32_t index;   /* which input, parameter or op */
 } pnng_value_info;
 
 typedef struct pnng_op_node {
     pnng_op code;
     uint32_t n_in, n_out, n_ints;
-    uint32_t first_in;   /* place of its inputs in program->operands */
-    uint32_t first_int;  /* place of its integers in program->ints */
+    uint32_t first_in;    /* place of its inputs in program->operands */
+    uint32_t first_int;   /* place of its integers in program->ints */
     pnng_value first_out; /* its outputs are consecutive values */
     double num[2];
 } pnng_op_node;
@@ -93,7 +93,8 @@ struct pnng_shapes {
 /* Infer the first `n_ops` ops. */
 pnng_status pnng_shapes_run(pnng_shapes *shapes, size_t n_ops);
 
-/* Errors: PNNG_ERROR_SHAPE for negative sizes, too many dims, or more bytes than can be addressed. */
+/* Errors: PNNG_ERROR_SHAPE for negative sizes, too many dims, or more bytes than an address
+ * space holds. */
 pnng_status pnng_check_shape(pnng_message *message, const pnng_shape *shape);
 
 /* The number of elements of a shape. */

@@ -10,15 +10,16 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
     plan->message.op = step->op;
     if (plan->program->ops[step->op].code == PNNG_OP_NLL)
         return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
-                         "target %" PRId64 " of row %" PRId64 " is not a class: they count from 0 to "
+                         "target %" PRId64 " of row %" PRId64
+                         " is not a class: they count from 0 to "
                          "%zu",
                          bad[1], bad[0], step->cols - 1);
     return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
                      "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);
 }
 
-/* Each op draws numbers of its own. Mixed well: kernels count on from here, and ops whose seeds were
- * near each other would draw the same numbers, shifted. The constants are those of MurmurHash3. */
+/* Each op draws numbers of its own. Mixed well: kernels count on from here, and ops whose seeds
+ * were near each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
 static uint64_t seed_of_op(uint64_t seed, uint32_t op) {
     uint64_t mixed = seed ^ ((uint64_t)op << 32 | op);
     mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
@@ -52,9 +53,8 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     const ptrdiff_t *const stride = plan->strides + step->first_operand;
     pnng_gemm(&plan->kernels->gemm, (pnng_gemm_form)step->i,
               (pnng_gemm_sizes){step->rows, step->cols, step->n}, plan->element, ptr[0], stride[0],
-              ptr[1], stride[1], ptr[2], stride[2],
-              step->scaled ? step->a * plan->scale : step->a, ptr[3],
-              plan->flag_pool[step->first_flag], ptr[4]);
+              ptr[1], stride[1], ptr[2], stride[2], step->scaled ? step->a * plan->scale : step->a,
+              ptr[3], plan->flag_pool[step->first_flag], ptr[4]);
     return PNNG_OK;
 }
 
@@ -104,7 +104,11 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 /* ---- checks before a run -------------------------------------------------------------------- */
 
 static const char *const group_names[] = {
-    "input", "output", "parameter", "gradient of parameter", "gradient of output",
+    "input",
+    "output",
+    "parameter",
+    "gradient of parameter",
+    "gradient of output",
     "gradient of input",
 };
 
@@ -171,7 +175,8 @@ static pnng_status check_order(pnng_plan *plan, int32_t mask) {
     if (!plan->ran_forward)
         return pnng_fail(&plan->message, PNNG_ERROR_ORDER, "backward was called before forward");
     if (mask & ~(PNNG_GRAD_INPUTS | PNNG_GRAD_PARAMS))
-        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown gradients asked for: %d", mask);
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown gradients asked for: %d",
+                         mask);
     return PNNG_OK;
 }
 

@@ -7,8 +7,8 @@
 const char *pnng_shape_text(const pnng_shape *shape, char text[PNNG_SHAPE_TEXT]) {
     size_t used = (size_t)snprintf(text, PNNG_SHAPE_TEXT, "(");
     for (int64_t d = 0; d < shape->ndim; d++)
-        used += (size_t)snprintf(text + used, PNNG_SHAPE_TEXT - used, "%s%" PRId64,
-                                 d ? ", " : "", shape->dim[d]);
+        used += (size_t)snprintf(text + used, PNNG_SHAPE_TEXT - used, "%s%" PRId64, d ? ", " : "",
+                                 shape->dim[d]);
     snprintf(text + used, PNNG_SHAPE_TEXT - used, shape->ndim == 1 ? ",)" : ")");
     return text;
 }
@@ -18,8 +18,9 @@ int64_t pnng_resolve_dim(const pnng_inference *inference, int64_t dim, int64_t n
     if (place >= 0 && place < ndim)
         return place;
     char text[PNNG_SHAPE_TEXT];
-    pnng_fail(inference->message, PNNG_ERROR_SHAPE, "has no dim %" PRId64 " in its input of shape %s",
-              dim, pnng_shape_text(inference->in[0], text));
+    pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+              "has no dim %" PRId64 " in its input of shape %s", dim,
+              pnng_shape_text(inference->in[0], text));
     return -1;
 }
 

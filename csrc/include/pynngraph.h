@@ -44,16 +44,16 @@ enum { PNNG_MAX_DIMS = 8 };
 typedef int32_t pnng_status;
 enum {
     PNNG_OK = 0,
-    PNNG_ERROR_MEMORY = -1,    /* an allocation failed */
-    PNNG_ERROR_ARGUMENT = -2,  /* an argument is out of range, or the object is in the wrong state */
-    PNNG_ERROR_SHAPE = -3,     /* sizes do not fit an op */
-    PNNG_ERROR_TYPE = -4,      /* a value of indices where reals are wanted, or the reverse */
-    PNNG_ERROR_VALUE = -5,     /* the numbers of an input are not allowed, e.g. a class out of range */
-    PNNG_ERROR_UNBOUND = -6,   /* a run before all of its slots were bound */
-    PNNG_ERROR_BUSY = -7,      /* the plan is running in another thread, or in a caller of this one */
-    PNNG_ERROR_ORDER = -8,     /* backward before forward, or on a plan made without it */
-    PNNG_ERROR_ISA = -9,       /* PYNNGRAPH_ISA names no instruction set, or one this CPU lacks */
-    PNNG_ERROR_HOST = -10      /* a host step failed; the host knows why */
+    PNNG_ERROR_MEMORY = -1,   /* an allocation failed */
+    PNNG_ERROR_ARGUMENT = -2, /* an argument is out of range, or the object is in the wrong state */
+    PNNG_ERROR_SHAPE = -3,    /* sizes do not fit an op */
+    PNNG_ERROR_TYPE = -4,     /* a value of indices where reals are wanted, or the reverse */
+    PNNG_ERROR_VALUE = -5, /* the numbers of an input are not allowed, e.g. a class out of range */
+    PNNG_ERROR_UNBOUND = -6, /* a run before all of its slots were bound */
+    PNNG_ERROR_BUSY = -7,    /* the plan is running in another thread, or in a caller of this one */
+    PNNG_ERROR_ORDER = -8,   /* backward before forward, or on a plan made without it */
+    PNNG_ERROR_ISA = -9,     /* PYNNGRAPH_ISA names no instruction set, or one this CPU lacks */
+    PNNG_ERROR_HOST = -10    /* a host step failed; the host knows why */
 };
 
 /* Number type of a plan: all its real values have it. */
@@ -95,8 +95,8 @@ PNNG_API const pnng_cpu *pnng_cpu_info(void);
 /* ---- the registry of ops ------------------------------------------------------------------ */
 
 typedef struct pnng_op_info {
-    const char *name;    /* e.g. "tanh" */
-    const char *family;  /* what ops of one shape share: "unary", "nary", "alias" ... */
+    const char *name;   /* e.g. "tanh" */
+    const char *family; /* what ops of one shape share: "unary", "nary", "alias" ... */
     int32_t min_inputs;
     int32_t max_inputs;  /* -1: any number */
     int32_t n_outputs;   /* -1: told by the attributes */
@@ -129,7 +129,8 @@ PNNG_API pnng_status pnng_program_new(const pnng_allocator *allocator, pnng_prog
 /* Give a program up. Its memory goes when its last plan has gone. NULL is allowed. */
 PNNG_API void pnng_program_free(pnng_program *program);
 
-/* The message of the last call on this program that failed, or "". Lifetime: until the next call. */
+/* The message of the last call on this program that failed, or "".
+ * Lifetime: until the next call. */
 PNNG_API const char *pnng_program_error(const pnng_program *program);
 
 /* A new input, of any shape.
@@ -171,8 +172,8 @@ PNNG_API size_t pnng_program_n_ops(const pnng_program *program);
 /* Steps of the op "host" are done by the embedding program. ints: {id, n_outputs}. */
 typedef struct pnng_host {
     /* Sizes of the outputs of host op `id`, given those of its inputs. */
-    pnng_status (*infer)(void *user, int64_t id, const pnng_shape *in, size_t n_in,
-                         pnng_shape *out, size_t n_out);
+    pnng_status (*infer)(void *user, int64_t id, const pnng_shape *in, size_t n_in, pnng_shape *out,
+                         size_t n_out);
     /* Fill `out` from `in`; all arrays are contiguous. They are the plan's: keep none. */
     pnng_status (*forward)(void *user, int64_t id, const void *const *in, size_t n_in,
                            void *const *out, size_t n_out);
