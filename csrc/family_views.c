@@ -76,9 +76,9 @@ static pnng_status infer_narrow(const pnng_inference *inference) {
         (r.length == 0 && size > 0)) {
         char text[PNNG_SHAPE_TEXT];
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
-                         "expects a range of dim %" PRId64 ", offset %" PRId64
-                         " and length %" PRId64 " is not inside of shape %s",
-                         r.dim, inference->ints[1], inference->ints[2], pnng_shape_text(in, text));
+                         "takes %" PRId64 " elements from offset %" PRId64 " along dim %" PRId64
+                         ", which is not inside of its input of shape %s",
+                         inference->ints[2], inference->ints[1], r.dim, pnng_shape_text(in, text));
     }
     inference->out[0] = *in;
     inference->out[0].dim[r.dim] = r.length;

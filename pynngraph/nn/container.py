@@ -82,9 +82,6 @@ class Container(Module):
         """How many modules are directly inside."""
         return len(self.modules)
 
-    def __len__(self) -> int:
-        return len(self.modules)
-
     def replace(self, function: Callable[[Module], Module]) -> Module:
         """Put `function(module)` in place of every module, a container before its modules."""
         out = check_module(function(self), "replace")

@@ -209,9 +209,9 @@ class Builder:
         flat = tree.is_table(input) and not any(map(tree.is_table, input))
         if flat and least <= len(input) and (most is None or len(input) <= most):
             return list(input)
-        wanted = f"{least}" if least == most else f"at least {least}"
-        noun = "array" if wanted == "1" else "arrays"
-        message = f"{self.where()} expects a list of {wanted} {noun}, got {tree.describe(tree.structure_of(input))}"
+        wanted = "arrays" if most is None else f"{most} arrays"
+        got = tree.describe(tree.structure_of(input))
+        message = f"{self.where()} expects a list of {wanted}, got {got}"
         raise StructureError(message)
 
     def table(self, input: Values, length: int | None = None) -> Sequence[Values]:

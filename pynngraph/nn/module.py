@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -508,10 +508,6 @@ class Module:
     def replace(self, function: Callable[[Module], Module]) -> Module:
         """Put `function(module)` in place of every module; what comes in place of this one."""
         return function(self)
-
-    def __iter__(self) -> Iterator[Any]:
-        message = f"{type(self).__name__} is a module: it cannot be iterated over"
-        raise TypeError(message)
 
     # ---- graphs --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import GraphError, StructureError
+from ..errors import ShapeError, StructureError
 from .module import Module
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class SplitTable(_AlongDim):
         dim = self._dim(shape)
         if not -len(shape) <= dim < len(shape):
             message = f"{self.label()} finds no dim {dim} in its input of shape {shape}"
-            raise GraphError(message)
+            raise ShapeError(message)
         return dim, shape[dim]
 
 
