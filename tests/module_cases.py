@@ -1,0 +1,179 @@
+"""The table of modules and criterions: the rows of op_cases.py that name a module, and what lowers to more than one op.
+
+test_modules.py makes the same tests of each row; a class that the package exports and that has no row fails
+test_registry.py.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from op_cases import OP_CASES, Input
+from tolerances import EXACT, SUMS, Tolerance
+from trees import tree_map
+
+import pynngraph as nn
+from pynngraph._engine import OPS
+
+# What other classes derive from, of no use by itself.
+BASES = {nn.Module, nn.Container, nn.Criterion}
+
+BATCH = 4  # size of the first dim in rows with `per_sample`
+
+
+class ModuleCase(NamedTuple):
+    """A row: how to make the module, and a table of `Input` for it.
+
+    `reference(input, *parameters)` computes the output in NumPy, None where there is none. A `per_sample` module gives
+    for one sample what it gives for that sample in a batch. A `random` one draws new numbers at each
+    forward while training.
+    """
+
+    name: str
+    build: Callable
+    input: Any
+    reference: Callable | None = None
+    forward: Tolerance = EXACT
+    per_sample: bool = False
+    random: bool = False
+    any_shape: bool = False
+
+
+class CriterionCase(NamedTuple):
+    """A row: how to make the criterion, its input and target, and the loss by NumPy."""
+
+    name: str
+    build: Callable
+    input: Input
+    target: Input
+    reference: Callable
+
+
+def _of_op(case):
+    name, *arguments = case.module
+    count = len(case.inputs) - case.n_params
+    inputs = list(case.inputs[:count])
+    is_table = name.endswith("Table")
+
+    def reference(input, *parameters):
+        return case.reference(*(input if is_table else [input]), *parameters)
+
+    return ModuleCase(
+        f"{name}-{case.name}",
+        lambda: getattr(nn, name)(*arguments),
+        inputs if is_table else inputs[0],
+        reference,
+        case.forward,
+        case.per_sample,
+        any_shape=OPS[case.op].family.startswith("unary"),
+    )
+
+
+def _add(container, *modules):
+    for module in modules:
+        container.add(module)
+    return container
+
+
+def _mlp():
+    return _add(nn.Sequential(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+def _graph():
+    """A graph with a fork, a skip, a container, and a nested input of which a part goes nowhere."""
+    first, second = nn.Identity()(), nn.Identity()()
+    left, right = second.split(2)
+    hidden = nn.Tanh()(nn.Linear(6, 5)(nn.CMulTable()([first, left])))
+    skip = nn.CAddTable()([hidden, nn.Linear(6, 5)(left), nn.Linear(6, 5)(nn.SelectTable(0)(right))])
+    return nn.gModule([first, second], [nn.LogSoftMax()(skip), nn.nest([hidden, [skip]])])
+
+
+def _mean_squares(input):
+    x, target = input
+    return np.array([((x - target) ** 2).mean()])
+
+
+X = Input((BATCH, 6))
+DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
+
+MODULES = (
+    *(_of_op(case) for case in OP_CASES if case.module),
+    ModuleCase("Identity-table", nn.Identity, DEEP, lambda x: x, per_sample=True),
+    ModuleCase("ReLU-inplace", lambda: nn.ReLU(True), Input((BATCH, 6), "nonzero"), lambda x: np.maximum(x, 0)),
+    ModuleCase("CAddTable-inplace", lambda: nn.CAddTable(True), [X, X], np.add.reduce, per_sample=True),
+    ModuleCase("Linear-noBias", lambda: nn.Linear(6, 5).noBias(), X, lambda x, w: x @ w.T, SUMS, per_sample=True),
+    ModuleCase("Reshape-no-batch", lambda: nn.Reshape(6, 4, False), X, lambda x: x.reshape(6, 4)),
+    ModuleCase("Reshape-batch", lambda: nn.Reshape(2, 3, True), X, lambda x: x.reshape(-1, 2, 3)),
+    # A batch of one keeps its first dim.
+    ModuleCase("Reshape-one", lambda: nn.Reshape(3, 2), Input((1, 6)), lambda x: x.reshape(1, 3, 2)),
+    ModuleCase("View-one", lambda: nn.View(-1).setNumInputDims(2), Input((1, 2, 3)), lambda x: x.reshape(1, 6)),
+    ModuleCase("JoinTable-one", lambda: nn.JoinTable(0, 1), [Input((1, 6)), Input((1, 2))],
+               lambda x: np.concatenate(x, 1), per_sample=True),
+    ModuleCase("SplitTable-one", lambda: nn.SplitTable(0, 1), Input((1, 3)), lambda x: list(x.T), per_sample=True),
+    ModuleCase("View-numInputDims", lambda: nn.View(6).setNumInputDims(2), Input((BATCH, 2, 3)),
+               lambda x: x.reshape(-1, 6)),
+    ModuleCase("JoinTable-nInputDims", lambda: nn.JoinTable(0, 1), [X, Input((BATCH, 2))],
+               lambda x: np.concatenate(x, -1), per_sample=True),
+    ModuleCase("SplitTable", lambda: nn.SplitTable(1), Input((BATCH, 3, 6)), lambda x: [x[:, k] for k in range(3)]),
+    ModuleCase("SplitTable-nInputDims", lambda: nn.SplitTable(0, 2), Input((BATCH, 3, 6)),
+               lambda x: [x[..., k, :] for k in range(3)], per_sample=True),
+    ModuleCase("SelectTable", lambda: nn.SelectTable(0), DEEP, lambda x: x[0], per_sample=True),
+    ModuleCase("SelectTable-table", lambda: nn.SelectTable(-1), DEEP, lambda x: x[1], per_sample=True),
+    ModuleCase("Sequential", _mlp, X,
+               lambda x, v, b, w, c: np.tanh(x @ v.T + b) @ w.T + c, SUMS, per_sample=True),
+    ModuleCase("Sequential-empty", nn.Sequential, X, lambda x: x, per_sample=True),
+    ModuleCase("ConcatTable", lambda: _add(nn.ConcatTable(), nn.Linear(6, 5), nn.Tanh(), nn.Identity()), X,
+               lambda x, w, b: [x @ w.T + b, np.tanh(x), x], SUMS, per_sample=True),
+    ModuleCase("ParallelTable", lambda: _add(nn.ParallelTable(), nn.Linear(6, 5), nn.Identity()), DEEP,
+               lambda x, w, b: [x[0] @ w.T + b, x[1]], SUMS, per_sample=True),
+    ModuleCase("containers", lambda: _add(nn.Sequential(), _add(nn.ConcatTable(), nn.Linear(6, 4), _mlp()),
+                                          _add(nn.ParallelTable(), nn.Identity(), nn.Linear(3, 4)),
+                                          nn.CMulTable(), nn.Sigmoid()), X, per_sample=True),
+    ModuleCase("Dropout", lambda: nn.Dropout(0.3), X, random=True),
+    ModuleCase("Dropout-v1", lambda: nn.Dropout(0.3, True), X, random=True),
+    ModuleCase("Dropout-nothing", lambda: nn.Dropout(0), X, lambda x: x, per_sample=True),
+    ModuleCase("gModule", _graph, [X, (X, [X, Input((2,))])]),
+    ModuleCase("ModuleFromCriterion", lambda: nn.ModuleFromCriterion(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
+)  # fmt: skip
+
+
+def _negative_log_likelihood(weights=None, *, average=True, ignored=-100):
+    def reference(x, target):
+        kept = target != ignored
+        picked = np.where(kept, target, 0)
+        weight = (np.ones(x.shape[-1]) if weights is None else np.array(weights))[picked] * kept
+        loss = -(weight * np.atleast_2d(x)[np.arange(len(picked)), picked]).sum()
+        return loss / weight.sum() if average else loss
+
+    return reference
+
+
+def _cross_entropy(**options):
+    inner = _negative_log_likelihood(**options)
+    return lambda x, target: inner(x - np.log(np.exp(x).sum(-1, keepdims=True)), target)
+
+
+CLASSES = Input((6,), "index", 5)
+LOG = Input((6, 5), "log")
+SCORES = Input((6, 5))
+WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+CRITERIONS = (
+    CriterionCase("MSE", nn.MSECriterion, SCORES, SCORES, lambda x, t: ((x - t) ** 2).mean()),
+    CriterionCase("MSE-sum", lambda: nn.MSECriterion(False), SCORES, SCORES, lambda x, t: ((x - t) ** 2).sum()),
+    CriterionCase("ClassNLL", nn.ClassNLLCriterion, LOG, CLASSES, _negative_log_likelihood()),
+    CriterionCase("ClassNLL-weights", lambda: nn.ClassNLLCriterion(np.array(WEIGHTS)), LOG, CLASSES,
+                  _negative_log_likelihood(WEIGHTS)),
+    CriterionCase("ClassNLL-sum", lambda: nn.ClassNLLCriterion(None, False), LOG, CLASSES,
+                  _negative_log_likelihood(average=False)),
+    CriterionCase("ClassNLL-ignored", lambda: nn.ClassNLLCriterion(None, True, 2), LOG, CLASSES,
+                  _negative_log_likelihood(ignored=2)),
+    CriterionCase("CrossEntropy", nn.CrossEntropyCriterion, SCORES, CLASSES, _cross_entropy()),
+    CriterionCase("CrossEntropy-weights", lambda: nn.CrossEntropyCriterion(np.array(WEIGHTS)), SCORES, CLASSES,
+                  _cross_entropy(weights=WEIGHTS)),
+)  # fmt: skip
+
+
+def sample(tree, k):
+    """Entry k of the first dim of every array."""
+    return tree_map(lambda array: np.array(array[k]), tree)

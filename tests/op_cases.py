@@ -1,0 +1,223 @@
+"""The table of ops: one row for each op of the registry (csrc/ops.def).
+
+A row is all that an op needs here. The tests of ops on every instruction set (test_ops.py, test_isa.py) come from it,
+and, where the row names a module, so do the module's: numerical Jacobians, dtypes, modes and the
+rest of test_modules.py. An op without a row fails test_registry.py.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from tolerances import CANCELLING, EXACT, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
+
+SEED = 5  # of runs that draw random numbers
+
+
+class Input(NamedTuple):
+    """An array to draw: its shape, and what its numbers are like."""
+
+    shape: tuple
+    domain: str = "normal"
+    below: int = 0  # of indices
+
+
+def _normal(rng, spec):
+    return rng.standard_normal(spec.shape)
+
+
+def _nonzero(rng, spec):
+    return rng.choice([-1.0, 1.0], spec.shape) * rng.uniform(0.2, 2, spec.shape)
+
+
+def _distinct(rng, spec):
+    # Those of two draws differ too, by the first summand.
+    size = int(np.prod(spec.shape))
+    return rng.uniform(0, 0.01) + rng.permutation(np.linspace(-2, 2, max(size, 1))[:size]).reshape(spec.shape)
+
+
+def _log_probabilities(rng, spec):
+    x = rng.standard_normal(spec.shape)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+DOMAINS = {
+    "normal": _normal,
+    "positive": lambda rng, spec: rng.uniform(0.3, 3, spec.shape),
+    "nonzero": _nonzero,  # for what has a kink at zero
+    "distinct": _distinct,  # for what has a kink where numbers are equal
+    "log": _log_probabilities,
+    "index": lambda rng, spec: rng.integers(spec.below, size=spec.shape),
+}
+
+
+def draw(tree, rng, dtype=np.float64):
+    """A table of arrays for a table of `Input`."""
+    if isinstance(tree, Input):
+        array = np.asarray(DOMAINS[tree.domain](rng, tree))
+        return array if tree.domain == "index" else array.astype(dtype)
+    return type(tree)(draw(entry, rng, dtype) for entry in tree)
+
+
+class OpCase(NamedTuple):
+    """A row of the table.
+
+    `reference` computes the (first) output in NumPy from the inputs; with `n_outputs` > 1 a tuple of all. The
+    inputs without a gradient, and the outputs that pass none on, are named by place. `module`, if any, is the name
+    of a module and its arguments that lower to this op on `inputs`; the last `n_params` inputs are its
+    parameters then. A `per_sample` op treats each entry of the first dim by itself.
+    """
+
+    op: str
+    inputs: tuple
+    reference: Callable
+    forward: Tolerance
+    backward: Tolerance
+    module: tuple | None = None
+    ints: tuple = ()
+    nums: tuple = ()
+    n_outputs: int = 1
+    n_params: int = 0
+    no_gradient: tuple = ()
+    passes_none: tuple = ()
+    per_sample: bool = False
+
+    @property
+    def name(self):
+        """What tests call the row."""
+        sizes = "x".join(str(size) for size in self.inputs[0].shape)
+        return "-".join(map(str, (self.op, sizes, len(self.inputs), *self.ints)))
+
+
+# 35 elements: some whole vectors and a rest, on any instruction set.
+X = Input((5, 7))
+THREE = (X, X, X)
+DISTINCT = (Input((5, 7), "distinct"),) * 3
+
+
+def _sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+def _softmax(x, dim):
+    e = np.exp(x - x.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+def _logsoftmax(x, dim):
+    shifted = x - x.max(dim, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
+
+
+def _first_op_seed(seed):
+    """What the engine makes of a run's seed for its first op: MurmurHash3's mixing, as csrc/run.c describes it."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        seed = (seed ^ seed >> 33) * factor % 2**64
+    return np.uint64(seed ^ seed >> 33)
+
+
+def _keep_mask(shape, drop):
+    """The numbers that dropout draws: splitmix64, two numbers of 32 bits a time, the lower one first."""
+    size = int(np.prod(shape))
+    k = np.arange(1, (size + 1) // 2 + 1, dtype=np.uint64)
+    z = _first_op_seed(SEED) + k * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    numbers = np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1).ravel()[:size]
+    return (numbers >= np.uint64(drop * 2.0**32)).reshape(shape)
+
+
+def _dropout(x):
+    mask = _keep_mask(x.shape, 0.3) * 1.25
+    return x * mask, mask
+
+
+def _nll(ignored, average):
+    def reference(x, target, weights=None):
+        rows = x.reshape(-1, x.shape[-1])
+        kept = target.ravel() != ignored
+        picked = np.where(kept, target.ravel(), 0)
+        weight = (np.ones(rows.shape[1]) if weights is None else weights)[picked] * kept
+        loss = -(weight * rows[np.arange(len(rows)), picked]).sum()
+        return np.array([loss / weight.sum() if average else loss]), np.array([weight.sum()])
+
+    return reference
+
+
+def _unary(op, module, reference, forward, backward, domain="normal", nums=()):
+    """The row of an elementwise op of one input."""
+    return OpCase(op, (Input((5, 7), domain),), reference, forward, backward, (module, *nums),
+                  nums=nums, per_sample=True)  # fmt: skip
+
+
+def _table(op, module, inputs, reference, forward, backward):
+    """The row of an elementwise op of many inputs."""
+    return OpCase(op, inputs, reference, forward, backward, (module,), per_sample=True)
+
+
+def _slices(op, module, reference, shape, dim):
+    """The row of an op along one dim, which is chosen by the module from the number of dims."""
+    return OpCase(op, (Input(shape),), lambda x: reference(x, dim), CANCELLING, CANCELLING, (module,),
+                  ints=(dim,), per_sample=len(shape) in (2, 4))  # fmt: skip
+
+
+OP_CASES = (
+    _unary("tanh", "Tanh", np.tanh, TRANSCENDENTAL, CANCELLING),
+    _unary("sigmoid", "Sigmoid", _sigmoid, TRANSCENDENTAL, CANCELLING),
+    _unary("relu", "ReLU", lambda x: np.maximum(x, 0), EXACT, EXACT, "nonzero"),
+    _unary("exp", "Exp", np.exp, TRANSCENDENTAL, TRANSCENDENTAL),
+    _unary("log", "Log", np.log, TRANSCENDENTAL, ROUNDED, "positive"),
+    _unary("mul_constant", "MulConstant", lambda x: 2.5 * x, EXACT, EXACT, nums=(2.5,)),
+    _unary("add_constant", "AddConstant", lambda x: x - 1.25, EXACT, EXACT, nums=(-1.25,)),
+    _table("add", "CAddTable", THREE, lambda *x: sum(x), CANCELLING, EXACT),
+    _table("add", "CAddTable", THREE[:1], lambda x: x, EXACT, EXACT),
+    _table("sub", "CSubTable", THREE[:2], np.subtract, EXACT, EXACT),
+    _table("mul", "CMulTable", THREE, lambda *x: np.prod(x, axis=0), ROUNDED, ROUNDED),
+    _table("mul", "CMulTable", THREE[:2], np.multiply, EXACT, EXACT),
+    _table("div", "CDivTable", (X, Input((5, 7), "positive")), np.divide, EXACT, ROUNDED),
+    _table("max", "CMaxTable", DISTINCT, lambda *x: np.max(x, axis=0), EXACT, EXACT),
+    _table("min", "CMinTable", DISTINCT, lambda *x: np.min(x, axis=0), EXACT, EXACT),
+    _slices("softmax", "SoftMax", _softmax, (5, 7), 1),
+    _slices("softmax", "SoftMax", _softmax, (7,), 0),
+    _slices("softmax", "SoftMax", _softmax, (3, 2, 5), 0),
+    _slices("softmax", "SoftMax", _softmax, (2, 3, 2, 5), 1),
+    _slices("logsoftmax", "LogSoftMax", _logsoftmax, (5, 7), 1),
+    _slices("logsoftmax", "LogSoftMax", _logsoftmax, (7,), 0),
+    OpCase("reduce_sum", (Input((3, 4, 5)),), lambda x: 0.5 * x.sum(1), SUMS, EXACT,
+           ints=(1, 0), nums=(0.5,)),
+    OpCase("reduce_sum", (Input((2, 37)),), lambda x: 2 * x.sum(-1, keepdims=True), SUMS, EXACT,
+           ints=(-1, 1), nums=(2.0,)),
+    OpCase("dropout", (X,), _dropout, ROUNDED, ROUNDED, nums=(0.3, 1.25), n_outputs=2, passes_none=(1,)),
+    OpCase("linear", (X, Input((4, 7)), Input((4,))), lambda x, w, b: x @ w.T + b, SUMS, SUMS,
+           ("Linear", 7, 4), n_params=2, per_sample=True),
+    OpCase("linear", (X, Input((4, 7))), lambda x, w: x @ w.T, SUMS, SUMS,
+           ("Linear", 7, 4, False), n_params=1, per_sample=True),
+    OpCase("linear", (Input((7,)), Input((4, 7)), Input((4,))), lambda x, w, b: w @ x + b, SUMS, SUMS,
+           ("Linear", 7, 4), n_params=2),
+    OpCase("mse", (X, X), lambda x, t: np.array([((x - t) ** 2).mean()]), SUMS, SUMS, ints=(1,), no_gradient=(1,)),
+    OpCase("mse", (X, X), lambda x, t: np.array([((x - t) ** 2).sum()]), SUMS, SUMS, ints=(0,), no_gradient=(1,)),
+    OpCase("nll", (Input((6, 5), "log"), Input((6,), "index", 5)), _nll(-100, average=True), SUMS, SUMS,
+           ints=(1, -100), n_outputs=2, no_gradient=(1,), passes_none=(1,)),
+    OpCase("nll", (Input((6, 5), "log"), Input((6,), "index", 5), Input((5,), "positive")),
+           _nll(2, average=True), SUMS, SUMS, ints=(1, 2), n_outputs=2, no_gradient=(1, 2), passes_none=(1,)),
+    OpCase("nll", (Input((5,), "log"), Input((1,), "index", 5)), _nll(-100, average=False), SUMS, SUMS,
+           ints=(0, -100), n_outputs=2, no_gradient=(1,), passes_none=(1,)),
+    OpCase("identity", (X,), lambda x: x, EXACT, EXACT, ("Identity",), per_sample=True),
+    OpCase("reshape", (Input((4, 6)),), lambda x: x.reshape(4, 3, 2), EXACT, EXACT,
+           ("Reshape", 3, 2), ints=(-2, 3, 2), per_sample=True),
+    OpCase("reshape", (Input((4, 6)),), lambda x: x.reshape(8, 3), EXACT, EXACT, ("View", -1, 3), ints=(-1, 3)),
+    OpCase("narrow", (Input((4, 6)),), lambda x: x[:, 1:4], EXACT, EXACT, ("Narrow", 1, 1, 3), ints=(1, 1, 3)),
+    OpCase("narrow", (Input((4, 6)),), lambda x: x[-3:-1], EXACT, EXACT, ("Narrow", 0, -3, 2), ints=(0, -3, 2)),
+    OpCase("select", (Input((4, 3, 6)),), lambda x: x[:, 2], EXACT, EXACT, ("Select", 1, 2), ints=(1, 2)),
+    OpCase("select", (Input((4, 6)),), lambda x: x[:, -1], EXACT, EXACT, ("Select", 1, -1), ints=(1, -1)),
+    OpCase("join", (Input((4, 6)), Input((4, 1)), Input((4, 3))), lambda *x: np.concatenate(x, 1), EXACT, EXACT,
+           ("JoinTable", 1), ints=(1,)),
+)  # fmt: skip
+
+# Ops that have no row, and why.
+EXEMPT = {
+    "host": "is done by the caller: test_contracts.py, modules written in Python",
+    "to_index": "gives indices, which no program may answer with: test_ops.py, with nll",
+}

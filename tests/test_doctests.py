@@ -1,0 +1,21 @@
+"""The examples in docstrings run as they stand."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import pynngraph
+
+NAMES = ["pynngraph", *(m.name for m in pkgutil.walk_packages(pynngraph.__path__, "pynngraph."))]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_pynngraph")])
+def test_examples_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_every_exported_class_and_function_has_a_docstring():
+    bare = [name for name in pynngraph.__all__ if not (getattr(pynngraph, name).__doc__ or "").strip()]
+    assert not bare

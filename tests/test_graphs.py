@@ -1,0 +1,308 @@
+"""Building graphs: nodes, nesting, and errors that name the line."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import mlp, normal
+from tolerances import EXACT, SAME_MATHS, assert_close, assert_trees_close
+from trees import nesting
+
+import pynngraph as nn
+from pynngraph import errors
+
+X, Y = normal(4, 3), normal(4, 3, seed=8)
+
+
+def lines(error):
+    """Numbers of the lines of this file that a message names."""
+    return [int(number) for number in re.findall(r"test_graphs\.py:(\d+)", str(error.value))]
+
+
+def line_of(mark):
+    """The number of the line of this file that ends in a comment."""
+    with Path(__file__).open(encoding="utf-8") as file:
+        return 1 + next(k for k, text in enumerate(file) if text.rstrip().endswith(f"# {mark}"))
+
+
+def test_G1_nodes_that_reach_no_output_are_named_all_at_once():
+    node = nn.Identity()()
+    nn.Tanh()(node)  # dangles first
+    nn.Sigmoid()(nn.Exp()(node))  # dangles second
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([node], [nn.Tanh()(node)])
+    assert {line_of("dangles first"), line_of("dangles second")} <= set(lines(raised))
+
+
+def test_G1_an_input_that_reaches_no_output_is_named():
+    node, other = nn.Identity()(), nn.Identity()()  # other dangles
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([node, other], [nn.Tanh()(node)])
+    assert line_of("other dangles") in lines(raised)
+
+
+def test_a_node_that_no_input_reaches_is_named():
+    node, forgotten = nn.Identity()(), nn.Identity()()  # forgotten
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([node], [nn.CAddTable()([node, forgotten])])
+    assert line_of("forgotten") in lines(raised)
+
+
+def test_G2_unused_parts_of_a_split_are_named_with_the_count_and_both_lines():
+    node = nn.Identity()()  # declared
+    first, *_ = node.split(3)  # split
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([node], [nn.Tanh()(first)])
+    assert {line_of("declared"), line_of("split")} <= set(lines(raised))
+    assert "2" in str(raised.value)
+    assert "3" in str(raised.value)
+
+
+def test_a_split_that_does_not_fit_the_table_is_an_error():
+    node = nn.Identity()()
+    g = nn.gModule([node], node.split(2))
+    assert nesting(g.forward([X, Y])) == ("list", X.shape, Y.shape)
+    for wrong in ([X], [X, Y, X], X):
+        with pytest.raises(errors.Error):
+            g.forward(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda: nn.Tanh()(nn.Linear(3, 3)), lambda: nn.Tanh()([nn.Identity()(), nn.Linear(3, 3)]),
+     lambda: nn.gModule([nn.Identity()], [nn.Identity()()]), lambda: nn.gModule([nn.Identity()()], [nn.Tanh()])],
+    ids=("bare", "in a list", "as an input", "as an output"),
+)  # fmt: skip
+def test_G3_a_module_where_a_node_is_meant_hints_at_the_second_parentheses(wrong):
+    with pytest.raises(errors.GraphError) as raised:
+        wrong()
+    assert "()" in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", [None, [], [None], [[]]], ids=repr)
+def test_G3_none_and_empty_lists_are_errors(wrong):
+    with pytest.raises(errors.GraphError):
+        nn.CAddTable()(wrong)
+
+
+def test_G3_the_position_is_told():
+    node = nn.Identity()()
+    with pytest.raises(errors.GraphError, match="2"):
+        nn.CAddTable()([node, node, None])
+
+
+def test_G3_no_outputs_are_an_error():
+    with pytest.raises(errors.GraphError):
+        nn.gModule([nn.Identity()()], [])
+
+
+@pytest.mark.parametrize("wrong", [X, [X, Y]], ids=("array", "arrays"))
+def test_a_module_called_with_an_array_says_to_use_forward(wrong):
+    with pytest.raises(errors.Error, match="forward"):
+        nn.Tanh()(wrong)
+
+
+def test_G4_the_same_node_twice_in_one_list_works():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.CMulTable()([node, node])])
+    assert_close(g.forward(X), X * X, EXACT)
+    assert_close(g.backward(X, Y), 2 * X * Y, SAME_MATHS)
+
+
+def test_G5_one_module_at_two_nodes_is_one_set_of_parameters_and_two_evaluations():
+    linear = nn.Linear(3, 3)
+    node = nn.Identity()()
+    g = nn.gModule([node], [linear(nn.Tanh()(linear(node)))])
+    assert len(g.parameters()[0]) == 2
+    weight, bias = linear.weight, linear.bias
+    hidden = np.tanh(X @ weight.T + bias)
+    assert_close(g.forward(X), hidden @ weight.T + bias, SAME_MATHS)
+    below = (Y @ weight) * (1 - hidden**2)
+    assert_close(g.backward(X, Y), below @ weight, SAME_MATHS)
+    assert_close(linear.gradWeight, Y.T @ hidden + below.T @ X, SAME_MATHS)
+    assert_close(linear.gradBias, (Y + below).sum(0), SAME_MATHS)
+
+
+def test_G6_a_list_of_one_node_and_a_bare_node_are_different():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Identity()(node), nn.Identity()([node])])
+    output = g.forward(X)
+    assert nesting(output) == ("list", X.shape, ("list", X.shape))
+    assert_close(g.backward(X, [Y, [Y]]), 2 * Y, EXACT)
+
+
+def test_a_graph_of_one_input_and_one_output_takes_and_gives_bare_arrays():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Tanh()(node)])
+    assert nesting(g.forward(X)) == X.shape
+    assert nesting(g.backward(X, Y)) == X.shape
+    g.forward(X)
+    with pytest.raises(errors.StructureError):
+        g.backward([X], Y)
+
+
+def test_G8_an_identity_is_the_root_of_a_nested_input():
+    root = nn.Identity()()
+    left, right = root.split(2)
+    inner, outer = right.split(2)
+    g = nn.gModule([root], [nn.CAddTable()([left, nn.CMulTable()([inner, outer])])])
+    input = (X, [Y, X])
+    assert_close(g.forward(input), X + Y * X, SAME_MATHS)
+    assert_trees_close(g.backward(input, Y), (Y, [Y * X, Y * Y]), SAME_MATHS)
+
+
+def test_G9_the_minus_operators_build_the_same_graphs():
+    root = -nn.Identity()
+    hidden = root - nn.Tanh() - nn.MulConstant(2)
+    g = nn.gModule([root], [[hidden, root] - nn.CAddTable()])
+    assert_close(g.forward(X), 2 * np.tanh(X) + X, SAME_MATHS)
+
+
+def test_G10_a_criterion_as_a_node_gives_its_target_zeros_also_after_clearstate():
+    node, target = nn.Identity()(), nn.Identity()()
+    g = nn.gModule([node, target], [nn.MSECriterion()([node, target])])
+    for _ in range(2):
+        loss = g.forward([X, Y])
+        assert_close(loss.ravel(), np.array([((X - Y) ** 2).mean()]), SAME_MATHS)
+        found = g.backward([X, Y], np.ones_like(loss))
+        assert_trees_close(found, [2 * (X - Y) / X.size, np.zeros_like(Y)], SAME_MATHS)
+        g.clearState()
+
+
+def test_G10_a_criterion_with_classes_as_a_node():
+    node, target = nn.Identity()(), nn.Identity()()
+    g = nn.gModule([node, target], [nn.CrossEntropyCriterion()([node, target])])
+    classes = np.array([0, 2, 1, 1])
+    expected = nn.CrossEntropyCriterion()
+    loss = g.forward([X, classes])
+    assert_close(loss.ravel(), np.array([expected.forward(X, classes)]), SAME_MATHS)
+    found = g.backward([X, classes], np.ones_like(loss))
+    assert_close(found[0], expected.backward(X, classes), SAME_MATHS)
+    assert found[1].shape == classes.shape
+    assert not found[1].any()
+
+
+def test_G11_a_module_whose_gradinput_was_set_to_none_works_in_a_graph():
+    linear = nn.Linear(3, 3)
+    node = nn.Identity()()
+    g = nn.gModule([node], [linear(node)])
+    g.forward(X)
+    g.backward(X, Y)
+    linear.gradInput = None
+    g.forward(X)
+    assert_close(g.backward(X, Y), Y @ linear.weight, SAME_MATHS)
+
+
+def test_nest_makes_the_nesting_that_is_written():
+    first, second = nn.Identity()(), nn.Identity()()
+    g = nn.gModule([first, second], [nn.nest([first, [second], [[first]]])])
+    output = g.forward([X, Y])
+    assert nesting(output) == ("list", X.shape, ("list", Y.shape), ("list", ("list", X.shape)))
+    assert_trees_close(g.backward([X, Y], [X, [Y], [[X]]]), [2 * X, Y], EXACT)
+
+
+def test_nested_lists_of_nodes_are_nested_inputs():
+    first, second = nn.Identity()(), nn.Identity()()
+    g = nn.gModule([first, second], [nn.SelectTable(1)([first, [second, first]])])
+    assert nesting(g.forward([X, Y])) == ("list", Y.shape, X.shape)
+    assert_trees_close(g.backward([X, Y], [Y, X]), [X, Y], EXACT)
+
+
+def test_a_node_may_be_output_input_and_inner_node_at_once():
+    node = nn.Identity()()
+    g = nn.gModule([node], [node, nn.Tanh()(node)])
+    assert_trees_close(g.forward(X), [X, g.forward(X)[1]], EXACT)
+    assert_close(g.backward(X, [X, np.zeros_like(X)]), X, EXACT)
+
+
+def test_a_module_with_parameters_as_input_node():
+    first, second = nn.Linear(3, 2)(), nn.Linear(3, 2)()
+    g = nn.gModule([first, second], [nn.CMulTable()([first, second])])
+    out = g.forward([X, Y])
+    assert out.shape == (4, 2)
+    assert nesting(g.backward([X, Y], out)) == nesting([X, Y])
+
+
+def test_graphs_and_containers_nest_in_each_other():
+    node = nn.Identity()()
+    inner = nn.gModule([node], [mlp(3, 3)(node)])
+    outer = nn.Sequential().add(inner).add(nn.Tanh())
+    root = nn.Identity()()
+    g = nn.gModule([root], [outer(root)])
+    assert_close(g.forward(X), np.tanh(inner.forward(X)), SAME_MATHS)
+    assert len(g.parameters()[0]) == 4
+
+
+def test_B13_walks_reach_modules_at_any_depth():
+    dropout = nn.Dropout(0.5)
+    node = nn.Identity()()
+    inner = nn.gModule([node], [nn.Sequential().add(nn.Linear(3, 3)).add(dropout)(node)])
+    root = nn.Identity()()
+    g = nn.gModule([root], [nn.Sequential().add(inner)(root)])
+    assert dropout in g.listModules()
+    g.evaluate()
+    assert not dropout.train
+    assert_close(g.forward(X), g.forward(X), EXACT)
+    g.training()
+    assert dropout.train
+    g.float()
+    assert g.forward(X.astype(np.float32)).dtype == np.float32
+    g.double()
+    g.backward(X, g.forward(X))
+    g.zeroGradParameters()
+    assert not any(gradient.any() for gradient in g.parameters()[1])
+    seen = []
+    g.apply(seen.append)
+    assert dropout in seen
+    assert dropout in g.findModules(nn.Dropout)[0]
+    g.replace(lambda module: nn.Identity() if isinstance(module, nn.Dropout) else module)
+    assert not g.findModules(nn.Dropout)[0]
+    assert_close(g.forward(X), g.forward(X), EXACT)
+
+
+def test_a_graph_with_a_cycle_cannot_be_written_and_an_input_may_not_be_repeated():
+    node = nn.Identity()()
+    with pytest.raises(errors.GraphError):
+        nn.gModule([node, node], [nn.Tanh()(node)])
+
+
+def test_an_input_node_may_have_no_inputs_of_its_own():
+    node = nn.Identity()()
+    hidden = nn.Tanh()(node)
+    with pytest.raises(errors.GraphError):
+        nn.gModule([hidden], [nn.Sigmoid()(hidden)])
+
+
+def test_a_deep_graph_does_not_hit_the_recursion_limit():
+    node = first = nn.Identity()()
+    for _ in range(3000):
+        node = nn.AddConstant(1)(node)
+    g = nn.gModule([first], [node])
+    assert_close(g.forward(X), X + 3000, SAME_MATHS)
+    assert_close(g.backward(X, Y), Y, EXACT)
+
+
+def test_a_wide_sum_of_one_node_adds_up():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.CAddTable()([node] * 100)])
+    g.forward(X)
+    assert_close(g.backward(X, Y), 100 * Y, SAME_MATHS)
+
+
+def test_a_graph_shows_its_nodes_in_both_orders():
+    node = nn.Identity()()
+    g = nn.gModule(node, nn.Tanh()(nn.Exp()(node)))
+    names = [type(n.data.module).__name__ for n in g.forwardnodes]
+    assert names == ["Identity", "Exp", "Tanh"]
+    assert g.backwardnodes == g.forwardnodes[::-1]
+    assert list(g) == g.forwardnodes
+    assert "Exp" in repr(g.forwardnodes[1])
+    assert "test_graphs.py:" in repr(g.forwardnodes[1])
+    assert_close(g.forward(X), np.tanh(np.exp(X)), SAME_MATHS)
+
+
+def test_a_fork_into_no_modules_gives_an_empty_list():
+    fork = nn.ConcatTable()
+    assert fork.forward(X) == []
+    assert_close(fork.backward(X, []), np.zeros_like(X), EXACT)
