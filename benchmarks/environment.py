@@ -1,0 +1,18 @@
+"""Settings that have to be made before NumPy, PyTorch and ONNX Runtime are imported."""
+
+from __future__ import annotations
+
+import os
+
+
+def prepare(threads: int) -> None:
+    """Limit all libraries to `threads` threads, and let OpenBLAS choose its kernels itself."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        os.environ.pop(name, None)
+
+
+def threads() -> int:
+    """Return how many threads were allowed."""
+    return int(os.environ["OMP_NUM_THREADS"])

@@ -1,0 +1,251 @@
+"""Time pynngraph beside NumPy, PyTorch and ONNX Runtime: `make bench`.
+
+Prints, for every workload, pynngraph's time and how many times longer the others take, and writes
+all numbers to a JSON file. Contenders are timed in one process, interleaved, with results that
+were compared first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import environment
+from workloads import PASSES, SUITES, WORKLOADS, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from timing import Budget, Timing
+
+RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
+PEERS = ("NumPy", "PyTorch", "ONNX Runtime")
+DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxruntime"}
+
+
+def main() -> int:
+    """Run the benchmarks that the command line asks for."""
+    options = parse_arguments()
+    environment.prepare(options.threads)  # before anything imports NumPy
+    if importlib.util.find_spec("tqdm") is None:
+        print("The benchmarks need a few packages more: pip install 'pynngraph[bench]'")
+        return 1
+    import contenders  # noqa: PLC0415
+    from timing import Budget  # noqa: PLC0415
+
+    peers = [peer for peer in PEERS if contenders.installed(peer)]
+    about = describe(options, peers)
+    for line in about["text"]:
+        print(line)
+    for peer in PEERS:
+        if peer not in peers:
+            print(f"not installed: {peer} ({contenders.NEEDS[peer][1]})")
+    print()
+
+    chosen = [workload for workload in WORKLOADS if workload.suite in options.suite]
+    budget = Budget(7, 0.004) if options.quick else Budget(21, 0.015)
+    try:
+        results = run(chosen, peers, options.dtype, budget)
+    except contenders.DisagreementError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print_table(results, peers, options.dtype)
+    print_summary(results)
+    print_noise(results)
+
+    footprint = measure_footprint(repeats=7 if options.quick else 15)
+    print(
+        f"\nimport pynngraph: {footprint['import_ms']:.1f} ms after NumPy's own "
+        f"{footprint['numpy_import_ms']:.1f} ms; extension module: "
+        f"{footprint['extension_bytes'] / 1024:.0f} KiB"
+    )
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    document = {"about": about, "results": results, "footprint": footprint}
+    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"all numbers: {options.json}")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument(
+        "--suite",
+        nargs="+",
+        choices=SUITES,
+        default=SUITES,
+        metavar="NAME",
+        help=f"which ones: {', '.join(SUITES)} (default: all)",
+    )
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        choices=range(1, 65),
+        metavar="N",
+        help="threads that the peers may use (default: 1)",
+    )
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where all numbers go")
+    return parser.parse_args()
+
+
+# ---- measuring ----------------------------------------------------------------------------------
+
+
+def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Budget) -> list[dict[str, Any]]:
+    """Time every workload and pass."""
+    from contenders import OURS, line_up  # noqa: PLC0415
+    from timing import race  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415
+
+    itemsize = 4 if dtype == "float32" else 8
+    results = []
+    jobs = [(workload, pass_) for workload in chosen for pass_ in PASSES]
+    with tqdm(jobs, unit="run", leave=False) as bar:
+        for workload, pass_ in bar:
+            bar.set_description(workload.name)
+            timings = race(line_up(workload.graph, dtype, pass_, peers), budget)
+            ours = timings[OURS].median
+            amount = workload.amount(pass_, itemsize)
+            results.append(
+                {
+                    "suite": workload.suite,
+                    "workload": workload.name,
+                    "pass": pass_,
+                    "dtype": dtype,
+                    "rate": amount / ours / 1e9 if amount else None,
+                    "rate_unit": workload.counts,
+                    "times": {name: _numbers(timing) for name, timing in timings.items()},
+                    "ratios": {name: timing.median / ours for name, timing in timings.items() if name != OURS},
+                }
+            )
+    return results
+
+
+def _numbers(timing: Timing) -> dict[str, Any]:
+    return {
+        "median_us": timing.median * 1e6,
+        "min_us": min(timing.seconds) * 1e6,
+        "spread": timing.spread,
+        "rounds": len(timing.seconds),
+        "calls_per_round": timing.calls,
+    }
+
+
+def measure_footprint(repeats: int) -> dict[str, float]:
+    """Return what pynngraph adds to an import of NumPy, and the size of its extension module."""
+    code = (
+        "import time; start = time.perf_counter(); import numpy; middle = time.perf_counter();"
+        "import pynngraph; print(middle - start, time.perf_counter() - middle)"
+    )
+    command = [sys.executable, "-c", code]
+    with tempfile.TemporaryDirectory() as folder:
+        # Compiled once, by the first of the runs, whatever the settings of this machine are.
+        settings = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
+        settings.pop("PYTHONDONTWRITEBYTECODE", None)
+        runs = [
+            subprocess.run(command, env=settings, capture_output=True, text=True, check=True).stdout.split()
+            for _ in range(repeats + 1)
+        ]
+    numpy_times, own_times = zip(*runs[1:], strict=True)
+    spec = importlib.util.find_spec("pynngraph._pynngraph")
+    return {
+        "numpy_import_ms": statistics.median(map(float, numpy_times)) * 1e3,
+        "import_ms": statistics.median(map(float, own_times)) * 1e3,
+        "extension_bytes": Path(spec.origin).stat().st_size if spec and spec.origin else 0,
+    }
+
+
+def describe(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any]:
+    """Return what the numbers depend on, as fields and as lines to print."""
+    import pynngraph as nn  # noqa: PLC0415
+
+    isa = nn.cpu_info().isa
+    versions = {"pynngraph": nn.__version__, "Python": platform.python_version()}
+    versions.update((peer, importlib.metadata.version(DISTRIBUTIONS[peer])) for peer in peers)
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "isa": isa,
+        "dtype": options.dtype,
+        "threads": options.threads,
+        "versions": versions,
+        "text": [
+            f"{cpu_name()}, {os.cpu_count()} cores; pynngraph uses {isa}",
+            f"{options.dtype}, {options.threads} thread{'s' if options.threads > 1 else ''}",
+            ", ".join(f"{name} {version}" for name, version in versions.items()),
+        ],
+    }
+
+
+def cpu_name() -> str:
+    """Return what the CPU calls itself."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+# ---- printing -----------------------------------------------------------------------------------
+
+
+def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: str) -> None:
+    """Print a line for each workload and pass."""
+    width = max(len(result["workload"]) for result in results)
+    heads = [f"{peer:>13}" for peer in peers]
+    print("Times of pynngraph, medians; and how many times longer the others take: above 1,")
+    print(f"pynngraph is faster. Everything in {dtype}.\n")
+    print(f"{'':{width}} {'pass':16} {'time':>13} {'rate':>13}{''.join(heads)}")
+    suite = ""
+    for result in results:
+        if result["suite"] != suite:
+            suite = result["suite"]
+            print(f"-- {suite} ".ljust(width + 45 + 13 * len(peers), "-"))
+        rate = f"{result['rate']:.1f} {result['rate_unit']}" if result["rate"] else ""
+        ratios = [f"{result['ratios'][peer]:>12.2f}x" if peer in result["ratios"] else f"{'-':>13}" for peer in peers]
+        time = f"{result['times']['pynngraph']['median_us']:,.2f} us"
+        print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13}{''.join(ratios)}")
+
+
+def print_noise(results: Sequence[dict[str, Any]]) -> None:
+    """Warn if something else kept the CPU busy."""
+    spreads = [times["spread"] for result in results for times in result["times"].values()]
+    spread = statistics.median(spreads)
+    if spread > 0.1:
+        print(f"\nNot to be trusted: rounds of the same code differ by {spread:.0%}. Is the CPU busy?")
+
+
+def print_summary(results: Sequence[dict[str, Any]]) -> None:
+    """Print where a peer is ahead, the furthest first."""
+    behind = []
+    for result in results:
+        if not result["ratios"]:
+            continue
+        peer, ratio = min(result["ratios"].items(), key=lambda item: item[1])
+        if ratio < 1:
+            behind.append((ratio, f"{result['workload']}, {result['pass']}: {peer}"))
+    ahead = len(results) - len(behind)
+    print(f"\nAhead of every peer in {ahead} of {len(results)}.")
+    if behind:
+        print("Behind the best peer in:")
+        for ratio, title in sorted(behind):
+            print(f"  {ratio:.2f}x  {title}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
