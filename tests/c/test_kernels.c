@@ -1,0 +1,1159 @@
+/* Every kernel of every instruction set, for float and double, against plain references: all short
+ * lengths, strided rows, in place, storing and adding, in guarded memory (test_support.h).
+ *
+ * With --ulps it also prints the largest error of each transcendental function. */
+#include "test_support.h"
+
+/* ---- tolerances ---- */
+
+/* How far a result may be from its reference. `exact`: not at all. `ulp2`, `ulp4`: so many units in
+ * the last place. `sum`: a sum of n terms of absolute sum s may err by (8 + 2 sqrt n) eps s, and by
+ * two of the smallest numbers there are. */
+typedef enum tolerance { EXACT, ULP2, ULP4, SUM } tolerance;
+
+static bool within(tolerance class, bool f64, double x, long double y, double n, double s) {
+    const double eps = f64 ? DBL_EPSILON : (double)FLT_EPSILON;
+    const double least = f64 ? 0x1p-1074 : 0x1p-149;
+    switch (class) {
+    case EXACT: return same_number(x, as_real(f64, (double)y));
+    case ULP2: return ulps(f64, x, y) <= 2;
+    case ULP4: return ulps(f64, x, y) <= 4;
+    default: return fabsl((long double)x - y) <= (long double)((8 + 2 * sqrt(n)) * eps * s + 2 * least);
+    }
+}
+
+/* ---- what is tested, and how it is called ---- */
+
+static const pnng_isa *isa;
+static const pnng_kernels *kernels;
+static bool f64;
+static size_t bytes, lanes;
+
+static operand make(size_t slot, placement where, size_t rows, size_t cols, ptrdiff_t stride) {
+    return operand_new(slot, where, bytes, rows, cols, stride);
+}
+
+enum { MAX_OPERANDS = 32 };
+
+typedef struct call {
+    pnng_call c;
+    void *ptr[MAX_OPERANDS];
+    ptrdiff_t stride[MAX_OPERANDS];
+    uint8_t accumulate[MAX_OPERANDS];
+    int64_t bad[2];
+} call;
+
+static call *call_new(call *k, size_t rows, size_t cols) {
+    *k = (call){.c = {.rows = rows, .cols = cols, .n = 1, .inner = 1, .a = 1}};
+    k->c.ptr = k->ptr;
+    k->c.stride = k->stride;
+    k->c.accumulate = k->accumulate;
+    k->c.bad = k->bad;
+    return k;
+}
+
+static void give(call *k, size_t index, const operand *o) {
+    k->ptr[index] = o->data;
+    k->stride[index] = o->stride;
+}
+
+/* Shapes that every rows x cols kernel is called with. */
+typedef struct shape {
+    size_t rows, cols;
+    ptrdiff_t stride;
+} shape;
+
+static size_t shapes(shape *list) {
+    size_t n = 0;
+    for (size_t k = 1; k <= 2 * lanes + 1; k++) {
+        list[n++] = (shape){1, k, (ptrdiff_t)k};
+        list[n++] = (shape){3, k, (ptrdiff_t)k + 3};
+        list[n++] = (shape){2, k, (ptrdiff_t)k};
+    }
+    const shape more[] = {{1, 130, 130}, {1, 519, 519}, {7, 67, 67}, {5, 67, 71},
+                          {37, 1, 9},    {37, 1, 1},    {0, 3, 3},   {3, 0, 5}};
+    for (size_t k = 0; k < sizeof more / sizeof more[0]; k++)
+        list[n++] = more[k];
+    return n;
+}
+enum { MAX_SHAPES = 3 * 33 + 8 };
+
+/* ---- elementwise ---- */
+
+static double rnd(double x) { return as_real(f64, x); }
+
+static long double ref_tanh(double x, double a) { return tanhl(x); }
+static long double ref_sigmoid(double x, double a) {
+    return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-(long double)x));
+}
+static long double ref_relu(double x, double a) { return x <= 0 ? 0 : x; }
+static long double ref_exp(double x, double a) { return expl(x); }
+static long double ref_log(double x, double a) { return logl(x); }
+static long double ref_mul(double x, double a) { return rnd(x * a); }
+static long double ref_add(double x, double a) { return rnd(x + a); }
+
+static double back_tanh(double y, double g, double a) { return rnd(g * rnd(1 - rnd(y * y))); }
+static double back_sigmoid(double y, double g, double a) { return rnd(rnd(g * rnd(1 - y)) * y); }
+static double back_relu(double y, double g, double a) { return y > 0 ? g : 0; }
+static double back_exp(double y, double g, double a) { return rnd(g * y); }
+static double back_log(double x, double g, double a) { return rnd(g / x); }
+static double back_mul(double x, double g, double a) { return rnd(g * a); }
+static double back_add(double x, double g, double a) { return g; }
+
+typedef struct unary_case {
+    pnng_op op;
+    const char *name;
+    long double (*forward)(double x, double a);
+    double (*backward)(double s, double g, double a);
+    tolerance class; /* of forward; backward is exact */
+    double low, high, a;
+    double wide_f32[2], wide_f64[2]; /* the range of the sweep; equal: no sweep */
+} unary_case;
+
+static const unary_case unary_cases[] = {
+    {PNNG_OP_TANH, "tanh", ref_tanh, back_tanh, ULP2, -4, 4, 0, {-12, 12}, {-23, 23}},
+    {PNNG_OP_SIGMOID, "sigmoid", ref_sigmoid, back_sigmoid, ULP2, -9, 9, 0, {-106, 30}, {-747, 50}},
+    {PNNG_OP_RELU, "relu", ref_relu, back_relu, EXACT, -1, 1, 0, {0, 0}, {0, 0}},
+    {PNNG_OP_EXP, "exp", ref_exp, back_exp, ULP2, -9, 9, 0, {-106, 90}, {-748, 711}},
+    {PNNG_OP_LOG, "log", ref_log, back_log, ULP2, 1e-3, 9, 0, {0.25, 4}, {0.25, 4}},
+    {PNNG_OP_MUL_CONSTANT, "mul_constant", ref_mul, back_mul, EXACT, -4, 4, 1.7, {0, 0}, {0, 0}},
+    {PNNG_OP_ADD_CONSTANT, "add_constant", ref_add, back_add, EXACT, -4, 4, -0.3, {0, 0}, {0, 0}},
+};
+enum { UNARY_CASES = sizeof unary_cases / sizeof unary_cases[0] };
+
+static void check_unary_forward(const unary_case *u, shape s, placement where, bool in_place) {
+    const operand x = make(0, where, s.rows, s.cols, s.stride);
+    const operand y = in_place ? x : make(1, where, s.rows, s.cols, s.stride);
+    operand_fill(&x, u->low, u->high);
+    double *const before = operand_copy(&x);
+    call k;
+    call_new(&k, s.rows, s.cols)->c.a = u->a;
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    CHECK(kernels->op[u->op].forward(&k.c) == PNNG_OK);
+    bool ok = true;
+    for (size_t r = 0; r < s.rows; r++)
+        for (size_t i = 0; i < s.cols; i++)
+            ok &= within(u->class, f64, get_at(&y, r, i),
+                         u->forward(before[r * s.cols + i], rnd(u->a)), 0, 0);
+    CHECK(ok);
+    CHECK(operand_intact(&y) && (in_place || operand_unchanged(&x, before)));
+    free(before);
+}
+
+static void check_unary_backward(const unary_case *u, shape s, placement where, bool in_place,
+                                 bool add) {
+    const operand g = make(0, where, s.rows, s.cols, s.stride);
+    const operand y = make(1, where, s.rows, s.cols, s.stride);
+    const operand dx = in_place ? g : make(2, where, s.rows, s.cols, s.stride);
+    operand_fill(&dx, -1, 1);
+    operand_fill(&g, -1, 1);
+    operand_fill(&y, u->low, u->high);
+    double *const of_g = operand_copy(&g), *const of_y = operand_copy(&y);
+    double *const before = operand_copy(&dx);
+    call k;
+    call_new(&k, s.rows, s.cols)->c.a = u->a;
+    give(&k, 0, &dx);
+    give(&k, 1, &g);
+    give(&k, 2, &y);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[u->op].backward(&k.c) == PNNG_OK);
+    bool ok = true;
+    for (size_t r = 0; r < s.rows; r++)
+        for (size_t i = 0; i < s.cols; i++) {
+            const size_t at = r * s.cols + i;
+            const double d = u->backward(of_y[at], of_g[at], rnd(u->a));
+            ok &= within(EXACT, f64, get_at(&dx, r, i), add ? rnd(before[at] + d) : d, 0, 0);
+        }
+    CHECK(ok);
+    CHECK(operand_intact(&dx) && operand_unchanged(&y, of_y));
+    CHECK(in_place || operand_unchanged(&g, of_g));
+    k.ptr[0] = NULL;
+    CHECK(kernels->op[u->op].backward(&k.c) == PNNG_OK);
+    free(of_g);
+    free(of_y);
+    free(before);
+}
+
+static void test_unary(void) {
+    shape list[MAX_SHAPES];
+    const size_t n = shapes(list);
+    for (int c = 0; c < UNARY_CASES; c++) {
+        const unary_case *const u = &unary_cases[c];
+        for (size_t s = 0; s < n; s++) {
+            snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu", isa->name,
+                     f64 ? "f64" : "f32", u->name, list[s].rows, list[s].cols);
+            for (int where = 0; where < PLACEMENTS; where++) {
+                for (int flag = 0; flag < 2; flag++) {
+                    check_unary_forward(u, list[s], (placement)where, flag);
+                    check_unary_backward(u, list[s], (placement)where, flag, false);
+                    if (flag)
+                        check_unary_backward(u, list[s], (placement)where, false, true);
+                }
+            }
+        }
+    }
+}
+
+/* The result of a unary op for one number, in every lane the same. */
+static double unary_of(pnng_op op, double x) {
+    double in[8], out[8];
+    real_set(in, f64, 0, x);
+    call k;
+    call_new(&k, 1, 1);
+    k.ptr[0] = out;
+    k.ptr[1] = in;
+    kernels->op[op].forward(&k.c);
+    return real_get(out, f64, 0);
+}
+
+static void test_special_values(void) {
+    snprintf(test_where, sizeof test_where, "%s %s special values", isa->name, f64 ? "f64" : "f32");
+    const double tiny = f64 ? 0x1p-1074 : 0x1p-149, max = f64 ? DBL_MAX : (double)FLT_MAX;
+    const struct {
+        pnng_op op;
+        double x, y;
+    } values[] = {
+        {PNNG_OP_TANH, 0.0, 0.0},           {PNNG_OP_TANH, -0.0, -0.0},
+        {PNNG_OP_TANH, INFINITY, 1},        {PNNG_OP_TANH, -INFINITY, -1},
+        {PNNG_OP_TANH, NAN, NAN},           {PNNG_OP_TANH, tiny, tiny},
+        {PNNG_OP_TANH, -max, -1},           {PNNG_OP_SIGMOID, 0.0, 0.5},
+        {PNNG_OP_SIGMOID, -0.0, 0.5},       {PNNG_OP_SIGMOID, INFINITY, 1},
+        {PNNG_OP_SIGMOID, -INFINITY, 0.0},  {PNNG_OP_SIGMOID, NAN, NAN},
+        {PNNG_OP_SIGMOID, max, 1},          {PNNG_OP_SIGMOID, -max, 0.0},
+        {PNNG_OP_RELU, NAN, NAN},           {PNNG_OP_RELU, -0.0, 0.0},
+        {PNNG_OP_RELU, -INFINITY, 0.0},     {PNNG_OP_RELU, INFINITY, INFINITY},
+        {PNNG_OP_EXP, 0.0, 1},              {PNNG_OP_EXP, -0.0, 1},
+        {PNNG_OP_EXP, INFINITY, INFINITY},  {PNNG_OP_EXP, -INFINITY, 0.0},
+        {PNNG_OP_EXP, NAN, NAN},            {PNNG_OP_EXP, max, INFINITY},
+        {PNNG_OP_EXP, -max, 0.0},           {PNNG_OP_EXP, tiny, 1},
+        {PNNG_OP_LOG, 0.0, -INFINITY},      {PNNG_OP_LOG, -0.0, -INFINITY},
+        {PNNG_OP_LOG, 1, 0.0},              {PNNG_OP_LOG, -1, NAN},
+        {PNNG_OP_LOG, INFINITY, INFINITY},  {PNNG_OP_LOG, -INFINITY, NAN},
+        {PNNG_OP_LOG, NAN, NAN},            {PNNG_OP_LOG, -tiny, NAN},
+    };
+    for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
+        const double y = unary_of(values[k].op, values[k].x);
+        if (!CHECK(same_number(y, values[k].y)))
+            printf("    op %d of %g is %g, not %g\n", values[k].op, values[k].x, y, values[k].y);
+    }
+    CHECK(ulps(f64, unary_of(PNNG_OP_LOG, tiny), logl(tiny)) <= 2);
+    CHECK(ulps(f64, unary_of(PNNG_OP_LOG, max), logl(max)) <= 2);
+}
+
+/* ---- the accuracy of transcendental functions ---- */
+
+enum { SWEEP = 1 << 13 };
+
+/* Half of the points are spread over the range, half over all its exponents. */
+static double sweep_point(const unary_case *u, long k) {
+    const double *const wide = f64 ? u->wide_f64 : u->wide_f32;
+    if (k % 2)
+        return rnd(random_in(wide[0], wide[1]));
+    if (u->op == PNNG_OP_LOG)
+        return rnd(ldexp(random_in(1, 2), (int)random_in(f64 ? -1074 : -149, f64 ? 1023 : 127)));
+    const double size = ldexp(random_in(1, 2), (int)random_in(-40, 10));
+    return rnd(random_bits() & 1 ? -size : size);
+}
+
+static void test_accuracy(long points, bool print) {
+    static double in[SWEEP], out[SWEEP];
+    for (int c = 0; c < UNARY_CASES; c++) {
+        const unary_case *const u = &unary_cases[c];
+        if (u->class != ULP2)
+            continue;
+        double worst = 0, worst_x = 0;
+        for (long done = 0; done < points; done += SWEEP) {
+            for (long k = 0; k < SWEEP; k++)
+                real_set(in, f64, k, sweep_point(u, k));
+            call call;
+            call_new(&call, 1, SWEEP);
+            call.ptr[0] = out;
+            call.ptr[1] = in;
+            kernels->op[u->op].forward(&call.c);
+            for (long k = 0; k < SWEEP; k++) {
+                const double x = real_get(in, f64, k);
+                const double error = ulps(f64, real_get(out, f64, k), u->forward(x, 0));
+                if (error > worst) {
+                    worst = error;
+                    worst_x = x;
+                }
+            }
+        }
+        snprintf(test_where, sizeof test_where, "%s %s %s: %.3f ulp at %a", isa->name,
+                 f64 ? "f64" : "f32", u->name, worst, worst_x);
+        CHECK(worst <= 2);
+        if (print)
+            printf("%s\n", test_where);
+    }
+}
+
+/* ---- tables ---- */
+
+typedef double step_fn(double so_far, double x);
+static double step_add(double so_far, double x) { return rnd(so_far + x); }
+static double step_sub(double so_far, double x) { return rnd(so_far - x); }
+static double step_mul(double so_far, double x) { return rnd(so_far * x); }
+static double step_div(double so_far, double x) { return rnd(so_far / x); }
+static double step_max(double so_far, double x) { return x > so_far ? x : so_far; }
+static double step_min(double so_far, double x) { return x < so_far ? x : so_far; }
+
+/* The gradients of one element of a table. */
+typedef void back_fn(size_t n, double g, const double *x, double *d);
+
+static void back_product(size_t n, double g, const double *x, double *d) {
+    double after[MAX_OPERANDS];
+    for (size_t i = n; i-- > 1;)
+        after[i] = i + 1 == n ? x[i] : rnd(x[i] * after[i + 1]);
+    double before = g;
+    for (size_t i = 0; i < n; i++) {
+        d[i] = i + 1 < n ? rnd(before * after[i + 1]) : before;
+        before = rnd(before * x[i]);
+    }
+}
+static void back_quotient(size_t n, double g, const double *x, double *d) {
+    d[0] = g;
+    for (size_t i = 1; i < n; i++)
+        d[0] = rnd(d[0] / x[i]);
+    for (size_t i = 1; i < n; i++)
+        d[i] = -rnd(rnd(d[0] / x[i]) * x[0]);
+}
+static void back_best(size_t n, double g, const double *x, double *d, step_fn *step) {
+    size_t winner = 0;
+    for (size_t i = 1; i < n; i++)
+        if (step(x[winner], x[i]) != x[winner] && !isnan(x[winner]))
+            winner = i;
+    for (size_t i = 0; i < n; i++)
+        d[i] = i == winner ? g : 0;
+}
+static void back_greatest(size_t n, double g, const double *x, double *d) {
+    back_best(n, g, x, d, step_max);
+}
+static void back_least(size_t n, double g, const double *x, double *d) {
+    back_best(n, g, x, d, step_min);
+}
+
+static const struct table_case {
+    pnng_op op;
+    const char *name;
+    step_fn *step;
+    back_fn *back;
+} table_cases[] = {
+    {PNNG_OP_ADD, "add", step_add, NULL},           {PNNG_OP_SUB, "sub", step_sub, NULL},
+    {PNNG_OP_MUL, "mul", step_mul, back_product},   {PNNG_OP_DIV, "div", step_div, back_quotient},
+    {PNNG_OP_MAX, "max", step_max, back_greatest},  {PNNG_OP_MIN, "min", step_min, back_least},
+};
+enum { TABLE_CASES = sizeof table_cases / sizeof table_cases[0] };
+
+/* Small whole numbers now and then, so that equals and zeros happen, and rarely NaN. */
+static void fill_table(const operand *o, bool zeros) {
+    for (size_t r = 0; r < o->rows; r++)
+        for (size_t k = 0; k < o->cols; k++) {
+            const uint64_t dice = random_bits() % 16;
+            const double whole = (double)(random_bits() % 3) - (zeros ? 1 : 4);
+            set_at(o, r, k, dice == 0 ? NAN : dice < 6 ? whole : random_in(0.5, 2));
+        }
+}
+
+static void check_fold(const struct table_case *t, shape s, placement where, size_t n,
+                       size_t in_place) {
+    operand x[MAX_OPERANDS];
+    double *before[MAX_OPERANDS];
+    call k;
+    call_new(&k, s.rows, s.cols)->c.n = n;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = make(i, where, s.rows, s.cols, s.stride);
+        fill_table(&x[i], true);
+        before[i] = operand_copy(&x[i]);
+        give(&k, 1 + i, &x[i]);
+    }
+    const operand y = in_place < n ? x[in_place] : make(n, where, s.rows, s.cols, s.stride);
+    give(&k, 0, &y);
+    CHECK(kernels->op[t->op].forward(&k.c) == PNNG_OK);
+    bool ok = true;
+    for (size_t at = 0; at < s.rows * s.cols; at++) {
+        double expected = before[0][at];
+        for (size_t i = 1; i < n; i++)
+            expected = t->step(expected, before[i][at]);
+        ok &= same_number(get_at(&y, at / s.cols, at % s.cols), expected);
+    }
+    CHECK(ok && operand_intact(&y));
+    for (size_t i = 0; i < n; i++) {
+        CHECK(i == in_place || operand_unchanged(&x[i], before[i]));
+        free(before[i]);
+    }
+}
+
+/* Gradient i goes to d[to[i]]; to[i] = n stands for "not wanted". */
+static void check_table_back(const struct table_case *t, shape s, placement where, size_t n,
+                             const size_t *to, const uint8_t *add) {
+    operand x[MAX_OPERANDS], d[MAX_OPERANDS];
+    double *of_x[MAX_OPERANDS], *of_d[MAX_OPERANDS];
+    call k;
+    call_new(&k, s.rows, s.cols)->c.n = n;
+    const operand g = make(2 * n, where, s.rows, s.cols, s.stride);
+    operand_fill(&g, -2, 2);
+    const operand w = make(2 * n + 1, where, 1, n * PNNG_MAX_VECTOR_BYTES / bytes, 0);
+    give(&k, 0, &g);
+    give(&k, 1, &w);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = make(i, where, s.rows, s.cols, s.stride);
+        fill_table(&x[i], t->op != PNNG_OP_DIV);
+        of_x[i] = operand_copy(&x[i]);
+        give(&k, 2 + i, &x[i]);
+        d[i] = make(n + i, where, s.rows, s.cols, s.stride);
+        operand_fill(&d[i], -1, 1);
+        of_d[i] = operand_copy(&d[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        k.accumulate[i] = add[i];
+        if (to[i] < n)
+            give(&k, 2 + n + i, &d[to[i]]);
+    }
+    CHECK(kernels->op[t->op].backward(&k.c) == PNNG_OK);
+    for (size_t at = 0; at < s.rows * s.cols; at++) {
+        double values[MAX_OPERANDS], grads[MAX_OPERANDS];
+        for (size_t i = 0; i < n; i++)
+            values[i] = of_x[i][at];
+        t->back(n, get_at(&g, at / s.cols, at % s.cols), values, grads);
+        for (size_t i = 0; i < n; i++)
+            if (to[i] < n)
+                of_d[to[i]][at] = add[i] ? rnd(of_d[to[i]][at] + grads[i]) : grads[i];
+    }
+    CHECK(operand_intact(&g) && operand_intact(&w));
+    for (size_t i = 0; i < n; i++) {
+        CHECK(operand_unchanged(&x[i], of_x[i]));
+        /* -0 + 0 and the like: signs of zero are those of the same operations, but do not matter. */
+        CHECK(operand_unchanged(&d[i], of_d[i]));
+        free(of_x[i]);
+        free(of_d[i]);
+    }
+}
+
+static void test_tables(void) {
+    shape list[MAX_SHAPES];
+    const size_t n_shapes = shapes(list);
+    for (int c = 0; c < TABLE_CASES; c++) {
+        const struct table_case *const t = &table_cases[c];
+        for (size_t s = 0; s < n_shapes; s++) {
+            snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu", isa->name,
+                     f64 ? "f64" : "f32", t->name, list[s].rows, list[s].cols);
+            for (size_t n = 1; n <= 5; n++) {
+                const placement where = (placement)((s + n) % PLACEMENTS);
+                check_fold(t, list[s], where, n, n);
+                if (!t->back) {
+                    check_fold(t, list[s], where, n, (s + n) % n);
+                    continue;
+                }
+                const size_t apart[] = {0, 1, 2, 3, 4}, twice[] = {0, n, 0, n - 1, n - 1};
+                const uint8_t store[] = {0, 0, 0, 0, 0}, both[] = {0, 1, 1, 0, 1};
+                check_table_back(t, list[s], where, n, apart, store);
+                check_table_back(t, list[s], where, n, apart, both);
+                check_table_back(t, list[s], where, n, twice, both);
+            }
+        }
+    }
+}
+
+/* ---- slices ---- */
+
+static void check_slices(pnng_op op, size_t rows, size_t n, size_t inner, ptrdiff_t gap,
+                         placement where, double size, bool add) {
+    const bool is_log = op == PNNG_OP_LOGSOFTMAX;
+    const ptrdiff_t stride = (ptrdiff_t)(n * inner) + gap;
+    const operand x = make(0, where, rows, n * inner, stride);
+    const operand y = make(1, where, rows, n * inner, stride);
+    const operand g = make(2, where, rows, n * inner, stride);
+    const operand dx = make(3, where, rows, n * inner, stride);
+    operand_fill(&x, -size, size);
+    operand_fill(&g, -1, 1);
+    operand_fill(&dx, -1, 1);
+    double *const of_x = operand_copy(&x), *const of_dx = operand_copy(&dx);
+    call k;
+    call_new(&k, rows, n * inner);
+    k.c.n = n;
+    k.c.inner = inner;
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&y) && operand_unchanged(&x, of_x));
+    give(&k, 0, &dx);
+    give(&k, 1, &g);
+    give(&k, 2, &y);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[op].backward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&dx) && operand_intact(&y) && operand_intact(&g));
+    bool ok = true, ok_back = true;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < inner; j++) {
+            long double top = -INFINITY, sum = 0, dot = 0, size_of_dot = 0;
+            for (size_t i = 0; i < n; i++)
+                top = fmaxl(top, get_at(&x, r, i * inner + j));
+            for (size_t i = 0; i < n; i++) {
+                const double gi = get_at(&g, r, i * inner + j), yi = get_at(&y, r, i * inner + j);
+                sum += expl(get_at(&x, r, i * inner + j) - top);
+                dot += is_log ? gi : (long double)gi * yi;
+                size_of_dot += fabsl(is_log ? gi : (long double)gi * yi);
+            }
+            for (size_t i = 0; i < n; i++) {
+                const size_t at = i * inner + j;
+                const long double t = get_at(&x, r, at) - top;
+                const double gi = get_at(&g, r, at), yi = get_at(&y, r, at);
+                const double old = add ? of_dx[r * n * inner + at] : 0;
+                const long double e = is_log ? t - logl(sum) : expl(t) / sum;
+                const double scale = is_log ? fabs((double)t) + fabs((double)logl(sum)) + 1
+                                            : (double)(e * (1 + fabsl(t)));
+                ok &= within(SUM, f64, yi, e, (double)n, scale);
+                const long double d = is_log ? gi - expl(yi) * dot : yi * (gi - dot);
+                const long double weight = is_log ? expl(yi) * (1 + fabs(yi)) : yi;
+                ok_back &= within(SUM, f64, get_at(&dx, r, at), old + d, (double)n,
+                                  (double)(weight * (size_of_dot + fabs(gi)) + fabs(gi)) +
+                                      fabs(old));
+            }
+        }
+    CHECK(ok);
+    CHECK(ok_back);
+    free(of_x);
+    free(of_dx);
+}
+
+static void test_slices(void) {
+    const pnng_op ops[] = {PNNG_OP_SOFTMAX, PNNG_OP_LOGSOFTMAX};
+    const size_t inners[] = {1, 2, 3, lanes, lanes + 1, 2 * lanes + 1, 0};
+    for (int o = 0; o < 2; o++)
+        for (size_t i = 0; i < sizeof inners / sizeof inners[0]; i++)
+            for (size_t n = 0; n <= 2 * lanes + 1; n++) {
+                snprintf(test_where, sizeof test_where, "%s %s %s n %zu inner %zu", isa->name,
+                         f64 ? "f64" : "f32", o ? "logsoftmax" : "softmax", n, inners[i]);
+                const placement where = (placement)((n + i) % PLACEMENTS);
+                check_slices(ops[o], 3, n, inners[i], 0, where, 3, false);
+                check_slices(ops[o], 2, n, inners[i], 5, where, 80, true);
+            }
+    for (int o = 0; o < 2; o++) {
+        check_slices(ops[o], 2, 1000, 1, 0, AT_END, 10, false);
+        double x[3], y[3];
+        const double huge[][3] = {{1e30, 0, 1e30}, {-1e30, -1e30, -1e30}, {NAN, 0, 1}};
+        for (int v = 0; v < 3; v++) {
+            for (int i = 0; i < 3; i++)
+                real_set(x, f64, i, huge[v][i]);
+            call k;
+            call_new(&k, 1, 3)->c.n = 3;
+            k.ptr[0] = y;
+            k.ptr[1] = x;
+            kernels->op[ops[o]].forward(&k.c);
+            const double share = v == 0 ? 0.5 : 1 / 3.0, expected = o ? log(share) : share;
+            for (int i = 0; i < 3; i += 2) {
+                if (v == 2)
+                    CHECK(isnan(real_get(y, f64, i)));
+                else
+                    CHECK(within(ULP4, f64, real_get(y, f64, i), expected, 0, 0));
+            }
+        }
+    }
+}
+
+/* ---- reduce ---- */
+
+static void check_reduce(size_t rows, size_t n, size_t inner, placement where, bool add) {
+    const double a = rnd(0.7);
+    const operand x = make(0, where, rows, n * inner, (ptrdiff_t)(n * inner));
+    const operand y = make(1, where, rows, inner, (ptrdiff_t)inner);
+    operand_fill(&x, -1, 1);
+    operand_fill(&y, -1, 1);
+    double *of_x = operand_copy(&x), *const of_y = operand_copy(&y);
+    call k;
+    call_new(&k, rows, n * inner);
+    k.c.n = n;
+    k.c.inner = inner;
+    k.c.a = a;
+    k.accumulate[0] = add;
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    CHECK(kernels->op[PNNG_OP_REDUCE_SUM].forward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&y) && operand_unchanged(&x, of_x));
+    bool ok = true;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < inner; j++) {
+            const double old = add ? of_y[r * inner + j] : 0;
+            long double sum = 0, size = 0;
+            for (size_t i = 0; i < n; i++) {
+                sum += of_x[r * n * inner + i * inner + j];
+                size += fabs(of_x[r * n * inner + i * inner + j]);
+            }
+            ok &= within(SUM, f64, get_at(&y, r, j), old + a * sum, (double)n,
+                         (double)size + fabs(old));
+        }
+    CHECK(ok);
+    /* Backward: x takes the part of dx, y that of g. */
+    give(&k, 0, &x);
+    give(&k, 1, &y);
+    CHECK(kernels->op[PNNG_OP_REDUCE_SUM].backward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&x) && operand_intact(&y));
+    ok = true;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n * inner; i++) {
+            const double d = rnd(a * get_at(&y, r, i % inner)), old = of_x[r * n * inner + i];
+            ok &= same_number(get_at(&x, r, i), add ? rnd(old + d) : d);
+        }
+    CHECK(ok);
+    free(of_x);
+    free(of_y);
+}
+
+static void test_reduce(void) {
+    const size_t inners[] = {1, 2, 3, lanes, lanes + 1, 4 * lanes, 5 * lanes + 1, 0};
+    for (size_t i = 0; i < sizeof inners / sizeof inners[0]; i++)
+        for (size_t n = 0; n <= 2 * lanes + 1; n++) {
+            snprintf(test_where, sizeof test_where, "%s %s reduce_sum n %zu inner %zu", isa->name,
+                     f64 ? "f64" : "f32", n, inners[i]);
+            check_reduce(3, n, inners[i], (placement)((n + i) % PLACEMENTS), n % 2);
+            check_reduce(1, n, inners[i], (placement)((n + i + 1) % PLACEMENTS), n % 3 == 0);
+        }
+    check_reduce(2, 1037, 1, AT_END, false);
+    check_reduce(2, 61, 37, AT_END, true);
+}
+
+/* ---- noise ---- */
+
+static bool dropped(uint64_t seed, uint64_t k, double p) {
+    uint64_t z = seed + (k / 2 + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return (double)(uint32_t)(k % 2 ? z >> 32 : z) * 0x1p-32 < p;
+}
+
+static void check_noise(size_t n, placement where, double p, bool add) {
+    const double kept = rnd(1.25);
+    const operand x = make(0, where, 1, n, (ptrdiff_t)n), y = make(1, where, 1, n, (ptrdiff_t)n);
+    const operand m = make(2, where, 1, n, (ptrdiff_t)n), d = make(3, where, 1, n, (ptrdiff_t)n);
+    operand_fill(&x, -1, 1);
+    operand_fill(&d, -1, 1);
+    double *const of_x = operand_copy(&x), *const of_d = operand_copy(&d);
+    call k;
+    call_new(&k, 1, n);
+    k.c.a = p;
+    k.c.b = kept;
+    k.c.seed = 77 + n;
+    give(&k, 2, &x);
+    CHECK(kernels->op[PNNG_OP_DROPOUT].forward(&k.c) == PNNG_OK); /* nothing is wanted */
+    give(&k, 0, &y);
+    give(&k, 1, &m);
+    CHECK(kernels->op[PNNG_OP_DROPOUT].forward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&y) && operand_intact(&m) && operand_unchanged(&x, of_x));
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        const double mask = dropped(77 + n, i, p) ? 0 : kept;
+        ok &= get_at(&m, 0, i) == mask && get_at(&y, 0, i) == rnd(of_x[i] * mask);
+    }
+    CHECK(ok);
+    give(&k, 0, &d);
+    give(&k, 1, &x);
+    give(&k, 2, &m);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[PNNG_OP_DROPOUT].backward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&d));
+    ok = true;
+    for (size_t i = 0; i < n; i++) {
+        const double grad = rnd(of_x[i] * get_at(&m, 0, i));
+        ok &= get_at(&d, 0, i) == (add ? rnd(of_d[i] + grad) : grad);
+    }
+    CHECK(ok);
+    free(of_x);
+    free(of_d);
+}
+
+static void test_noise(void) {
+    for (size_t n = 0; n <= 2 * lanes + 1; n++) {
+        snprintf(test_where, sizeof test_where, "%s %s dropout %zu", isa->name,
+                 f64 ? "f64" : "f32", n);
+        check_noise(n, (placement)(n % PLACEMENTS), 0.4, n % 2);
+    }
+    snprintf(test_where, sizeof test_where, "%s %s dropout 1000", isa->name, f64 ? "f64" : "f32");
+    check_noise(1000, AT_END, 0, false);
+    check_noise(1000, AT_END, 1, false);
+    check_noise(1000, AT_END, 0.5, true);
+}
+
+/* ---- losses ---- */
+
+static void check_mse(size_t n, placement where, bool add) {
+    const double a = 0.3;
+    const operand x = make(0, where, 1, n, (ptrdiff_t)n), t = make(1, where, 1, n, (ptrdiff_t)n);
+    const operand y = make(2, where, 1, 1, 1), d = make(3, where, 1, n, (ptrdiff_t)n);
+    operand_fill(&x, -1, 1);
+    operand_fill(&t, -1, 1);
+    operand_fill(&d, -1, 1);
+    double *const of_d = operand_copy(&d);
+    call k;
+    call_new(&k, 1, n)->c.a = a;
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    give(&k, 2, &t);
+    CHECK(kernels->op[PNNG_OP_MSE].forward(&k.c) == PNNG_OK);
+    long double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const long double e = (long double)get_at(&x, 0, i) - get_at(&t, 0, i);
+        sum += e * e;
+    }
+    CHECK(within(SUM, f64, get_at(&y, 0, 0), a * sum, (double)n, (double)sum));
+    CHECK(operand_intact(&y));
+    set_at(&y, 0, 0, 1.5);
+    give(&k, 0, &d);
+    give(&k, 1, &y);
+    give(&k, 2, &x);
+    give(&k, 3, &t);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[PNNG_OP_MSE].backward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&d);
+    for (size_t i = 0; i < n; i++) {
+        const double e = rnd(get_at(&x, 0, i) - get_at(&t, 0, i));
+        const double grad = rnd(rnd(2 * a * 1.5) * e);
+        ok &= same_number(get_at(&d, 0, i), add ? rnd(of_d[i] + grad) : grad);
+    }
+    CHECK(ok);
+    free(of_d);
+}
+
+static void check_nll(size_t rows, size_t cols, bool weighted, bool average, bool add,
+                      placement where) {
+    const ptrdiff_t stride = (ptrdiff_t)cols + 2;
+    const operand x = make(0, where, rows, cols, stride), d = make(1, where, rows, cols, stride);
+    const operand t = operand_new(2, where, 8, 1, rows, 0);
+    const operand w = make(3, where, 1, cols, 0), y = make(4, where, 1, 1, 0);
+    const operand total = make(5, where, 1, 1, 0), g = make(6, where, 1, 1, 0);
+    int64_t *const class = (int64_t *)t.data;
+    operand_fill(&x, -3, 0);
+    operand_fill(&d, -1, 1);
+    operand_fill(&w, 0.5, 2);
+    set_at(&g, 0, 0, 1.5);
+    double *const of_d = operand_copy(&d);
+    long double sum = 0, weights = 0, size = 0;
+    for (size_t r = 0; r < rows; r++) {
+        class[r] = random_bits() % 4 == 0 ? -7 : (int64_t)(random_bits() % cols);
+        if (class[r] == -7)
+            continue;
+        const double weight = weighted ? get_at(&w, 0, (size_t)class[r]) : 1;
+        sum -= weight * (long double)get_at(&x, r, (size_t)class[r]);
+        size += fabs(weight * get_at(&x, r, (size_t)class[r]));
+        weights += weight;
+    }
+    call k;
+    call_new(&k, rows, cols);
+    k.c.i = average;
+    k.c.j = -7;
+    give(&k, 0, &y);
+    give(&k, 1, &total);
+    give(&k, 2, &x);
+    give(&k, 3, &t);
+    if (weighted)
+        give(&k, 4, &w);
+    CHECK(kernels->op[PNNG_OP_NLL].forward(&k.c) == PNNG_OK);
+    const long double by = average && weights > 0 ? weights : 1;
+    CHECK(within(SUM, f64, get_at(&y, 0, 0), sum / by, (double)rows, (double)(size / by)));
+    CHECK(within(SUM, f64, get_at(&total, 0, 0), weights, (double)rows, (double)weights));
+    CHECK(operand_intact(&y) && operand_intact(&total));
+
+    give(&k, 0, &d);
+    give(&k, 1, &g);
+    give(&k, 2, &total);
+    give(&k, 3, &t);
+    k.ptr[4] = NULL;
+    if (weighted)
+        give(&k, 4, &w);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[PNNG_OP_NLL].backward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&d);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < cols; i++) {
+            const double old = add ? of_d[r * cols + i] : 0;
+            const double weight = weighted ? get_at(&w, 0, i) : 1;
+            const long double grad = class[r] == (int64_t)i ? -1.5 * weight / by : 0;
+            ok &= within(SUM, f64, get_at(&d, r, i), old + grad, (double)rows,
+                         fabs(old) + (double)fabsl(grad));
+        }
+    CHECK(ok);
+
+    /* Classes that are none. */
+    if (rows > 1) {
+        class[rows - 2] = 0;
+        class[rows - 1] = random_bits() % 2 ? (int64_t)cols : -1;
+        CHECK(kernels->op[PNNG_OP_NLL].backward(&k.c) == PNNG_ERROR_VALUE);
+        CHECK(k.bad[0] == (int64_t)rows - 1 && k.bad[1] == class[rows - 1]);
+        k.bad[0] = -1;
+        give(&k, 0, &y);
+        give(&k, 1, &total);
+        give(&k, 2, &x);
+        CHECK(kernels->op[PNNG_OP_NLL].forward(&k.c) == PNNG_ERROR_VALUE);
+        CHECK(k.bad[0] == (int64_t)rows - 1 && k.bad[1] == class[rows - 1]);
+    }
+    free(of_d);
+}
+
+static void test_nll_of_nothing(void) {
+    double x[2], y[2], total[2], d[2];
+    const int64_t class[1] = {5};
+    for (int i = 0; i < 2; i++) {
+        real_set(x, f64, i, -1);
+        real_set(y, f64, i, 9);
+        real_set(d, f64, i, 9);
+    }
+    call k;
+    call_new(&k, 1, 2);
+    k.c.i = 1;
+    k.c.j = 5;
+    k.stride[2] = 2;
+    void *const operands[] = {y, total, x, (void *)class, NULL};
+    memcpy(k.ptr, operands, sizeof operands);
+    CHECK(kernels->op[PNNG_OP_NLL].forward(&k.c) == PNNG_OK);
+    CHECK(real_get(y, f64, 0) == 0 && real_get(total, f64, 0) == 0);
+    void *const backward[] = {d, x, total, (void *)class, NULL};
+    memcpy(k.ptr, backward, sizeof backward);
+    CHECK(kernels->op[PNNG_OP_NLL].backward(&k.c) == PNNG_OK);
+    CHECK(real_get(d, f64, 0) == 0 && real_get(d, f64, 1) == 0);
+}
+
+static void check_to_index(size_t n, placement where) {
+    const operand x = make(0, where, 1, n, 0), y = operand_new(1, where, 8, 1, n, 0);
+    const double whole[] = {0, -0.0, 3, -17, 1e6, -0x1p63, 0x1p60};
+    const double wrong[] = {0.5, NAN, INFINITY, -INFINITY, 0x1p63, 1e30, -1e30};
+    for (size_t i = 0; i < n; i++)
+        set_at(&x, 0, i, whole[i % 7]);
+    call k;
+    call_new(&k, 1, n);
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    CHECK(kernels->op[PNNG_OP_TO_INDEX].forward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&y);
+    for (size_t i = 0; i < n; i++)
+        ok &= ((int64_t *)y.data)[i] == (int64_t)whole[i % 7];
+    CHECK(ok);
+    for (int i = 0; i < 7 && n; i++) {
+        set_at(&x, 0, n - 1, wrong[i]);
+        k.bad[0] = k.bad[1] = -1;
+        CHECK(kernels->op[PNNG_OP_TO_INDEX].forward(&k.c) == PNNG_ERROR_VALUE);
+        CHECK(k.bad[0] == (int64_t)n - 1 && k.bad[1] == 0);
+    }
+}
+
+static void test_losses(void) {
+    for (size_t n = 0; n <= 4 * lanes + 3; n++) {
+        const placement where = (placement)(n % PLACEMENTS);
+        snprintf(test_where, sizeof test_where, "%s %s losses %zu", isa->name, f64 ? "f64" : "f32",
+                 n);
+        check_mse(n, where, n % 2);
+        check_to_index(n, where);
+        for (int flags = 0; flags < 8; flags++)
+            check_nll(n, 1 + n % 5, flags & 1, flags & 2, flags & 4, where);
+    }
+    check_mse(1000, AT_END, false);
+    test_nll_of_nothing();
+}
+
+/* ---- fill, scale, bias ---- */
+
+static void check_common(shape s, placement where) {
+    const operand x = make(0, where, s.rows, s.cols, s.stride);
+    const operand y = make(1, where, s.rows, s.cols, s.stride + 2);
+    const operand b = make(2, where, 1, s.cols, 0);
+    operand_fill(&x, -1, 1);
+    operand_fill(&b, -1, 1);
+    call k;
+    call_new(&k, s.rows, s.cols);
+    const double factors[] = {1, -0.7};
+    for (int f = 0; f < 2; f++)
+        for (int add = 0; add < 2; add++) {
+            operand_fill(&y, -1, 1);
+            double *const before = operand_copy(&y);
+            k.c.a = factors[f];
+            k.accumulate[0] = (uint8_t)add;
+            give(&k, 0, &y);
+            give(&k, 1, &x);
+            CHECK(kernels->common.scale(&k.c) == PNNG_OK);
+            bool ok = operand_intact(&y);
+            for (size_t at = 0; at < s.rows * s.cols; at++) {
+                const double d = rnd(rnd(factors[f]) * get_at(&x, at / s.cols, at % s.cols));
+                ok &= same_number(get_at(&y, at / s.cols, at % s.cols),
+                                  add ? rnd(before[at] + d) : d);
+            }
+            CHECK(ok);
+            free(before);
+        }
+    k.c.a = 0.3;
+    CHECK(kernels->common.fill(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&y);
+    for (size_t at = 0; at < s.rows * s.cols; at++)
+        ok &= get_at(&y, at / s.cols, at % s.cols) == rnd(0.3);
+    CHECK(ok);
+    give(&k, 1, &b);
+    CHECK(kernels->common.bias(&k.c) == PNNG_OK);
+    ok = operand_intact(&y);
+    for (size_t at = 0; at < s.rows * s.cols; at++)
+        ok &= get_at(&y, at / s.cols, at % s.cols) == get_at(&b, 0, at % s.cols);
+    CHECK(ok);
+}
+
+static void test_common(void) {
+    shape list[MAX_SHAPES];
+    const size_t n = shapes(list);
+    for (size_t s = 0; s < n; s++) {
+        snprintf(test_where, sizeof test_where, "%s %s common %zu x %zu", isa->name,
+                 f64 ? "f64" : "f32", list[s].rows, list[s].cols);
+        for (int where = 0; where < PLACEMENTS; where++)
+            check_common(list[s], (placement)where);
+    }
+    /* A copy keeps the bits of a signalling NaN. */
+    const uint64_t bits[2] = {f64 ? 0x7ff0000000000123u : 0x7f8001237f800123u, 0};
+    uint64_t copy[2] = {0, 0};
+    call k;
+    call_new(&k, 1, f64 ? 1 : 2);
+    k.ptr[0] = copy;
+    k.ptr[1] = (void *)bits;
+    CHECK(kernels->common.scale(&k.c) == PNNG_OK && copy[0] == bits[0]);
+}
+
+/* ---- gemm ---- */
+
+/* What all kernels of products are asked for: bit 0 adds, bit 1 has a bias, bit 2 has alpha. */
+enum { ADDS = 1, BIAS = 2, ALPHA = 4, GEMM_FLAGS = 8 };
+
+typedef struct product {
+    size_t rows, cols, depth;
+    operand a, b, c, bias;
+    size_t a_by_k, b_by_k; /* whether k counts the rows of a, of b */
+    int flags;
+} product;
+
+static double product_alpha(const product *p) { return p->flags & ALPHA ? 0.625 : 1; }
+
+/* C is NaN where it must not be read. */
+static double *product_prepare(product *p, placement where, ptrdiff_t gap) {
+    p->c = make(2, where, p->rows, p->cols, (ptrdiff_t)p->cols + gap);
+    p->bias = make(3, where, 1, p->cols, 0);
+    operand_fill(&p->bias, -1, 1);
+    if (p->flags & ADDS)
+        operand_fill(&p->c, -1, 1);
+    else
+        operand_set(&p->c, NAN);
+    return operand_copy(&p->c);
+}
+
+static double product_a(const product *p, size_t i, size_t k) {
+    return p->a_by_k ? get_at(&p->a, k, i) : get_at(&p->a, i, k);
+}
+static double product_b(const product *p, size_t k, size_t j) {
+    return p->b_by_k ? get_at(&p->b, k, j) : get_at(&p->b, j, k);
+}
+
+static void product_check(const product *p, double *before) {
+    bool ok = true;
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t j = 0; j < p->cols; j++) {
+            const double old = p->flags & ADDS ? before[i * p->cols + j] : 0;
+            const double bias = p->flags & BIAS ? get_at(&p->bias, 0, j) : 0;
+            double sum = 0, size = 0;
+            for (size_t k = 0; k < p->depth; k++) {
+                sum += product_a(p, i, k) * product_b(p, k, j);
+                size += fabs(product_a(p, i, k) * product_b(p, k, j));
+            }
+            ok &= within(SUM, f64, get_at(&p->c, i, j),
+                         (long double)product_alpha(p) * sum + bias + old, (double)p->depth,
+                         size + fabs(bias) + fabs(old));
+        }
+    CHECK(ok);
+    CHECK(operand_intact(&p->c) && operand_intact(&p->a) && operand_intact(&p->b) &&
+          operand_intact(&p->bias));
+    free(before);
+}
+
+static void test_micro(void) {
+    const pnng_gemm_table *const gemm = &kernels->gemm;
+    CHECK(gemm->mr * gemm->nr <= PNNG_MAX_TILE);
+    CHECK(gemm->mc % gemm->mr == 0 && gemm->nc % gemm->nr == 0 && gemm->kc > 0);
+    const size_t depths[] = {0, 1, 2, 3, 7, 33};
+    for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++)
+        for (int flags = 0; flags < GEMM_FLAGS; flags++)
+            for (int where = 0; where < PLACEMENTS; where++) {
+                snprintf(test_where, sizeof test_where, "%s %s micro depth %zu flags %d", isa->name,
+                         f64 ? "f64" : "f32", depths[d], flags);
+                product p = {.rows = gemm->mr, .cols = gemm->nr, .depth = depths[d], .a_by_k = 1,
+                             .b_by_k = 1, .flags = flags};
+                p.a = make(0, ALIGNED, p.depth, p.rows, (ptrdiff_t)p.rows);
+                p.b = make(1, ALIGNED, p.depth, p.cols, (ptrdiff_t)p.cols);
+                operand_fill(&p.a, -1, 1);
+                operand_fill(&p.b, -1, 1);
+                double *const before = product_prepare(&p, (placement)where, where);
+                gemm->micro(p.depth, p.a.data, p.b.data, p.c.data, p.c.stride, product_alpha(&p),
+                            flags & BIAS ? p.bias.data : NULL, flags & ADDS);
+                product_check(&p, before);
+            }
+}
+
+static void check_pack(size_t width, size_t wide, size_t depth, int layout, placement where) {
+    /* layout 0: k counts columns; 1: k counts rows; 2: neither is next to each other. */
+    const size_t step = layout == 2 ? 3 : 1;
+    const operand src = layout == 1 ? make(0, where, depth, wide, (ptrdiff_t)wide + 3)
+                                    : make(0, where, wide, depth * step, (ptrdiff_t)(depth * step) + 1);
+    operand_fill(&src, 1, 2);
+    double *const before = operand_copy(&src);
+    const size_t panels = (wide + width - 1) / width;
+    const operand dst = make(1, ALIGNED, 1, panels * width * depth, 0);
+    operand_set(&dst, NAN);
+    kernels->gemm.pack(dst.data, src.data, layout == 1 ? 1 : src.stride,
+                       layout == 1 ? src.stride : (ptrdiff_t)step, wide, depth, width);
+    bool ok = operand_intact(&dst) && operand_unchanged(&src, before);
+    for (size_t i = 0; i < panels * width && ok; i++)
+        for (size_t k = 0; k < depth; k++) {
+            const double got = get_at(&dst, 0, (i / width * depth + k) * width + i % width);
+            const double want = i >= wide      ? 0
+                                : layout == 1 ? get_at(&src, k, i)
+                                              : get_at(&src, i, k * step);
+            ok &= got == want;
+        }
+    CHECK(ok);
+    free(before);
+}
+
+static void test_pack(void) {
+    const size_t widths[] = {kernels->gemm.mr, kernels->gemm.nr};
+    for (int w = 0; w < 2; w++)
+        for (size_t wide = 0; wide <= 2 * widths[w] + 1; wide++)
+            for (size_t depth = 0; depth <= 2 * lanes + 1; depth++)
+                for (int layout = 0; layout < 3; layout++) {
+                    snprintf(test_where, sizeof test_where, "%s %s pack %zu x %zu by %zu layout %d",
+                             isa->name, f64 ? "f64" : "f32", wide, depth, widths[w], layout);
+                    check_pack(widths[w], wide, depth, layout,
+                               (placement)((wide + depth) % PLACEMENTS));
+                }
+}
+
+static void check_thin(int kind, size_t rows, size_t cols, size_t depth, int flags,
+                       placement where) {
+    product p = {.rows = rows, .cols = cols, .depth = depth, .a_by_k = kind == 2,
+                 .b_by_k = kind != 0, .flags = flags};
+    const ptrdiff_t gap = where == AT_END ? 0 : 3;
+    p.a = p.a_by_k ? make(0, where, depth, rows, (ptrdiff_t)rows + gap)
+                   : make(0, where, rows, depth, (ptrdiff_t)depth + gap);
+    p.b = p.b_by_k ? make(1, where, depth, cols, (ptrdiff_t)cols + gap)
+                   : make(1, where, cols, depth, (ptrdiff_t)depth + gap);
+    operand_fill(&p.a, -1, 1);
+    operand_fill(&p.b, -1, 1);
+    double *const before = product_prepare(&p, where, gap);
+    pnng_gemm_thin *const thin[] = {kernels->gemm.nt, kernels->gemm.nn, kernels->gemm.tn};
+    thin[kind](rows, cols, depth, p.a.data, p.a.stride, p.b.data, p.b.stride, p.c.data, p.c.stride,
+               product_alpha(&p), flags & BIAS ? p.bias.data : NULL, flags & ADDS);
+    product_check(&p, before);
+}
+
+static void test_thin(void) {
+    const char *const names[] = {"nt", "nn", "tn"};
+    const size_t rows[] = {0, 1, 2, 3, 4, 5, 8, 11};
+    const size_t cols[] = {0, 1, 3, lanes - 1, lanes, 2 * lanes + 1, 4 * lanes, 9 * lanes + 3};
+    const size_t depths[] = {0, 1, 2, lanes - 1, lanes, lanes + 1, 3 * lanes + 1};
+    int turn = 0;
+    for (int kind = 0; kind < 3; kind++)
+        for (int r = 0; r < 8; r++)
+            for (int c = 0; c < 8; c++)
+                for (int d = 0; d < 7; d++)
+                    for (int flags = 0; flags < GEMM_FLAGS; flags++) {
+                        snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu flags %d",
+                                 isa->name, f64 ? "f64" : "f32", names[kind], rows[r], cols[c],
+                                 depths[d], flags);
+                        check_thin(kind, rows[r], cols[c], depths[d], flags,
+                                   (placement)(turn++ % PLACEMENTS));
+                    }
+}
+
+/* Large enough that B counts as far away. */
+static void test_far(void) {
+    snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
+    const size_t cols = 4096 / bytes + 37, depth = (128 << 10) / bytes / cols + 21;
+    for (int flags = 0; flags < GEMM_FLAGS; flags++)
+        check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags, flags % 2 ? AT_END : AT_START);
+}
+
+/* However many rows and columns are asked for at once, an element of C is the same. */
+static void check_same_bits(int kind) {
+    const size_t rows = 7, cols = 3 * lanes + 2, depth = 2 * lanes + 3;
+    const operand a = make(0, ALIGNED, 1, rows * depth, 0), b = make(1, ALIGNED, 1, cols * depth, 0);
+    const operand c = make(2, ALIGNED, rows, cols, (ptrdiff_t)cols), one = make(3, ALIGNED, 1, 1, 1);
+    operand_fill(&a, -1, 1);
+    operand_fill(&b, -1, 1);
+    pnng_gemm_thin *const thin[] = {kernels->gemm.nt, kernels->gemm.nn, kernels->gemm.tn};
+    const ptrdiff_t lda = (ptrdiff_t)(kind == 2 ? rows : depth);
+    const ptrdiff_t ldb = (ptrdiff_t)(kind == 0 ? depth : cols);
+    thin[kind](rows, cols, depth, a.data, lda, b.data, ldb, c.data, c.stride, 1, NULL, 0);
+    bool ok = true;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            thin[kind](1, 1, depth, operand_at(&a, 0, kind == 2 ? i : i * depth), lda,
+                       operand_at(&b, 0, kind == 0 ? j * depth : j), ldb, one.data, 1, 1, NULL, 0);
+            ok &= get_at(&one, 0, 0) == get_at(&c, i, j);
+        }
+    CHECK(ok);
+}
+
+static void test_gemm(void) {
+    test_micro();
+    test_pack();
+    test_thin();
+    test_far();
+    for (int kind = 0; kind < 3; kind++) {
+        snprintf(test_where, sizeof test_where, "%s %s thin kind %d alone and together", isa->name,
+                 f64 ? "f64" : "f32", kind);
+        check_same_bits(kind);
+    }
+}
+
+/* ---- the table itself ---- */
+
+static void test_table(void) {
+    snprintf(test_where, sizeof test_where, "%s %s table", isa->name, f64 ? "f64" : "f32");
+    bool tested[PNNG_OP_COUNT] = {false};
+    for (int c = 0; c < UNARY_CASES; c++)
+        tested[unary_cases[c].op] = true;
+    for (int c = 0; c < TABLE_CASES; c++)
+        tested[table_cases[c].op] = true;
+    const pnng_op others[] = {PNNG_OP_SOFTMAX, PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM,
+                              PNNG_OP_DROPOUT, PNNG_OP_MSE,        PNNG_OP_NLL,
+                              PNNG_OP_TO_INDEX};
+    for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
+        tested[others[k]] = true;
+    for (int op = 0; op < PNNG_OP_COUNT; op++) /* no kernel without a test, nor the reverse */
+        CHECK(tested[op] == (kernels->op[op].forward != NULL));
+}
+
+static void test_all(long points, bool print) {
+    test_table();
+    test_unary();
+    test_special_values();
+    test_accuracy(points, print);
+    test_tables();
+    test_slices();
+    test_reduce();
+    test_noise();
+    test_losses();
+    test_common();
+    test_gemm();
+}
+
+int main(int argc, char **argv) {
+    const bool print = argc > 1 && !strcmp(argv[1], "--ulps");
+    const long points = argc > 2 ? atol(argv[2]) : 200000;
+    int ran = 0;
+    for (int k = 0; k < ISA_CASES; k++) {
+        if (!isa_at(k, &isa))
+            continue;
+        for (int type = 0; type < 2; type++) {
+            f64 = type;
+            bytes = f64 ? 8 : 4;
+            kernels = f64 ? &isa->f64 : &isa->f32;
+            lanes = isa->vector_bytes == 8 ? 1 : isa->vector_bytes / bytes;
+            test_all(points, print);
+        }
+        ran++;
+    }
+    snprintf(test_where, sizeof test_where, "instruction sets");
+    CHECK(ran > 0);
+    return test_result();
+}
