@@ -18,20 +18,11 @@ static pnng_status infer_table(const pnng_inference *inference) {
     return pnng_infer_same(inference);
 }
 
-static const pnng_op_kernels *kernels_of(const pnng_planner *planner, const pnng_op_node *op) {
-    return &pnng_planner_kernels(planner)->op[op->code];
-}
-
-/* A prototype with the op's attributes. */
-static pnng_step prototype_of(const pnng_op_node *op, pnng_kernel *kernel) {
-    return (pnng_step){.kernel = kernel, .a = op->num[0], .b = op->num[1]};
-}
-
 /* ---- unary ---------------------------------------------------------------------------------- */
 
 static void unary_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    const pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
     const pnng_ref refs[] = {pnng_define(planner, op->first_out), pnng_read(planner, x)};
     pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 2, NULL, 0);
 }
@@ -41,7 +32,7 @@ static void unary_backward(pnng_planner *planner, const pnng_op_node *op, pnng_v
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_target target = pnng_grad_target(planner, x);
     const uint8_t accumulate = target.accumulate;
-    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.mask = target.mask;
     const pnng_ref refs[] = {{target.view, target.mask, false},
                              pnng_grad(planner, op->first_out),
@@ -72,7 +63,7 @@ const pnng_family pnng_family_unary_y = {.name = "unary_y",
 
 static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
     prototype.n = op->n_in;
     pnng_ref *const refs = pnng_refs(planner, op->n_in + 1);
     if (!refs)
@@ -101,7 +92,7 @@ static void nary_backward(pnng_planner *planner, const pnng_op_node *op) {
     uint8_t *const accumulate = pnng_flags(planner, n);
     if (!refs || !accumulate)
         return;
-    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.n = n;
     refs[0] = pnng_grad(planner, op->first_out);
     refs[1] = pnng_work_space(planner, n * PNNG_MAX_VECTOR_BYTES);
@@ -131,7 +122,7 @@ static pnng_status noise_infer(const pnng_inference *inference) {
 static void noise_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
-    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->forward);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
     prototype.rows = 1;
     prototype.cols = pnng_count(shape);
     const pnng_ref input = pnng_as_contiguous(planner, pnng_read(planner, x), shape);
@@ -140,17 +131,9 @@ static void noise_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
 }
 
+/* dx = g m: what is kept is the mask. */
 static void noise_backward(pnng_planner *planner, const pnng_op_node *op) {
-    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_target target = pnng_grad_target(planner, x);
-    const uint8_t accumulate = target.accumulate;
-    pnng_step prototype = prototype_of(op, kernels_of(planner, op)->backward);
-    prototype.mask = target.mask;
-    const pnng_ref refs[] = {{target.view, target.mask, false},
-                             pnng_grad(planner, op->first_out),
-                             pnng_read(planner, op->first_out + 1)};
-    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 3, &accumulate,
-                          1);
+    unary_backward(planner, op, op->first_out + 1);
 }
 
 const pnng_family pnng_family_noise = {.name = "noise",

@@ -18,17 +18,23 @@ static pnng_status host_infer(const pnng_inference *inference) {
     return status ? pnng_fail(inference->message, status, "its host gave no sizes") : PNNG_OK;
 }
 
+/* Room for the operands of a step, of which the op's inputs, contiguous, come first; or NULL. */
+static pnng_ref *refs_with_inputs(pnng_planner *planner, const pnng_op_node *op, size_t n_refs) {
+    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
+    pnng_ref *const refs = pnng_refs(planner, n_refs);
+    for (size_t k = 0; refs && k < op->n_in; k++)
+        refs[k] = pnng_as_contiguous(planner, pnng_read(planner, in[k]),
+                                     pnng_value_shape(planner, in[k]));
+    return refs;
+}
+
 /* forward: inputs, then outputs */
 static void host_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_program *const program = pnng_planner_program(planner);
-    const pnng_value *const in = pnng_op_inputs(program, op);
     const size_t n_refs = op->n_in + op->n_out;
-    pnng_ref *const refs = pnng_refs(planner, n_refs);
+    pnng_ref *const refs = refs_with_inputs(planner, op, n_refs);
     if (!refs)
         return;
-    for (size_t k = 0; k < op->n_in; k++)
-        refs[k] = pnng_as_contiguous(planner, pnng_read(planner, in[k]),
-                                     pnng_value_shape(planner, in[k]));
     for (size_t k = 0; k < op->n_out; k++)
         refs[op->n_in + k] = pnng_define(planner, op->first_out + (pnng_value)k);
     const pnng_step prototype = {
@@ -42,12 +48,9 @@ static void host_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_program *const program = pnng_planner_program(planner);
     const pnng_value *const in = pnng_op_inputs(program, op);
     const size_t n_refs = 2 * op->n_in + op->n_out;
-    pnng_ref *const refs = pnng_refs(planner, n_refs);
+    pnng_ref *const refs = refs_with_inputs(planner, op, n_refs);
     if (!refs)
         return;
-    for (size_t k = 0; k < op->n_in; k++)
-        refs[k] = pnng_as_contiguous(planner, pnng_read(planner, in[k]),
-                                     pnng_value_shape(planner, in[k]));
     for (size_t k = 0; k < op->n_out; k++) {
         const pnng_value y = op->first_out + (pnng_value)k;
         refs[op->n_in + k] = pnng_grad(planner, y);

@@ -3,10 +3,6 @@
 
 #include "plan.h"
 
-static pnng_step prototype_of(const pnng_op_node *op, pnng_kernel *kernel) {
-    return (pnng_step){.kernel = kernel, .a = op->num[0], .b = op->num[1]};
-}
-
 /* A shape seen from one of its dims: outer x n x inner. */
 typedef struct along {
     size_t dim, outer, n, inner;
@@ -21,8 +17,9 @@ static along look_along(const pnng_shape *shape, int64_t dim) {
     return seen;
 }
 
-static pnng_step step_along(const pnng_op_node *op, pnng_kernel *kernel, along seen) {
-    pnng_step prototype = prototype_of(op, kernel);
+static pnng_step step_along(const pnng_planner *planner, const pnng_op_node *op,
+                            pnng_direction direction, along seen) {
+    pnng_step prototype = pnng_prototype(planner, op, direction);
     prototype.rows = seen.outer;
     prototype.n = seen.n;
     prototype.inner = seen.inner;
@@ -43,8 +40,7 @@ static void slices_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(program, op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
-    const pnng_step prototype =
-        step_along(op, pnng_planner_kernels(planner)->op[op->code].forward, seen);
+    const pnng_step prototype = step_along(planner, op, PNNG_FORWARD, seen);
     ptrdiff_t strides[2] = {(ptrdiff_t)prototype.cols, 0};
     const pnng_ref input =
         pnng_as_rows(planner, pnng_read(planner, x), shape, seen.dim, &strides[1]);
@@ -64,8 +60,7 @@ static void slices_backward(pnng_planner *planner, const pnng_op_node *op) {
         pnng_as_rows(planner, pnng_read(planner, op->first_out), shape, seen.dim, &strides[2]);
     const pnng_target target = pnng_grad_target(planner, x);
     const pnng_target written = pnng_target_as_rows(planner, target, shape, seen.dim, &strides[0]);
-    pnng_step prototype =
-        step_along(op, pnng_planner_kernels(planner)->op[op->code].backward, seen);
+    pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
     prototype.mask = target.mask;
     const pnng_ref refs[] = {{written.view, written.mask, false}, g, y};
     const uint8_t accumulate = written.accumulate;
@@ -101,8 +96,7 @@ static void reduce_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(program, op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
-    const pnng_step prototype =
-        step_along(op, pnng_planner_kernels(planner)->op[op->code].forward, seen);
+    const pnng_step prototype = step_along(planner, op, PNNG_FORWARD, seen);
     ptrdiff_t strides[2] = {(ptrdiff_t)seen.inner, 0};
     const pnng_ref input =
         pnng_as_rows(planner, pnng_read(planner, x), shape, seen.dim, &strides[1]);
@@ -121,8 +115,7 @@ static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
                                           pnng_value_shape(planner, op->first_out));
     const pnng_target target = pnng_grad_target(planner, x);
     const pnng_target written = pnng_target_as_rows(planner, target, shape, seen.dim, &strides[0]);
-    pnng_step prototype =
-        step_along(op, pnng_planner_kernels(planner)->op[op->code].backward, seen);
+    pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
     prototype.mask = target.mask;
     const pnng_ref refs[] = {{written.view, written.mask, false}, g};
     const uint8_t accumulate = written.accumulate;

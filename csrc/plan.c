@@ -199,6 +199,14 @@ static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, s
     return step;
 }
 
+pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
+                         pnng_direction direction) {
+    const pnng_op_kernels *const kernels = &planner->plan->kernels->op[op->code];
+    return (pnng_step){.kernel = direction == PNNG_FORWARD ? kernels->forward : kernels->backward,
+                       .a = op->num[0],
+                       .b = op->num[1]};
+}
+
 void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
                const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags, size_t n_flags) {
     if (!make_room(planner, n_refs, n_flags, 0))

@@ -157,6 +157,11 @@ void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target w
 pnng_ref *pnng_refs(pnng_planner *planner, size_t count);
 uint8_t *pnng_flags(pnng_planner *planner, size_t count);
 
+typedef enum pnng_direction { PNNG_FORWARD, PNNG_BACKWARD } pnng_direction;
+
+/* A step of an op's own kernel, with the op's real attributes. */
+pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
+                         pnng_direction direction);
 /* Append a step of a kernel. The prototype carries the kernel, its sizes and its attributes.
  * @param strides  row strides, one an operand; NULL: all zero. */
 void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
