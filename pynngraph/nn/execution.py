@@ -120,6 +120,10 @@ class Call(NamedTuple):
     arrays: list[Array]  # as they were bound
 
 
+# NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.
+BINDABLE = 0x1 | 0x100
+
+
 def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any]) -> list[Array]:
     """The arrays of an earlier answer; new ones in place of those that somebody still holds."""
     if not arrays:
@@ -139,8 +143,7 @@ def _is_plain(leaf: Any, shape: Shape, dtype: Any) -> bool:
     """Whether a leaf is an array of this shape and dtype that can be bound as it is."""
     if type(leaf) is not np.ndarray or leaf.shape != shape or leaf.dtype is not dtype:
         return False
-    flags: Any = leaf.flags
-    return bool(flags.c_contiguous and flags.aligned)
+    return bool(leaf.flags.num & BINDABLE == BINDABLE)
 
 
 class Execution:
@@ -293,8 +296,7 @@ class Execution:
             raise self._no_array(leaf, place, structure, what)
         # Native dtypes are single objects; others, such as big-endian ones, are not equal to them.
         if array.dtype == dtype:
-            flags = array.flags
-            if flags.c_contiguous and flags.aligned:
+            if array.flags.num & BINDABLE == BINDABLE:
                 return array
             return np.array(array, order="C", copy=True)
         if array.dtype.kind in "iu" and what == "input":
