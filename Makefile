@@ -77,6 +77,7 @@ check-symbols check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release
 
 fmt: $(VENV)/.dev
+	$(BIN)/python docs/make_ops.py
 	$(BIN)/ruff check --fix --exit-zero --silent $(PY_FILES)
 	$(BIN)/ruff format $(PY_FILES)
 	$(BIN)/clang-format -i $(C_FILES)
@@ -89,6 +90,7 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created $(BUILD_INPUTS)
 	$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m compileall -q pynngraph # also where the environment forbids to write bytecode
 	@touch $@
 
 # The package is there already: this adds what an extra asks for, and builds nothing.

@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parent / "ops.md"
 
 HEAD = """# Ops
 
-The primitive ops that programs are made of, from `csrc/ops.def`; this page is written by `python docs/make_ops.py`. What the
+The primitive ops that programs are made of, from `csrc/ops.def`; `python docs/make_ops.py` writes this page. What the
 families share is in `csrc/family.h`. `ints` and `nums` are attributes, given with the op; n is "any number".
 
 | op | family | inputs | outputs | ints | nums | what it computes |

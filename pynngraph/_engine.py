@@ -7,7 +7,7 @@ The only file that knows ``ffi`` and ``lib``. Programs, plans and runs are those
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -151,17 +151,20 @@ def _shape_tuple(shape: Any) -> Shape:
 # ---- host steps ----------------------------------------------------------------------------------
 
 
-class HostStep(Protocol):
-    """What does a host step: the arrays are its own to keep."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    def infer(self, shapes: list[Shape]) -> list[Shape]:
-        """Shapes of the outputs for those of the inputs."""
+    class HostStep(Protocol):
+        """What does a host step: the arrays are its own to keep."""
 
-    def forward(self, inputs: list[Array]) -> list[Array]:
-        """The outputs, of the inferred shapes."""
+        def infer(self, shapes: list[Shape]) -> list[Shape]:
+            """Shapes of the outputs for those of the inputs."""
 
-    def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
-        """Gradients of the last forward's inputs; None stands for zeros."""
+        def forward(self, inputs: list[Array]) -> list[Array]:
+            """The outputs, of the inferred shapes."""
+
+        def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
+            """Gradients of the last forward's inputs; None stands for zeros."""
 
 
 class _Hosts:

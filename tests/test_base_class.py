@@ -141,6 +141,13 @@ def test_dropout_keeps_the_expected_share_and_mean():
     assert_close(module.forward(x), x, EXACT)
 
 
+def test_gradients_of_dropouts_of_one_input_add_up():
+    x, past = np.ones(1000), np.full(1000, 0.25)
+    fork = nn.ConcatTable().add(nn.Dropout(0.5)).add(nn.Identity()).add(nn.Dropout(0.2))
+    first, _, last = fork.forward(x)
+    assert_close(fork.backward(x, [x, past, 2 * x]), first + past + 2 * last, SAME_MATHS)
+
+
 def test_masks_of_dropouts_have_nothing_to_do_with_each_other():
     """Neither those of two modules in one net, nor those of two calls, nor when shifted."""
     x = np.ones(4000)

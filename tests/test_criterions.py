@@ -55,6 +55,13 @@ def test_where_all_is_ignored_loss_and_gradient_are_zero(weights, average):
     assert_close(criterion.backward(X, target), np.zeros_like(X), EXACT)
 
 
+@CLASSIFIERS
+def test_where_all_weighs_nothing_loss_and_gradient_are_zero(kind):
+    criterion = kind(np.zeros(3))
+    assert criterion.forward(X, TARGET) == 0
+    assert_close(criterion.backward(X, TARGET), np.zeros_like(X), EXACT)
+
+
 @pytest.mark.parametrize("criterion", [nn.MSECriterion, nn.ClassNLLCriterion, nn.CrossEntropyCriterion])
 def test_a_batch_of_none_has_no_loss(criterion):
     criterion = criterion()

@@ -120,6 +120,23 @@ def test_B7_gradients_accumulate_with_scale_until_they_are_zeroed(case, rng):
     assert_trees_close(gradients, zeros_like(gradients), EXACT, "zeroed gradients")
 
 
+@rows([case for case in MODULES if not case.random])
+def test_G5_gradients_of_a_fork_add_up(case, rng):
+    """The input goes to the module, past it, and to the module again: each way in turn stores and adds."""
+    module, input = made(case), draw(case.input, rng)
+    node = nn.Identity()()
+    fork = nn.gModule([node], [module(node), nn.Identity()(node), module(node)])
+    first, second, past = (random_like(tree, rng) for tree in (module.forward(input), module.output, input))
+    expected = copied(past)
+    for weights in (first, second):
+        expected = tree_map(np.add, expected, module.backward(input, weights))
+    gradients = copied(module.parameters()[1])
+    fork.zeroGradParameters()
+    fork.forward(input)
+    assert_trees_close(fork.backward(input, [first, past, second]), expected, SAME_MATHS)
+    assert_trees_close(fork.parameters()[1], gradients, SAME_MATHS)
+
+
 @modules
 def test_scale_leaves_gradinput_alone(case, rng):
     module, input = made(case), draw(case.input, rng)
@@ -292,6 +309,21 @@ def test_a_criterion_keeps_its_output_and_gradinput(case, rng):
     assert criterion.output == loss
     grad_input = criterion.backward(input, target)
     assert_close(criterion.gradInput, grad_input, EXACT)
+
+
+@criterions
+def test_gradients_of_a_fork_into_criterions_add_up(case, rng):
+    criterion = case.build()
+    input, target = draw([case.input, case.target], rng)
+    node, other = nn.Identity()(), nn.Identity()()
+    fork = nn.gModule([node, other], [criterion([node, other]), nn.Identity()(node), criterion([node, other])])
+    criterion.forward(input, target)
+    past = random_like(input, rng)
+    expected = 5 * criterion.backward(input, target) + past
+    fork.forward([input, target])
+    found = fork.backward([input, target], [np.full(1, 2.0), past, np.full(1, 3.0)])
+    assert_close(found[0], expected, SAME_MATHS)
+    assert not found[1].any()
 
 
 @pytest.mark.parametrize("copier", COPIES.values(), ids=COPIES)

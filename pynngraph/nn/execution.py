@@ -12,7 +12,7 @@ from collections.abc import Callable
 from operator import is_ as _is
 from operator import ne as _ne
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -34,7 +34,23 @@ from .lowering import Builder, Guard, Site, located
 from .parameter import Cell, move_count
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .lowering import Values
+
+    class Owner(Protocol):
+        """What an execution asks of the module that it belongs to."""
+
+        @property
+        def dtype(self) -> Any:
+            """The NumPy dtype that it computes in."""
+
+        def label(self) -> str:
+            """It, in a few words."""
+
+        def fingerprint(self) -> Any:
+            """What programs depend on beside the input; equal fingerprints lower alike."""
+
 
 MAX_PLANS = 32
 
@@ -43,20 +59,6 @@ MAX_PLANS = 32
 HELD_BY_US = 3
 
 Lower: TypeAlias = Callable[[Builder, "Values"], "Values"]
-
-
-class Owner(Protocol):
-    """What an execution asks of the module that it belongs to."""
-
-    @property
-    def dtype(self) -> Any:
-        """The NumPy dtype that it computes in."""
-
-    def label(self) -> str:
-        """It, in a few words."""
-
-    def fingerprint(self) -> Any:
-        """What programs depend on beside the input; equal fingerprints lower alike."""
 
 
 class Lowered(NamedTuple):
