@@ -21,7 +21,7 @@ typedef __m256 m_t;
 #define V_FROM_INT _mm256_castsi256_pd
 #define V_SHIFT_UP(x) _mm256_slli_epi64(x, 52)
 #define V_SHIFT_DOWN(x) _mm256_srli_epi64(x, 52)
-#define V_FIRST(n) \
+#define V_FIRST(n)                                                                                 \
     _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
 #define V_WHOLE 0x1p52
 #define V_BIAS 1023
@@ -31,7 +31,7 @@ typedef __m256 m_t;
 #define V_FROM_INT _mm256_castsi256_ps
 #define V_SHIFT_UP(x) _mm256_slli_epi32(x, 23)
 #define V_SHIFT_DOWN(x) _mm256_srli_epi32(x, 23)
-#define V_FIRST(n) \
+#define V_FIRST(n)                                                                                 \
     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define V_WHOLE 0x1p23f
 #define V_BIAS 127
@@ -59,7 +59,7 @@ static inline v_t v_neg(v_t x) { return X86(xor)(x, v_set1((real)-0.0)); }
 static inline v_t v_abs(v_t x) { return X86(andnot)(v_set1((real)-0.0), x); }
 static inline v_t v_copysign(v_t x, v_t sign) {
     const v_t top = v_set1((real)-0.0);
-    return X86(or)(X86(andnot)(top, x), X86(and)(top, sign));
+    return X86(or)(X86(andnot)(top, x), X86 (and)(top, sign));
 }
 static inline v_t v_round(v_t x) {
     return X86(round)(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -70,7 +70,7 @@ static inline m_t v_le(v_t a, v_t b) { return X86(cmp)(a, b, _CMP_LE_OQ); }
 static inline m_t v_eq(v_t a, v_t b) { return X86(cmp)(a, b, _CMP_EQ_OQ); }
 static inline v_t v_select(m_t m, v_t a, v_t b) { return X86(blendv)(b, a, m); }
 static inline m_t m_first(size_t n) { return V_FROM_INT(V_FIRST(n)); }
-static inline m_t m_and(m_t a, m_t b) { return X86(and)(a, b); }
+static inline m_t m_and(m_t a, m_t b) { return X86 (and)(a, b); }
 static inline m_t m_or(m_t a, m_t b) { return X86(or)(a, b); }
 static inline m_t m_not(m_t a) { return X86(andnot)(a, v_eq(v_zero(), v_zero())); }
 
@@ -89,7 +89,7 @@ static inline v_t v_exponent(v_t x) {
     return v_sub(X86(or)(shifted, v_set1(V_WHOLE)), v_set1(V_WHOLE + V_BIAS));
 }
 static inline v_t v_mantissa(v_t x) {
-    return X86(or)(X86(and)(x, V_FROM_INT(V_MANTISSA_MASK)), v_set1(1));
+    return X86(or)(X86 (and)(x, V_FROM_INT(V_MANTISSA_MASK)), v_set1(1));
 }
 
 #undef V_TO_INT

@@ -42,7 +42,7 @@ static inline v_t v_neg(v_t x) { return X86(xor)(x, v_set1((real)-0.0)); }
 static inline v_t v_abs(v_t x) { return X86(andnot)(v_set1((real)-0.0), x); }
 static inline v_t v_copysign(v_t x, v_t sign) {
     const v_t top = v_set1((real)-0.0);
-    return X86(or)(X86(andnot)(top, x), X86(and)(top, sign));
+    return X86(or)(X86(andnot)(top, x), X86 (and)(top, sign));
 }
 static inline v_t v_round(v_t x) {
     return X86(roundscale)(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -71,7 +71,7 @@ static inline m_t v_lt(v_t a, v_t b) { return NEON(clt)(a, b); }
 static inline m_t v_le(v_t a, v_t b) { return NEON(cle)(a, b); }
 static inline m_t v_eq(v_t a, v_t b) { return NEON(ceq)(a, b); }
 static inline v_t v_select(m_t m, v_t a, v_t b) { return NEON(bsl)(m, a, b); }
-static inline m_t m_and(m_t a, m_t b) { return NEON_U(and)(a, b); }
+static inline m_t m_and(m_t a, m_t b) { return NEON_U (and)(a, b); }
 static inline m_t m_or(m_t a, m_t b) { return NEON_U(orr)(a, b); }
 static inline m_t m_not(m_t a) { return NEON_U(eor)(a, v_eq(v_zero(), v_zero())); }
 
@@ -105,9 +105,7 @@ static inline m_t m_first(size_t n) {
 }
 #endif
 
-static inline v_t v_copysign(v_t x, v_t sign) {
-    return v_select(NEON_UN(dup)(V_TOP), sign, x);
-}
+static inline v_t v_copysign(v_t x, v_t sign) { return v_select(NEON_UN(dup)(V_TOP), sign, x); }
 
 /* The sum has n + bias in its last bits; the shift moves them to where the exponent is. */
 static inline v_t v_pow2i(v_t n) {

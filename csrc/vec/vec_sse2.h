@@ -59,14 +59,14 @@ static inline v_t v_neg(v_t x) { return X86(xor)(x, v_set1((real)-0.0)); }
 static inline v_t v_abs(v_t x) { return X86(andnot)(v_set1((real)-0.0), x); }
 static inline v_t v_copysign(v_t x, v_t sign) {
     const v_t top = v_set1((real)-0.0);
-    return X86(or)(X86(andnot)(top, x), X86(and)(top, sign));
+    return X86(or)(X86(andnot)(top, x), X86 (and)(top, sign));
 }
 
 static inline m_t v_lt(v_t a, v_t b) { return X86(cmplt)(a, b); }
 static inline m_t v_le(v_t a, v_t b) { return X86(cmple)(a, b); }
 static inline m_t v_eq(v_t a, v_t b) { return X86(cmpeq)(a, b); }
 static inline v_t v_select(m_t m, v_t a, v_t b) {
-    return X86(or)(X86(and)(m, a), X86(andnot)(m, b));
+    return X86(or)(X86 (and)(m, a), X86(andnot)(m, b));
 }
 static inline m_t m_first(size_t n) {
 #if PNNG_F64_PASS
@@ -75,7 +75,7 @@ static inline m_t m_first(size_t n) {
     return v_lt(_mm_setr_ps(0, 1, 2, 3), v_set1((real)n));
 #endif
 }
-static inline m_t m_and(m_t a, m_t b) { return X86(and)(a, b); }
+static inline m_t m_and(m_t a, m_t b) { return X86 (and)(a, b); }
 static inline m_t m_or(m_t a, m_t b) { return X86(or)(a, b); }
 static inline m_t m_not(m_t a) { return X86(andnot)(a, v_eq(v_zero(), v_zero())); }
 
@@ -120,7 +120,7 @@ static inline v_t v_exponent(v_t x) {
     return v_sub(X86(or)(shifted, v_set1(V_WHOLE)), v_set1(V_WHOLE + V_BIAS));
 }
 static inline v_t v_mantissa(v_t x) {
-    return X86(or)(X86(and)(x, V_FROM_INT(V_MANTISSA_MASK)), v_set1(1));
+    return X86(or)(X86 (and)(x, V_FROM_INT(V_MANTISSA_MASK)), v_set1(1));
 }
 
 #undef V_TO_INT

@@ -15,10 +15,14 @@ static bool within(tolerance class, bool f64, double x, long double y, double n,
     const double eps = f64 ? DBL_EPSILON : (double)FLT_EPSILON;
     const double least = f64 ? 0x1p-1074 : 0x1p-149;
     switch (class) {
-    case EXACT: return same_number(x, as_real(f64, (double)y));
-    case ULP2: return ulps(f64, x, y) <= 2;
-    case ULP4: return ulps(f64, x, y) <= 4;
-    default: return fabsl((long double)x - y) <= (long double)((8 + 2 * sqrt(n)) * eps * s + 2 * least);
+    case EXACT:
+        return same_number(x, as_real(f64, (double)y));
+    case ULP2:
+        return ulps(f64, x, y) <= 2;
+    case ULP4:
+        return ulps(f64, x, y) <= 4;
+    default:
+        return fabsl((long double)x - y) <= (long double)((8 + 2 * sqrt(n)) * eps * s + 2 * least);
     }
 }
 
@@ -214,23 +218,40 @@ static void test_special_values(void) {
         pnng_op op;
         double x, y;
     } values[] = {
-        {PNNG_OP_TANH, 0.0, 0.0},           {PNNG_OP_TANH, -0.0, -0.0},
-        {PNNG_OP_TANH, INFINITY, 1},        {PNNG_OP_TANH, -INFINITY, -1},
-        {PNNG_OP_TANH, NAN, NAN},           {PNNG_OP_TANH, tiny, tiny},
-        {PNNG_OP_TANH, -max, -1},           {PNNG_OP_SIGMOID, 0.0, 0.5},
-        {PNNG_OP_SIGMOID, -0.0, 0.5},       {PNNG_OP_SIGMOID, INFINITY, 1},
-        {PNNG_OP_SIGMOID, -INFINITY, 0.0},  {PNNG_OP_SIGMOID, NAN, NAN},
-        {PNNG_OP_SIGMOID, max, 1},          {PNNG_OP_SIGMOID, -max, 0.0},
-        {PNNG_OP_RELU, NAN, NAN},           {PNNG_OP_RELU, -0.0, 0.0},
-        {PNNG_OP_RELU, -INFINITY, 0.0},     {PNNG_OP_RELU, INFINITY, INFINITY},
-        {PNNG_OP_EXP, 0.0, 1},              {PNNG_OP_EXP, -0.0, 1},
-        {PNNG_OP_EXP, INFINITY, INFINITY},  {PNNG_OP_EXP, -INFINITY, 0.0},
-        {PNNG_OP_EXP, NAN, NAN},            {PNNG_OP_EXP, max, INFINITY},
-        {PNNG_OP_EXP, -max, 0.0},           {PNNG_OP_EXP, tiny, 1},
-        {PNNG_OP_LOG, 0.0, -INFINITY},      {PNNG_OP_LOG, -0.0, -INFINITY},
-        {PNNG_OP_LOG, 1, 0.0},              {PNNG_OP_LOG, -1, NAN},
-        {PNNG_OP_LOG, INFINITY, INFINITY},  {PNNG_OP_LOG, -INFINITY, NAN},
-        {PNNG_OP_LOG, NAN, NAN},            {PNNG_OP_LOG, -tiny, NAN},
+        {PNNG_OP_TANH, 0.0, 0.0},
+        {PNNG_OP_TANH, -0.0, -0.0},
+        {PNNG_OP_TANH, INFINITY, 1},
+        {PNNG_OP_TANH, -INFINITY, -1},
+        {PNNG_OP_TANH, NAN, NAN},
+        {PNNG_OP_TANH, tiny, tiny},
+        {PNNG_OP_TANH, -max, -1},
+        {PNNG_OP_SIGMOID, 0.0, 0.5},
+        {PNNG_OP_SIGMOID, -0.0, 0.5},
+        {PNNG_OP_SIGMOID, INFINITY, 1},
+        {PNNG_OP_SIGMOID, -INFINITY, 0.0},
+        {PNNG_OP_SIGMOID, NAN, NAN},
+        {PNNG_OP_SIGMOID, max, 1},
+        {PNNG_OP_SIGMOID, -max, 0.0},
+        {PNNG_OP_RELU, NAN, NAN},
+        {PNNG_OP_RELU, -0.0, 0.0},
+        {PNNG_OP_RELU, -INFINITY, 0.0},
+        {PNNG_OP_RELU, INFINITY, INFINITY},
+        {PNNG_OP_EXP, 0.0, 1},
+        {PNNG_OP_EXP, -0.0, 1},
+        {PNNG_OP_EXP, INFINITY, INFINITY},
+        {PNNG_OP_EXP, -INFINITY, 0.0},
+        {PNNG_OP_EXP, NAN, NAN},
+        {PNNG_OP_EXP, max, INFINITY},
+        {PNNG_OP_EXP, -max, 0.0},
+        {PNNG_OP_EXP, tiny, 1},
+        {PNNG_OP_LOG, 0.0, -INFINITY},
+        {PNNG_OP_LOG, -0.0, -INFINITY},
+        {PNNG_OP_LOG, 1, 0.0},
+        {PNNG_OP_LOG, -1, NAN},
+        {PNNG_OP_LOG, INFINITY, INFINITY},
+        {PNNG_OP_LOG, -INFINITY, NAN},
+        {PNNG_OP_LOG, NAN, NAN},
+        {PNNG_OP_LOG, -tiny, NAN},
     };
     for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
         const double y = unary_of(values[k].op, values[k].x);
@@ -264,16 +285,16 @@ static void test_accuracy(long points, bool print) {
             continue;
         double worst = 0, worst_x = 0;
         for (long done = 0; done < points; done += SWEEP) {
-            for (long k = 0; k < SWEEP; k++)
-                real_set(in, f64, k, sweep_point(u, k));
-            call call;
-            call_new(&call, 1, SWEEP);
-            call.ptr[0] = out;
-            call.ptr[1] = in;
-            kernels->op[u->op].forward(&call.c);
-            for (long k = 0; k < SWEEP; k++) {
-                const double x = real_get(in, f64, k);
-                const double error = ulps(f64, real_get(out, f64, k), u->forward(x, 0));
+            for (long i = 0; i < SWEEP; i++)
+                real_set(in, f64, i, sweep_point(u, i));
+            call k;
+            call_new(&k, 1, SWEEP);
+            k.ptr[0] = out;
+            k.ptr[1] = in;
+            kernels->op[u->op].forward(&k.c);
+            for (long i = 0; i < SWEEP; i++) {
+                const double x = real_get(in, f64, i);
+                const double error = ulps(f64, real_get(out, f64, i), u->forward(x, 0));
                 if (error > worst) {
                     worst = error;
                     worst_x = x;
@@ -339,9 +360,9 @@ static const struct table_case {
     step_fn *step;
     back_fn *back;
 } table_cases[] = {
-    {PNNG_OP_ADD, "add", step_add, NULL},           {PNNG_OP_SUB, "sub", step_sub, NULL},
-    {PNNG_OP_MUL, "mul", step_mul, back_product},   {PNNG_OP_DIV, "div", step_div, back_quotient},
-    {PNNG_OP_MAX, "max", step_max, back_greatest},  {PNNG_OP_MIN, "min", step_min, back_least},
+    {PNNG_OP_ADD, "add", step_add, NULL},          {PNNG_OP_SUB, "sub", step_sub, NULL},
+    {PNNG_OP_MUL, "mul", step_mul, back_product},  {PNNG_OP_DIV, "div", step_div, back_quotient},
+    {PNNG_OP_MAX, "max", step_max, back_greatest}, {PNNG_OP_MIN, "min", step_min, back_least},
 };
 enum { TABLE_CASES = sizeof table_cases / sizeof table_cases[0] };
 
@@ -423,7 +444,6 @@ static void check_table_back(const struct table_case *t, shape s, placement wher
     CHECK(operand_intact(&g) && operand_intact(&w));
     for (size_t i = 0; i < n; i++) {
         CHECK(operand_unchanged(&x[i], of_x[i]));
-        /* -0 + 0 and the like: signs of zero are those of the same operations, but do not matter. */
         CHECK(operand_unchanged(&d[i], of_d[i]));
         free(of_x[i]);
         free(of_d[i]);
@@ -506,9 +526,9 @@ static void check_slices(pnng_op op, size_t rows, size_t n, size_t inner, ptrdif
                 ok &= within(SUM, f64, yi, e, (double)n, scale);
                 const long double d = is_log ? gi - expl(yi) * dot : yi * (gi - dot);
                 const long double weight = is_log ? expl(yi) * (1 + fabs(yi)) : yi;
-                ok_back &= within(SUM, f64, get_at(&dx, r, at), old + d, (double)n,
-                                  (double)(weight * (size_of_dot + fabs(gi)) + fabs(gi)) +
-                                      fabs(old));
+                ok_back &=
+                    within(SUM, f64, get_at(&dx, r, at), old + d, (double)n,
+                           (double)(weight * (size_of_dot + fabs(gi)) + fabs(gi)) + fabs(old));
             }
         }
     CHECK(ok);
@@ -665,8 +685,8 @@ static void check_noise(size_t n, placement where, double p, bool add) {
 
 static void test_noise(void) {
     for (size_t n = 0; n <= 2 * lanes + 1; n++) {
-        snprintf(test_where, sizeof test_where, "%s %s dropout %zu", isa->name,
-                 f64 ? "f64" : "f32", n);
+        snprintf(test_where, sizeof test_where, "%s %s dropout %zu", isa->name, f64 ? "f64" : "f32",
+                 n);
         check_noise(n, (placement)(n % PLACEMENTS), 0.4, n % 2);
     }
     snprintf(test_where, sizeof test_where, "%s %s dropout 1000", isa->name, f64 ? "f64" : "f32");
@@ -976,8 +996,12 @@ static void test_micro(void) {
             for (int where = 0; where < PLACEMENTS; where++) {
                 snprintf(test_where, sizeof test_where, "%s %s micro depth %zu flags %d", isa->name,
                          f64 ? "f64" : "f32", depths[d], flags);
-                product p = {.rows = gemm->mr, .cols = gemm->nr, .depth = depths[d], .a_by_k = 1,
-                             .b_by_k = 1, .flags = flags};
+                product p = {.rows = gemm->mr,
+                             .cols = gemm->nr,
+                             .depth = depths[d],
+                             .a_by_k = 1,
+                             .b_by_k = 1,
+                             .flags = flags};
                 p.a = make(0, ALIGNED, p.depth, p.rows, (ptrdiff_t)p.rows);
                 p.b = make(1, ALIGNED, p.depth, p.cols, (ptrdiff_t)p.cols);
                 operand_fill(&p.a, -1, 1);
@@ -992,8 +1016,9 @@ static void test_micro(void) {
 static void check_pack(size_t width, size_t wide, size_t depth, int layout, placement where) {
     /* layout 0: k counts columns; 1: k counts rows; 2: neither is next to each other. */
     const size_t step = layout == 2 ? 3 : 1;
-    const operand src = layout == 1 ? make(0, where, depth, wide, (ptrdiff_t)wide + 3)
-                                    : make(0, where, wide, depth * step, (ptrdiff_t)(depth * step) + 1);
+    const operand src = layout == 1
+                            ? make(0, where, depth, wide, (ptrdiff_t)wide + 3)
+                            : make(0, where, wide, depth * step, (ptrdiff_t)(depth * step) + 1);
     operand_fill(&src, 1, 2);
     double *const before = operand_copy(&src);
     const size_t panels = (wide + width - 1) / width;
@@ -1005,7 +1030,7 @@ static void check_pack(size_t width, size_t wide, size_t depth, int layout, plac
     for (size_t i = 0; i < panels * width && ok; i++)
         for (size_t k = 0; k < depth; k++) {
             const double got = get_at(&dst, 0, (i / width * depth + k) * width + i % width);
-            const double want = i >= wide      ? 0
+            const double want = i >= wide     ? 0
                                 : layout == 1 ? get_at(&src, k, i)
                                               : get_at(&src, i, k * step);
             ok &= got == want;
@@ -1029,8 +1054,12 @@ static void test_pack(void) {
 
 static void check_thin(int kind, size_t rows, size_t cols, size_t depth, int flags,
                        placement where) {
-    product p = {.rows = rows, .cols = cols, .depth = depth, .a_by_k = kind == 2,
-                 .b_by_k = kind != 0, .flags = flags};
+    product p = {.rows = rows,
+                 .cols = cols,
+                 .depth = depth,
+                 .a_by_k = kind == 2,
+                 .b_by_k = kind != 0,
+                 .flags = flags};
     const ptrdiff_t gap = where == AT_END ? 0 : 3;
     p.a = p.a_by_k ? make(0, where, depth, rows, (ptrdiff_t)rows + gap)
                    : make(0, where, rows, depth, (ptrdiff_t)depth + gap);
@@ -1069,14 +1098,17 @@ static void test_far(void) {
     snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
     const size_t cols = 4096 / bytes + 37, depth = (128 << 10) / bytes / cols + 21;
     for (int flags = 0; flags < GEMM_FLAGS; flags++)
-        check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags, flags % 2 ? AT_END : AT_START);
+        check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags,
+                   flags % 2 ? AT_END : AT_START);
 }
 
 /* However many rows and columns are asked for at once, an element of C is the same. */
 static void check_same_bits(int kind) {
     const size_t rows = 7, cols = 3 * lanes + 2, depth = 2 * lanes + 3;
-    const operand a = make(0, ALIGNED, 1, rows * depth, 0), b = make(1, ALIGNED, 1, cols * depth, 0);
-    const operand c = make(2, ALIGNED, rows, cols, (ptrdiff_t)cols), one = make(3, ALIGNED, 1, 1, 1);
+    const operand a = make(0, ALIGNED, 1, rows * depth, 0),
+                  b = make(1, ALIGNED, 1, cols * depth, 0);
+    const operand c = make(2, ALIGNED, rows, cols, (ptrdiff_t)cols),
+                  one = make(3, ALIGNED, 1, 1, 1);
     operand_fill(&a, -1, 1);
     operand_fill(&b, -1, 1);
     pnng_gemm_thin *const thin[] = {kernels->gemm.nt, kernels->gemm.nn, kernels->gemm.tn};

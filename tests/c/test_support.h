@@ -1,4 +1,4 @@
-/* What the C tests share: counting checks, instruction sets, random numbers, guarded memory, ulps. */
+/* What the C tests share: checks, instruction sets, random numbers, guarded memory, ulps. */
 #ifndef PNNG_TEST_SUPPORT_H
 #define PNNG_TEST_SUPPORT_H
 
@@ -61,10 +61,8 @@ enum { ISA_CASES = 5 };
 /* Whether instruction set number k can be run here: compiled, and known to the CPU. */
 static inline bool isa_at(int k, const pnng_isa **isa) {
     const isa_case cases[ISA_CASES] = {
-        {pnng_isa_scalar, true},
-        {pnng_isa_sse2, true},
-        {pnng_isa_avx2, cpu_has_avx2()},
-        {pnng_isa_avx512, cpu_has_avx512()},
+        {pnng_isa_scalar, true},         {pnng_isa_sse2, true},
+        {pnng_isa_avx2, cpu_has_avx2()}, {pnng_isa_avx512, cpu_has_avx512()},
         {pnng_isa_neon, true},
     };
     *isa = cases[k].isa;
@@ -167,10 +165,18 @@ static inline operand operand_new(size_t slot, placement where, size_t bytes, si
     }
     operand o = {NULL, rows, cols, bytes, stride, NULL, NULL};
     switch (where) {
-    case AT_END: o.data = base + GUARD_MAX - size; break;
-    case AT_START: o.data = base; break;
-    case MISALIGNED: o.data = base + middle + bytes; break;
-    default: o.data = base + middle; break;
+    case AT_END:
+        o.data = base + GUARD_MAX - size;
+        break;
+    case AT_START:
+        o.data = base;
+        break;
+    case MISALIGNED:
+        o.data = base + middle + bytes;
+        break;
+    default:
+        o.data = base + middle;
+        break;
     }
     o.low = o.data - base < GUARD_WINDOW ? base : o.data - GUARD_WINDOW;
     o.high = o.data + size + GUARD_WINDOW;

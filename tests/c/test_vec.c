@@ -3,10 +3,10 @@
 
 /* Numbers of all kinds; every pair of them comes together in every lane. */
 static const double special[] = {
-    0.0,    -0.0,    1.0,      -1.0,     0.5,     1.5,     -1.5,     2.5,     -2.5,
-    3.0,    1e-3,    -7.25,    1e10,     -1e10,   0x1p22,  8388607.5, 0x1p23, -0x1p24,
-    0x1p52, -0x1p53, 0x1p-126, 0x1p-130, 0x1p-149, 1e38,   -1e38,    INFINITY, -INFINITY,
-    NAN,    1e-30,   -1e-30,   0.1,      123.456,
+    0.0,    -0.0,     1.0,       -1.0,    0.5,      1.5,      -1.5,     2.5,
+    -2.5,   3.0,      1e-3,      -7.25,   1e10,     -1e10,    0x1p22,   8388607.5,
+    0x1p23, -0x1p24,  0x1p52,    -0x1p53, 0x1p-126, 0x1p-130, 0x1p-149, 1e38,
+    -1e38,  INFINITY, -INFINITY, NAN,     1e-30,    -1e-30,   0.1,      123.456,
 };
 enum { SPECIALS = sizeof special / sizeof special[0] };
 
