@@ -18,7 +18,7 @@ const char *pnng_status_name(pnng_status status) {
         "PNNG_ERROR_ORDER", "PNNG_ERROR_ISA",    "PNNG_ERROR_HOST",
     };
     const int32_t count = (int32_t)(sizeof names / sizeof *names);
-    return status <= 0 && -status < count ? names[-status] : "unknown status";
+    return status <= 0 && status > -count ? names[-status] : "unknown status";
 }
 
 static const pnng_op_info op_table[] = {

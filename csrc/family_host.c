@@ -15,7 +15,8 @@ static pnng_status host_infer(const pnng_inference *inference) {
     const pnng_status status =
         host->infer(host->user, inference->ints[0], in, op->n_in, inference->out, op->n_out);
     pnng_release(allocator, in);
-    return status ? pnng_fail(inference->message, status, "its host gave no sizes") : PNNG_OK;
+    return status ? pnng_fail(inference->message, PNNG_ERROR_HOST, "its host gave no sizes")
+                  : PNNG_OK;
 }
 
 /* Room for the operands of a step, of which the op's inputs, contiguous, come first; or NULL. */
@@ -67,8 +68,7 @@ static void host_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_step prototype = {.run = pnng_run_host_backward,
                                  .n = op->n_in,
                                  .cols = op->n_out,
-                                 .i = pnng_op_ints(program, op)[0],
-                                 .mask = PNNG_GRAD_INPUTS | PNNG_GRAD_PARAMS};
+                                 .i = pnng_op_ints(program, op)[0]};
     pnng_emit(planner, &prototype, refs, NULL, n_refs, NULL, 0);
     for (size_t k = 0; k < op->n_in; k++)
         if (pnng_wants_grad(planner, in[k]))
@@ -85,8 +85,9 @@ const pnng_family pnng_family_host = {.name = "host",
 static pnng_status host_status(pnng_plan *plan, const pnng_step *step, pnng_status status) {
     if (!status)
         return PNNG_OK;
+    pnng_fail(&plan->message, PNNG_ERROR_HOST, "its host failed");
     plan->message.op = step->op;
-    return pnng_fail(&plan->message, PNNG_ERROR_HOST, "its host failed");
+    return PNNG_ERROR_HOST;
 }
 
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr) {
@@ -99,7 +100,7 @@ pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr) {
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr) {
     const pnng_host *const host = &plan->program->host;
     if (!host->backward)
-        return PNNG_OK;
+        return host_status(plan, step, PNNG_ERROR_HOST);
     const void *const *const in = (const void *const *)ptr;
     return host_status(plan, step,
                        host->backward(host->user, step->i, in, step->n, in + step->n, step->cols,

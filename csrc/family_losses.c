@@ -83,6 +83,9 @@ static pnng_status nll_infer(const pnng_inference *inference) {
                          pnng_shape_text(x, text));
     const int64_t rows = x->ndim == 2 ? x->dim[0] : 1;
     const int64_t classes = x->dim[x->ndim - 1];
+    if (classes == 0)
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects at least one class, got shape %s", pnng_shape_text(x, text));
     if ((int64_t)pnng_count(target) != rows || target->ndim > 2)
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
                          "expects %" PRId64 " targets for an input of shape %s, got shape %s", rows,

@@ -91,18 +91,17 @@ static pnng_status reduce_infer(const pnng_inference *inference) {
     return PNNG_OK;
 }
 
+/* Kernels of reduce want contiguous arrays. */
 static void reduce_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_program *const program = pnng_planner_program(planner);
     const pnng_value x = *pnng_op_inputs(program, op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
     const pnng_step prototype = step_along(planner, op, PNNG_FORWARD, seen);
-    ptrdiff_t strides[2] = {(ptrdiff_t)seen.inner, 0};
-    const pnng_ref input =
-        pnng_as_rows(planner, pnng_read(planner, x), shape, seen.dim, &strides[1]);
+    const pnng_ref input = pnng_as_contiguous(planner, pnng_read(planner, x), shape);
     const pnng_ref refs[] = {pnng_define(planner, op->first_out), input};
     const uint8_t accumulate = 0;
-    pnng_emit(planner, &prototype, refs, strides, 2, &accumulate, 1);
+    pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
 }
 
 static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
@@ -110,16 +109,16 @@ static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(program, op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
-    ptrdiff_t strides[2] = {0, (ptrdiff_t)seen.inner};
     const pnng_ref g = pnng_as_contiguous(planner, pnng_grad(planner, op->first_out),
                                           pnng_value_shape(planner, op->first_out));
     const pnng_target target = pnng_grad_target(planner, x);
-    const pnng_target written = pnng_target_as_rows(planner, target, shape, seen.dim, &strides[0]);
+    ptrdiff_t whole;
+    const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
     pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
     prototype.mask = target.mask;
     const pnng_ref refs[] = {{written.view, written.mask, false}, g};
     const uint8_t accumulate = written.accumulate;
-    pnng_emit(planner, &prototype, refs, strides, 2, &accumulate, 1);
+    pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
     pnng_finish_target(planner, target, written, shape);
 }
 

@@ -65,12 +65,17 @@ static range narrow_range(const int64_t *ints, const pnng_shape *in) {
     return r;
 }
 
+/* Whether a range's numbers are near enough to a size that sums of them cannot overflow. */
+static bool is_near(int64_t number, int64_t size) { return number >= -size - 1 && number <= size; }
+
 static pnng_status infer_narrow(const pnng_inference *inference) {
     const pnng_shape *const in = inference->in[0];
-    if (pnng_resolve_dim(inference, inference->ints[0], in->ndim) < 0)
+    const int64_t dim = pnng_resolve_dim(inference, inference->ints[0], in->ndim);
+    if (dim < 0)
         return PNNG_ERROR_SHAPE;
-    const range r = narrow_range(inference->ints, in);
-    const int64_t size = in->dim[r.dim];
+    const int64_t size = in->dim[dim];
+    const bool near = is_near(inference->ints[1], size) && is_near(inference->ints[2], size);
+    const range r = near ? narrow_range(inference->ints, in) : (range){dim, -1, -1};
     /* A length of zero is left to an empty dim: elsewhere it is a slip. */
     if (r.offset < 0 || r.length < 0 || r.offset > size || r.length > size - r.offset ||
         (r.length == 0 && size > 0)) {

@@ -55,7 +55,7 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *                                  accumulate[0] holds for forward also: y += a sum x.
  * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
  *          zero, b = value kept. The k-th element is a function of (seed, k) only, on every ISA.
- *          backward dx, g, m       dx = g m
+ *          backward dx, g, m       dx = g m, rows x cols with strides
  * mse      forward  y (1), x, t    one row of cols elements; a = factor
  *          backward dx, g (1), x, t        dx = 2 a g (x - t)
  * nll      forward  y (1), total (1), x, t, w    x: rows x cols with stride, t: rows of int64,

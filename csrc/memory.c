@@ -57,14 +57,17 @@ bool pnng_reserve(const pnng_allocator *allocator, void **array, size_t *capacit
 
 /* ---- the arena ------------------------------------------------------------------------------ */
 
-/* Stretches of the arena that are free, by offset; the last is open-ended. */
+/* Stretches of the arena that are free, by offset. Only so many are remembered: the smallest is
+ * forgotten for a larger one, so that the time to lay out grows with the number of arrays alone. */
+enum { MAX_GAPS = 256 };
+
 typedef struct gap {
     size_t offset, bytes;
 } gap;
 
 typedef struct arena {
-    gap *gaps;
-    size_t count, capacity;
+    gap gaps[MAX_GAPS];
+    size_t count;
     size_t end; /* bytes taken so far */
 } arena;
 
@@ -72,32 +75,43 @@ enum { ALIGNMENT = 64 };
 
 static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-/* The smallest gap that fits, so that large gaps stay for large arrays; else the end grows. */
-static size_t take(arena *space, size_t bytes) {
+static void remove_gap(arena *space, gap *which) {
+    const size_t after = space->count - (size_t)(which - space->gaps) - 1;
+    memmove(which, which + 1, after * sizeof *which);
+    space->count--;
+}
+
+/* The smallest gap that fits, so that large gaps stay for large arrays; else the end grows. False
+ * where it would grow past what can be addressed. */
+static bool take(arena *space, size_t bytes, size_t *offset) {
     gap *best = NULL;
     for (size_t k = 0; k < space->count; k++)
         if (space->gaps[k].bytes >= bytes && (!best || space->gaps[k].bytes < best->bytes))
             best = &space->gaps[k];
     if (best) {
-        const size_t offset = best->offset;
+        *offset = best->offset;
         best->offset += bytes;
         best->bytes -= bytes;
-        if (best->bytes == 0) {
-            const size_t after = space->count - (size_t)(best - space->gaps) - 1;
-            memmove(best, best + 1, after * sizeof *best);
-            space->count--;
-        }
-        return offset;
+        if (best->bytes == 0)
+            remove_gap(space, best);
+        return true;
     }
-    const size_t offset = space->end;
+    if (bytes > (size_t)PTRDIFF_MAX - 2 * ALIGNMENT - space->end)
+        return false;
+    *offset = space->end;
     space->end += bytes;
-    return offset;
+    return true;
 }
 
-static bool give_back(const pnng_allocator *allocator, arena *space, size_t offset, size_t bytes) {
-    if (!pnng_reserve(allocator, (void **)&space->gaps, &space->capacity, space->count + 1,
-                      sizeof *space->gaps))
-        return false;
+static gap *smallest_gap(arena *space) {
+    gap *smallest = space->gaps;
+    for (size_t k = 1; k < space->count; k++)
+        if (space->gaps[k].bytes < smallest->bytes)
+            smallest = &space->gaps[k];
+    return smallest;
+}
+
+static void give_back(arena *space, size_t offset, size_t bytes) {
     size_t low = 0, high = space->count;
     while (low < high) {
         const size_t middle = (low + high) / 2;
@@ -111,19 +125,20 @@ static bool give_back(const pnng_allocator *allocator, arena *space, size_t offs
     const bool joins_last = low > 0 && next[-1].offset + next[-1].bytes == offset;
     if (joins_next && joins_last) {
         next[-1].bytes += bytes + next->bytes;
-        memmove(next, next + 1, (space->count - low - 1) * sizeof *next);
-        space->count--;
+        remove_gap(space, next);
     } else if (joins_last) {
         next[-1].bytes += bytes;
     } else if (joins_next) {
         next->offset = offset;
         next->bytes += bytes;
-    } else {
+    } else if (space->count < MAX_GAPS) {
         memmove(next + 1, next, (space->count - low) * sizeof *next);
         *next = (gap){offset, bytes};
         space->count++;
+    } else if (smallest_gap(space)->bytes < bytes) {
+        remove_gap(space, smallest_gap(space));
+        give_back(space, offset, bytes);
     }
-    return true;
 }
 
 /* Lists of storages by a time: head[t], then next[storage], -1 ends. */
@@ -147,14 +162,14 @@ static void push(by_time *list, size_t time, size_t storage) {
     list->head[time] = (int32_t)storage;
 }
 
-static bool place_storages(const pnng_allocator *allocator, pnng_storage *storages, size_t n_times,
-                           const by_time *starts, const by_time *ends, arena *space) {
+static bool place_storages(pnng_storage *storages, size_t n_times, const by_time *starts,
+                           const by_time *ends, arena *space) {
     for (size_t t = 0; t < n_times; t++) {
         for (int32_t s = starts->head[t]; s >= 0; s = starts->next[s])
-            storages[s].offset = take(space, aligned(storages[s].bytes));
-        for (int32_t s = ends->head[t]; s >= 0; s = ends->next[s])
-            if (!give_back(allocator, space, storages[s].offset, aligned(storages[s].bytes)))
+            if (!take(space, aligned(storages[s].bytes), &storages[s].offset))
                 return false;
+        for (int32_t s = ends->head[t]; s >= 0; s = ends->next[s])
+            give_back(space, storages[s].offset, aligned(storages[s].bytes));
     }
     return true;
 }
@@ -162,7 +177,7 @@ static bool place_storages(const pnng_allocator *allocator, pnng_storage *storag
 bool pnng_lay_out(const pnng_allocator *allocator, pnng_storage *storages, size_t count,
                   size_t n_times, size_t *bytes) {
     by_time starts = {0}, ends = {0};
-    arena space = {0};
+    arena space = {.count = 0};
     bool done = list_by_time(allocator, &starts, count, n_times) &&
                 list_by_time(allocator, &ends, count, n_times);
     if (done) {
@@ -171,9 +186,9 @@ bool pnng_lay_out(const pnng_allocator *allocator, pnng_storage *storages, size_
                 push(&starts, storages[s].first, s);
                 push(&ends, storages[s].last, s);
             }
-        done = place_storages(allocator, storages, n_times, &starts, &ends, &space);
+        done = place_storages(storages, n_times, &starts, &ends, &space);
     }
-    void *const parts[] = {starts.head, starts.next, ends.head, ends.next, space.gaps};
+    void *const parts[] = {starts.head, starts.next, ends.head, ends.next};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(allocator, parts[k]);
     *bytes = space.end;

@@ -1,7 +1,6 @@
 /* From a program and sizes to steps and memory. */
 #include "plan.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "cpu.h"
@@ -398,9 +397,16 @@ static bool as_rectangle(const pnng_planner *planner, pnng_value value, rectangl
     return found.count == 0;
 }
 
-static int by_offset(const void *x, const void *y) {
-    const int64_t a = ((const rectangle *)x)->offset, b = ((const rectangle *)y)->offset;
-    return a < b ? -1 : a > b;
+/* Shell's sort: libc's may allocate behind the allocator's back. */
+static void sort_by_offset(rectangle *parts, size_t count) {
+    for (size_t gap = count / 2; gap > 0; gap /= 2)
+        for (size_t k = gap; k < count; k++) {
+            const rectangle moved = parts[k];
+            size_t place = k;
+            for (; place >= gap && parts[place - gap].offset > moved.offset; place -= gap)
+                parts[place] = parts[place - gap];
+            parts[place] = moved;
+        }
 }
 
 /* Whether the parts of a root's gradient are disjoint and cover it; gives equal ones one region. */
@@ -409,7 +415,7 @@ static bool parts_tile(pnng_planner *planner, pnng_value root, rectangle *parts,
         if (!as_rectangle(planner, planner->part[planner->first_part[root] + k], &parts[k]) ||
             parts[k].rows != parts[0].rows || parts[k].pitch != parts[0].pitch)
             return false;
-    qsort(parts, count, sizeof *parts, by_offset);
+    sort_by_offset(parts, count);
     const bool one_row = parts[0].rows == 1;
     int64_t covered = 0;
     const rectangle *last = NULL;
@@ -848,10 +854,6 @@ static bool make_steps(pnng_planner *planner) {
     return !planner->failed && take_memory(planner);
 }
 
-static pnng_status out_of_memory(pnng_plan *plan) {
-    return pnng_fail(&plan->message, PNNG_ERROR_MEMORY, "out of memory");
-}
-
 static bool make_slots(pnng_plan *plan) {
     const pnng_program *const program = plan->program;
     const size_t sizes[6] = {program->n_inputs, program->n_outputs, program->n_params,
@@ -877,16 +879,9 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
     return PNNG_OK;
 }
 
-pnng_status pnng_plan_new(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
-                          size_t n_inputs, int32_t flags, pnng_plan **out) {
-    pnng_plan *const plan = pnng_allocate_zeroed(&program->allocator, 1, sizeof *plan);
-    *out = plan;
-    if (!plan)
-        return PNNG_ERROR_MEMORY;
-    pnng_program_retain(program);
-    plan->program = program;
-    plan->message.op = -1;
-    atomic_flag_clear(&plan->busy);
+static pnng_status make_plan(pnng_plan *plan, int32_t dtype, const pnng_shape *inputs,
+                             size_t n_inputs, int32_t flags) {
+    pnng_program *const program = plan->program;
     pnng_status status = check_arguments(plan, dtype, flags);
     if (status)
         return status;
@@ -900,16 +895,33 @@ pnng_status pnng_plan_new(pnng_program *program, int32_t dtype, const pnng_shape
         status = pnng_shapes_run(plan->shapes, program->n_ops);
     if (status && plan->shapes)
         plan->message = plan->shapes->message;
-    if (status == PNNG_ERROR_MEMORY)
-        out_of_memory(plan);
     if (status)
         return status;
 
+    if (!make_slots(plan))
+        return PNNG_ERROR_MEMORY;
     pnng_planner planner;
-    const bool done = make_slots(plan) && open_planner(&planner, plan) && make_steps(&planner);
-    if (plan->slot_use && plan->bases)
-        close_planner(&planner);
-    return done ? PNNG_OK : out_of_memory(plan);
+    plan->made = open_planner(&planner, plan) && make_steps(&planner);
+    close_planner(&planner);
+    return plan->made ? PNNG_OK : PNNG_ERROR_MEMORY;
+}
+
+pnng_status pnng_plan_new(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
+                          size_t n_inputs, int32_t flags, pnng_plan **out) {
+    pnng_plan *const plan = pnng_allocate_zeroed(&program->allocator, 1, sizeof *plan);
+    *out = plan;
+    if (!plan)
+        return PNNG_ERROR_MEMORY;
+    pnng_program_retain(program);
+    plan->program = program;
+    plan->message.op = -1;
+    atomic_flag_clear(&plan->busy);
+    const pnng_status status = make_plan(plan, dtype, inputs, n_inputs, flags);
+    if (status == PNNG_ERROR_MEMORY) {
+        pnng_plan_free(plan);
+        *out = NULL;
+    }
+    return status;
 }
 
 void pnng_plan_free(pnng_plan *plan) {
@@ -931,7 +943,7 @@ const char *pnng_plan_error(const pnng_plan *plan) { return plan->message.text; 
 int64_t pnng_plan_error_op(const pnng_plan *plan) { return plan->message.op; }
 
 pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape *out) {
-    if (value < 0 || (size_t)value >= plan->program->n_values)
+    if (!plan->made || value < 0 || (size_t)value >= plan->program->n_values)
         return PNNG_ERROR_ARGUMENT;
     *out = plan->shapes->shape[value];
     return PNNG_OK;
@@ -944,7 +956,10 @@ size_t pnng_plan_n_forward(const pnng_plan *plan) { return plan->forward.count; 
 size_t pnng_plan_n_backward(const pnng_plan *plan) { return plan->backward.count; }
 
 size_t pnng_plan_slot(const pnng_plan *plan, int32_t group, size_t index) {
-    return plan->slot_start[group] + index;
+    /* No such group: past all slots, which binding refuses. */
+    return (group >= 0 && group < 6 ? plan->slot_start[group] : plan->slot_start[6]) + index;
 }
 
-void **pnng_plan_slots(pnng_plan *plan) { return plan->bases + PNNG_BASE_SLOTS; }
+void **pnng_plan_slots(pnng_plan *plan) {
+    return plan->bases ? plan->bases + PNNG_BASE_SLOTS : NULL;
+}

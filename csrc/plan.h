@@ -76,6 +76,7 @@ struct pnng_plan {
     void *arena_memory;
     size_t arena_size;
     atomic_flag busy;
+    bool made; /* else it is there for its message only */
     bool ran_forward;
     /* of the run under way */
     uint64_t seed;

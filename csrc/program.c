@@ -11,6 +11,7 @@ pnng_status pnng_fail(pnng_message *message, pnng_status status, const char *for
     va_start(arguments, format);
     vsnprintf(message->text, sizeof message->text, format, arguments);
     va_end(arguments);
+    message->op = -1;
     return status;
 }
 
@@ -92,20 +93,16 @@ pnng_status pnng_check_shape(pnng_message *message, const pnng_shape *shape) {
                          PNNG_MAX_DIMS, (long long)shape->ndim);
     /* Bytes of the whole must fit in ptrdiff_t, whatever the order of the factors. */
     size_t count = sizeof(double);
-    bool empty = false, too_large = false;
     for (int64_t d = 0; d < shape->ndim; d++) {
         if (shape->dim[d] < 0)
             return pnng_fail(message, PNNG_ERROR_SHAPE, "size %lld of dim %lld is negative",
                              (long long)shape->dim[d], (long long)d);
-        if (shape->dim[d] == 0)
-            empty = true;
-        else if (count > (size_t)PTRDIFF_MAX / (size_t)shape->dim[d])
-            too_large = true;
-        else
-            count *= (size_t)shape->dim[d];
+        /* A size of 0 does not excuse the others: strides are products of some of them. */
+        const size_t size = shape->dim[d] ? (size_t)shape->dim[d] : 1;
+        if (count > (size_t)PTRDIFF_MAX / size)
+            return pnng_fail(message, PNNG_ERROR_SHAPE, "an array this large cannot be addressed");
+        count *= size;
     }
-    if (too_large && !empty)
-        return pnng_fail(message, PNNG_ERROR_SHAPE, "an array this large cannot be addressed");
     return PNNG_OK;
 }
 
@@ -136,6 +133,9 @@ static pnng_status check_counts(pnng_program *program, const pnng_op_info *info,
         if (info->max_inputs == info->min_inputs)
             return pnng_fail(message, PNNG_ERROR_ARGUMENT, "%s takes %d inputs, got %zu",
                              info->name, info->min_inputs, n_in);
+        if (info->max_inputs > 0)
+            return pnng_fail(message, PNNG_ERROR_ARGUMENT, "%s takes %d to %d inputs, got %zu",
+                             info->name, info->min_inputs, info->max_inputs, n_in);
         return pnng_fail(message, PNNG_ERROR_ARGUMENT, "%s takes at least %d inputs, got %zu",
                          info->name, info->min_inputs, n_in);
     }
@@ -186,6 +186,11 @@ pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value 
         status = check_kinds(program, info, family, in, n_in);
     if (status)
         return status;
+    /* Values, and places in these arrays, are numbers of 32 bits. */
+    const size_t most = INT32_MAX;
+    if (n_out > most - program->n_values || n_in > most - program->n_operands ||
+        n_ints > most - program->n_ints)
+        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "the program is too long");
     if (!ROOM(program, values, n_values, cap_values, n_out) ||
         !ROOM(program, ops, n_ops, cap_ops, 1) ||
         !ROOM(program, operands, n_operands, cap_operands, n_in) ||

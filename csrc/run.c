@@ -7,15 +7,16 @@
 
 /* Say what a kernel found wrong with the numbers that it was given. */
 static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64_t bad[2]) {
-    plan->message.op = step->op;
     if (plan->program->ops[step->op].code == PNNG_OP_NLL)
-        return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
-                         "target %" PRId64 " of row %" PRId64
-                         " is not a class: they count from 0 to "
-                         "%zu",
-                         bad[1], bad[0], step->cols - 1);
-    return pnng_fail(&plan->message, PNNG_ERROR_VALUE,
-                     "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);
+        pnng_fail(&plan->message, PNNG_ERROR_VALUE,
+                  "target %" PRId64 " of row %" PRId64 " is not a class: they count from 0 to "
+                  "%zu",
+                  bad[1], bad[0], step->cols - 1);
+    else
+        pnng_fail(&plan->message, PNNG_ERROR_VALUE,
+                  "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);
+    plan->message.op = step->op;
+    return PNNG_ERROR_VALUE;
 }
 
 /* Each op draws numbers of its own. Mixed well: kernels count on from here, and ops whose seeds
@@ -145,6 +146,12 @@ static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
     return status;
 }
 
+static pnng_status check_made(pnng_plan *plan) {
+    return plan->made
+               ? PNNG_OK
+               : pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "the plan could not be made");
+}
+
 /* Take the plan for a run. The message of a busy plan belongs to the run under way. */
 static bool begin(pnng_plan *plan) {
     if (atomic_flag_test_and_set(&plan->busy))
@@ -157,7 +164,9 @@ static bool begin(pnng_plan *plan) {
 pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
     if (!begin(plan))
         return PNNG_ERROR_BUSY;
-    pnng_status status = check_slots(plan, PNNG_USE_FORWARD);
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = check_slots(plan, PNNG_USE_FORWARD);
     if (!status) {
         plan->seed = seed;
         plan->scale = 1;
@@ -183,7 +192,9 @@ static pnng_status check_order(pnng_plan *plan, int32_t mask) {
 pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask) {
     if (!begin(plan))
         return PNNG_ERROR_BUSY;
-    pnng_status status = check_order(plan, mask);
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = check_order(plan, mask);
     if (!status)
         status = check_slots(plan, (uint32_t)mask);
     if (!status) {
@@ -196,6 +207,9 @@ pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask) {
 }
 
 pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
+    const pnng_status status = check_made(plan);
+    if (status)
+        return status;
     if (slot >= plan->slot_start[6])
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such slot: %zu", slot);
     int group = 0;

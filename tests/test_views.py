@@ -2,6 +2,7 @@
 
 import numerical
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import CANCELLING, EXACT, NUMERICAL, assert_close
@@ -134,3 +135,16 @@ def test_views_copy_nothing_that_they_need_not(rng):
     assert_close(output, np.tanh(x[:2].ravel()), CANCELLING)
     found = net.backward(x, np.ones(6))
     assert_close(found[2:], np.zeros((2, 3)), EXACT)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_dropout_takes_slices(dim, rng):
+    """The gradient of a slice lies inside that of the whole, with gaps between its rows."""
+    net = nn.Sequential().add(nn.Narrow(dim, 1, 2)).add(nn.Dropout(0.5))
+    x = rng.uniform(1, 2, (4, 3, 5))
+    kept = tuple(slice(1, 3) if d == dim else slice(None) for d in range(3))
+    mask = net.forward(x) / x[kept]
+    gradient = rng.standard_normal(mask.shape)
+    expected = np.zeros_like(x)
+    expected[kept] = gradient * mask
+    assert_close(net.backward(x, gradient), expected, CANCELLING)

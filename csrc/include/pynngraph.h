@@ -178,6 +178,7 @@ typedef struct pnng_host {
     pnng_status (*forward)(void *user, int64_t id, const void *const *in, size_t n_in,
                            void *const *out, size_t n_out);
     /* Fill `grad_in` from `grad_out`. An entry of grad_in is NULL where nobody wants it.
+     * An entry of grad_out is NULL where no gradient arrives.
      * `mask` and `scale` are those of the run: gradients of the host's own parameters, which the
      * engine does not know, are the host's to accumulate. */
     pnng_status (*backward)(void *user, int64_t id, const void *const *in, size_t n_in,
@@ -257,7 +258,8 @@ PNNG_API pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data);
  * Lifetime: the plan's. */
 PNNG_API void **pnng_plan_slots(pnng_plan *plan);
 
-/* Run forward: reads inputs and parameters, writes outputs. Inputs are never written.
+/* Run forward: reads inputs and parameters, writes outputs. Inputs are never written. A run that
+ * fails half-way may have written some outputs.
  * @param seed  fixes the random numbers of this run.
  * Errors: PNNG_ERROR_UNBOUND, PNNG_ERROR_ARGUMENT (misaligned), PNNG_ERROR_VALUE,
  * PNNG_ERROR_HOST, PNNG_ERROR_BUSY. */

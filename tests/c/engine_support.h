@@ -191,7 +191,8 @@ static inline pnng_value add_op_ints(pnng_program *program, const char *name, pn
     for (size_t k = 0; k < n_ints; k++)
         ints[k] = va_arg(rest, int);
     va_end(rest);
-    CHECK(pnng_program_op(program, pnng_op_find(name), &in, 1, ints, n_ints, NULL, 0, &out, 1) == 0);
+    CHECK(pnng_program_op(program, pnng_op_find(name), &in, 1, ints, n_ints, NULL, 0, &out, 1) ==
+          0);
     return out;
 }
 
