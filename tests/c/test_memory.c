@@ -183,7 +183,7 @@ static void walk_shapes(attempt *a) {
     pnng_shapes_free(shapes);
 }
 
-/* All there is to do with a program, with an allocator that fails as `w` says; whether it failed. */
+/* All there is to do with a program, with an allocator that fails as `w` says. True: it failed. */
 static bool live_through(watch *w, const results *wanted, results *found) {
     const long fail_at = w->fail_at;
     attempt a = {.w = w};
