@@ -8,15 +8,20 @@
 (4, 2)
 """
 
-from . import errors, optim, tree
+from typing import TYPE_CHECKING, Any
+
+from . import errors, tree
 from ._engine import VERSION as __version__
 from ._engine import CpuInfo, cpu_info
-from .graph.draw import dot
 from .graph.gmodule import gModule
 from .graph.node import Node, nest
 from .nn import *  # noqa: F403
 from .nn import __all__ as _modules
 from .random import manualSeed
+
+if TYPE_CHECKING:
+    from . import optim
+    from .graph.draw import dot
 
 __all__ = [
     "CpuInfo",
@@ -32,3 +37,18 @@ __all__ = [
     "tree",
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not needed at once when it is first asked for."""
+    from importlib import import_module  # noqa: PLC0415
+
+    if name == "optim":
+        value: Any = import_module(".optim", __name__)
+    elif name == "dot":
+        value = import_module(".graph.draw", __name__).dot
+    else:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value

@@ -112,14 +112,24 @@ class Ready:
         self._moves = moves
 
 
-class Call(NamedTuple):
+class Call:
     """The last forward: what the backward must be about."""
 
-    ready: Ready
-    fingerprint: Any  # of the module at that time
-    structure: tree.Structure
-    leaves: list[Any]  # as the user gave them
-    arrays: list[Array]  # as they were bound
+    __slots__ = ("arrays", "fingerprint", "leaves", "ready", "structure")
+
+    def __init__(
+        self,
+        ready: Ready,
+        fingerprint: Any,
+        structure: tree.Structure,
+        leaves: list[Any],
+        arrays: list[Array],
+    ) -> None:
+        self.ready = ready
+        self.fingerprint = fingerprint  # of the module at that time
+        self.structure = structure
+        self.leaves = leaves  # as the user gave them
+        self.arrays = arrays  # as they were bound
 
 
 # NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import tree
 from .._engine import INDEX, OPS, REAL, Array, EngineFailure, Program, Shape, Shapes, Value
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 Values: TypeAlias = Any  # a value, or a nested list or tuple of values
 
 
-class Site(NamedTuple):
+class Site:
     """Where an op comes from: a module, inside of others, and the graph node that declared it."""
 
-    module: Module
-    outer: Site | None
-    place: str | None  # "train.py:41", of a graph node
+    __slots__ = ("module", "outer", "place")
+
+    def __init__(self, module: Module, outer: Site | None, place: str | None) -> None:
+        self.module = module
+        self.outer = outer
+        self.place = place  # "train.py:41", of a graph node
 
     def describe(self) -> str:
         """In words, for messages: ``Linear(3 -> 5) at train.py:41``."""
@@ -58,12 +61,15 @@ class Site(NamedTuple):
         return text
 
 
-class Guard(NamedTuple):
+class Guard:
     """A question about sizes that was asked while lowering, and its answer."""
 
-    question: Callable[..., Any]
-    values: tuple[Value, ...]
-    answer: Any
+    __slots__ = ("answer", "question", "values")
+
+    def __init__(self, question: Callable[..., Any], values: tuple[Value, ...], answer: Any) -> None:
+        self.question = question
+        self.values = values
+        self.answer = answer
 
 
 class Builder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -428,7 +427,9 @@ class Module:
                     grad_name = f"grad{name[0].upper()}{name[1:]}"
                     if grad_name in names and cell.grad_store is not None:
                         memo[id(cell.grad_store)] = cell.grad_store
-        other = copy.deepcopy(self, memo)
+        from copy import deepcopy  # noqa: PLC0415 - needed here only, and nobody waits for it at import
+
+        other = deepcopy(self, memo)
         return other.share(self, *names) if names else other
 
     def reset(self, stdv: float | None = None) -> None:
