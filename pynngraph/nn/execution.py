@@ -189,7 +189,7 @@ class Execution:
             leaves, structure = tree.flatten(input)
             last = self._last
             if last is not None and self._fits(last, structure, leaves):
-                return self._run_again(last.ready, structure, leaves)
+                return self._run_again(last, leaves)
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
             try:
                 return self._run(leaves, structure, arrays, random.next_seed)
@@ -213,12 +213,13 @@ class Execution:
             return False
         return all(_is_plain(leaf, shape, dtype) for leaf, shape in zip(leaves, ready.input_shapes, strict=True))
 
-    def _run_again(self, ready: Ready, structure: tree.Structure, arrays: list[Array]) -> Any:
-        seed = random.next_seed() if ready.lowered.has_noise else 0
-        fingerprint = self._owner.fingerprint()
-        outputs = self._run_ready(ready, arrays, seed)
-        self._last = Call(ready, fingerprint, structure, arrays, arrays)
-        self._output = tree.rebuild(ready.lowered.output_structure, outputs)
+    def _run_again(self, last: Call, arrays: list[Array]) -> Any:
+        lowered = last.ready.lowered
+        seed = random.next_seed() if lowered.has_noise else 0
+        outputs = self._run_ready(last.ready, arrays, seed)
+        last.leaves = last.arrays = arrays
+        self._last = last
+        self._output = tree.rebuild(lowered.output_structure, outputs)
         return self._output
 
     def _run(
