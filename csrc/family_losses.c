@@ -86,7 +86,7 @@ static pnng_status nll_infer(const pnng_inference *inference) {
     if (classes == 0)
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
                          "expects at least one class, got shape %s", pnng_shape_text(x, text));
-    if ((int64_t)pnng_count(target) != rows || target->ndim > 2)
+    if ((int64_t)pnng_count(target) != rows)
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
                          "expects %" PRId64 " targets for an input of shape %s, got shape %s", rows,
                          pnng_shape_text(x, text), pnng_shape_text(target, other));

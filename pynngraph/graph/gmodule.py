@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from .. import tree
 from ..errors import GraphError, StructureError
 from ..nn.container import Container
 from ..nn.module import Module, check_module
-from .node import Node, calling_place
+from .node import Node, Place, calling_place
 
 if TYPE_CHECKING:
     from ..nn.lowering import Builder, Values
@@ -58,7 +60,7 @@ class gModule(Container):
         _check_connections(self._inputs, self._order)
         for node in self._order:
             if node.module is not None:
-                self.add(node.module)
+                self.modules.append(node.module)
 
     @property
     def inputs(self) -> list[Node]:
@@ -85,6 +87,11 @@ class gModule(Container):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """Each node's module, in order; nodes are values, or tables of values."""
+        if not all(map(is_, self.modules, (node.module for node in self._order if node.module is not None))) or (
+            len(self.modules) != sum(node.module is not None for node in self._order)
+        ):
+            message = f"the modules of {self.label()} are those of its nodes: change them with replace"
+            raise GraphError(message)
         fed = [input] if self.nInputs == 1 else b.table(input, self.nInputs)
         given = {id(node): values for node, values in zip(self._inputs, fed, strict=True)}
         done: dict[int, Values] = {}
@@ -129,10 +136,11 @@ class gModule(Container):
                 node.part,
                 node.n_parts,
                 node.data.annotations,
-                node.place,
+                Place(os.path.basename(node.place.file), node.place.line),  # noqa: PTH119 - no folder of ours
             )
             for node in self._order
         ]
+        state["_place"] = Place(os.path.basename(self._place.file), self._place.line)  # noqa: PTH119
         state["_inputs"] = [number[id(node)] for node in self._inputs]
         state["_outputs"] = [number[id(node)] for node in self._outputs]
         return state

@@ -194,6 +194,8 @@ def call_module(module: Module, inputs: tuple[Any, ...]) -> Node:
     if not inputs:
         return Node(module, None)
     if len(inputs) > 1:
-        message = f"{what} takes one node or one list of nodes: write module([a, b])"
+        arrays = any(hasattr(entry, "__array__") for entry in inputs)
+        hint = "to compute use forward" if arrays else "write module([a, b])"
+        message = f"{what} takes one node or one list of nodes: {hint}"
         raise GraphError(message)
     return Node(module, _checked(inputs[0], what))

@@ -46,6 +46,11 @@ class Container(Module):
         for module in modules:
             self.add(module)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A plain list would not tell when it changes.
+        plain = name == "modules" and not isinstance(value, ModuleList)
+        super().__setattr__(name, ModuleList(value) if plain else value)
+
     def children(self) -> list[Module]:
         """The modules directly inside."""
         return self.modules

@@ -84,7 +84,8 @@ class Criterion(Module):
     def host_backward(self, input: Any, gradOutput: Any, scale: float, *, accumulate: bool) -> Any:
         """The gradient by the class's own method; None, which stands for zeros, for the target."""
         x, target = input
-        grad = gradOutput[0] * self.updateGradInput(x, target)
+        factor = gradOutput[0]
+        grad = tree.map_leaves(lambda leaf: factor * leaf, self.updateGradInput(x, target))
         return [grad, tree.map_leaves(lambda _: None, target)]
 
     @property
@@ -217,7 +218,9 @@ def _without_ones(shape: Shape) -> tuple[int, ...] | None:
     """Sizes of rows and classes where dims of size 1 hide them; None where all is as it should be."""
     if len(shape) <= 2:
         return None
-    return tuple(size for size in shape if size != 1)
+    sizes = tuple(size for size in shape if size != 1)
+    # Rows are inferred, so that one program serves any number of them.
+    return (-1, sizes[1]) if len(sizes) == 2 else sizes
 
 
 class ModuleFromCriterion(Module):

@@ -27,6 +27,7 @@ from .._engine import (
     Plan,
     Program,
     Shape,
+    Shapes,
 )
 from ..errors import DataError, DTypeError, Error, ShapeError, StateError
 from .host import HostChanged, HostNeeded, HostResults
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
         def fingerprint(self) -> Any:
             """What programs depend on beside the input; equal fingerprints lower alike."""
+
+        def cells(self) -> list[Cell]:
+            """All of its parameters."""
 
 
 MAX_PLANS = 32
@@ -93,6 +97,7 @@ class Ready:
         self.without_grad = [place for place in range(len(self.grad_shapes)) if lowered.input_kinds[place] == INDEX]
         self.outputs: list[Array] = []
         self.grad_inputs: list[Array] = []
+        self._params: tuple[list[Array], list[Array | None]] = ([], [])
         self._moves = -1
 
     def bind_params(self) -> None:
@@ -108,14 +113,16 @@ class Ready:
                     "the whole module, and run forward again"
                 )
                 raise DTypeError(message)
-        self.plan.bind_params([cell.data for cell in cells], [cell.grad for cell in cells])
+        # Kept here too: a run under way goes on with these, even if a parameter moves meanwhile.
+        self._params = [cell.data for cell in cells], [cell.grad for cell in cells]
+        self.plan.bind_params(*self._params)
         self._moves = moves
 
 
 class Call:
     """The last forward: what the backward must be about."""
 
-    __slots__ = ("arrays", "fingerprint", "leaves", "ready", "structure")
+    __slots__ = ("arrays", "fingerprint", "leaves", "ready", "seed", "structure")
 
     def __init__(
         self,
@@ -124,12 +131,14 @@ class Call:
         structure: tree.Structure,
         leaves: list[Any],
         arrays: list[Array],
+        seed: int,
     ) -> None:
         self.ready = ready
         self.fingerprint = fingerprint  # of the module at that time
         self.structure = structure
         self.leaves = leaves  # as the user gave them
         self.arrays = arrays  # as they were bound
+        self.seed = seed
 
 
 # NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.
@@ -173,13 +182,17 @@ class Execution:
         self._last: Call | None = None
         self._output: Any = None
         self._gradInput: Any = None
+        self._running = False
+        self._no_last = "was called before forward"  # why there is no last call
 
     def clear(self) -> None:
         """Forget all plans and the last call."""
         with self._lock:
             self._programs.clear()
             self._plans.clear()
+            self._hosts.clear()
             self._last = self._output = self._gradInput = None
+            self._no_last = "was called before forward"
 
     # ---- forward -------------------------------------------------------------------------------
 
@@ -191,10 +204,30 @@ class Execution:
             if last is not None and self._fits(last, structure, leaves):
                 return self._run_again(last, leaves)
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
+            self._begin()
             try:
                 return self._run(leaves, structure, arrays, random.next_seed)
             finally:
+                self._running = False
                 self._hosts.answers.clear()
+
+    def _begin(self) -> None:
+        """Note that a run is under way; only a module written in Python can come here a second time."""
+        if self._running:
+            message = f"{self._owner.label()} is running already: it was called from a module inside of it"
+            raise StateError(message)
+        self._running = True
+
+    def last_call(self) -> Call | None:
+        """The last forward, for :meth:`replay`."""
+        return self._last
+
+    def replay(self, call: Call) -> None:
+        """Make an earlier forward the last one again: what it left in the plan's memory is made anew."""
+        with self._lock:
+            if self._last is not call:
+                self._run_ready(call.ready, call.arrays, call.seed)
+                self._last = call
 
     def _fits(self, last: Call, structure: tree.Structure, leaves: list[Any]) -> bool:
         """Whether the last call's plan serves for this one, and its arrays can be bound as they are.
@@ -217,8 +250,7 @@ class Execution:
         lowered = last.ready.lowered
         seed = random.next_seed() if lowered.has_noise else 0
         outputs = self._run_ready(last.ready, arrays, seed)
-        last.leaves = last.arrays = arrays
-        self._last = last
+        self._last = Call(last.ready, last.fingerprint, last.structure, arrays, arrays, seed)
         self._output = tree.rebuild(lowered.output_structure, outputs)
         return self._output
 
@@ -242,7 +274,7 @@ class Execution:
             except HostChanged:
                 self._forget_programs()
             else:
-                self._last = Call(ready, self._owner.fingerprint(), structure, leaves, arrays)
+                self._last = Call(ready, self._owner.fingerprint(), structure, leaves, arrays, seed or 0)
                 self._output = tree.rebuild(lowered.output_structure, outputs)
                 return self._output
 
@@ -251,6 +283,7 @@ class Execution:
         plan = ready.plan
         plan.bind_inputs(arrays)
         self._last = None
+        self._no_last = "was called after a forward that failed"
         self._output = None  # else the arrays would count as held
         outputs = _fresh_where_held(ready.outputs, ready.output_shapes, ready.output_dtypes)
         ready.outputs = outputs
@@ -325,7 +358,7 @@ class Execution:
         if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
             message = f"{self._where(place, structure, 'input')} has indices above those of int64"
             raise DataError(message)
-        return np.array(array, INDEX_DTYPE, order="C", copy=array.dtype != INDEX_DTYPE or None)
+        return np.require(array, INDEX_DTYPE, ["C", "A"])
 
     def _no_array(self, leaf: Any, place: int, structure: tree.Structure, what: str) -> DTypeError:
         where = self._where(place, structure, what)
@@ -352,7 +385,9 @@ class Execution:
         if ready is None:
             lowered = self._lowered(structure, kinds, shapes)
             ready = self._planned(lowered, list(shapes))
-            self._programs.setdefault(program_key, []).append(lowered)
+            programs = self._programs.setdefault(program_key, [])
+            programs.append(lowered)
+            del programs[:-MAX_PLANS]
             self._programs.move_to_end(program_key)
         self._plans[key] = ready
         while len(self._plans) > MAX_PLANS:
@@ -365,11 +400,13 @@ class Execution:
         """A plan from a program made before, if its conditions hold for these shapes."""
         for lowered in self._programs.get(program_key, []):
             try:
-                ready = self._planned(lowered, list(shapes))
-            except (Error, HostChanged):
+                known = Shapes(lowered.program, shapes)
+                if all(
+                    guard.question(*map(known.__getitem__, guard.values)) == guard.answer for guard in lowered.guards
+                ):
+                    return self._planned(lowered, list(shapes))
+            except (Error, EngineFailure, HostChanged):  # noqa: PERF203
                 continue  # lowering again says what is wrong, if it is
-            if all(guard.question(*map(ready.plan.shape, guard.values)) == guard.answer for guard in lowered.guards):
-                return ready
         return None
 
     def _lowered(self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]) -> Lowered:
@@ -422,7 +459,7 @@ class Execution:
         with self._lock:
             last = self._last
             if last is None:
-                message = f"backward of {self._owner.label()} was called before forward"
+                message = f"backward of {self._owner.label()} {self._no_last}"
                 raise StateError(message)
             ready = last.ready
             if self._owner.dtype != ready.lowered.dtype:
@@ -435,22 +472,42 @@ class Execution:
                 message = f"{self._input_name()} was reshaped in place since the forward"
                 raise ShapeError(message)
             plan = ready.plan
-            plan.bind_grad_outputs(self._check_grad_output(ready, grad_output))
+            # Kept in a variable until the run is over: plans hold addresses, not arrays.
+            grads = self._check_grad_output(ready, grad_output)
+            plan.bind_grad_outputs(grads)
             ready.bind_params()
             if mask & GRAD_INPUTS:
                 self._gradInput = None  # else the arrays would count as held
                 ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
                 plan.bind_grad_inputs(ready.grad_inputs)
+            self._begin()
             try:
-                plan.backward(scale, mask)
-            except EngineFailure as failure:
-                raise self._translated(failure, ready.lowered.sites) from None
+                self._run_backward(ready, scale, mask)
+            finally:
+                self._running = False
             if not mask & GRAD_INPUTS:
                 return None
             for place in ready.without_grad:
                 ready.grad_inputs[place].fill(0)
-            self._gradInput = tree.rebuild(ready.lowered.grad_structure, ready.grad_inputs)
+            # Lists and tuples as in the question at hand.
+            asked = tree.entries(structure)[0] if self._first_only else structure
+            self._gradInput = tree.rebuild(asked, ready.grad_inputs)
             return self._gradInput
+
+    def _run_backward(self, ready: Ready, scale: float, mask: int) -> None:
+        if ready.plan.program.hosts is None:
+            ready.plan.backward(scale, mask)  # cannot fail: all has been checked
+            return
+        # A module written in Python may raise half-way: gradients are then as they were before.
+        kept = [(cell.grad, np.array(cell.grad)) for cell in self._owner.cells() if cell.grad is not None]
+        try:
+            ready.plan.backward(scale, mask)
+        except BaseException as error:
+            for grad, before in kept:
+                np.copyto(grad, before)
+            if isinstance(error, EngineFailure):
+                raise self._translated(error, ready.lowered.sites) from None
+            raise
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .lowering import Builder
     from .module import Module
 
-StepKey: TypeAlias = tuple[int, int, tree.Structure]
+StepKey: TypeAlias = tuple["Module", int, tree.Structure]
+
+MAX_RESULTS = 1024  # of one module, before all are asked for again
 
 
 class Result(NamedTuple):
@@ -27,6 +29,14 @@ class Result(NamedTuple):
 
     structure: tree.Structure
     shapes: tuple[Shape, ...]
+
+
+class Answer(NamedTuple):
+    """What a module gave in the call under way."""
+
+    structure: tree.Structure
+    leaves: list[Array]
+    native: Any  # the forward of the module's own lowering that it made for this
 
 
 class HostNeeded(Exception):
@@ -48,7 +58,7 @@ class HostResults:
 
     def __init__(self) -> None:
         self._known: dict[tuple[StepKey, tuple[Shape, ...]], Result] = {}
-        self.answers: dict[StepKey, tuple[tree.Structure, list[Array]]] = {}
+        self.answers: dict[StepKey, Answer] = {}
 
     def known(self, step: HostStep, shapes: tuple[Shape, ...]) -> Result | None:
         """The result of a step for inputs of these shapes, as far as it was seen."""
@@ -56,7 +66,14 @@ class HostResults:
 
     def learn(self, step: HostStep, shapes: tuple[Shape, ...], result: Result) -> None:
         """Keep what a step gave for inputs of these shapes."""
+        if len(self._known) >= MAX_RESULTS:
+            self._known.clear()
         self._known[step.key, shapes] = result
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+        self.answers.clear()
 
 
 class HostStep:
@@ -66,9 +83,10 @@ class HostStep:
         self.module = module
         self.structure = structure
         self.output_structure: tree.Structure = tree.LEAF
-        self.key: StepKey = (id(module), use, structure)
+        self.key: StepKey = (module, use, structure)
         self._results = results
         self._inputs: list[Array] = []
+        self._native: Any = None  # the forward of the module's own lowering that this use made
 
     # ---- the engine's side ---------------------------------------------------------------------
 
@@ -96,12 +114,15 @@ class HostStep:
         if self.key not in answers:
             output = self.module.host_forward(tree.rebuild(self.structure, inputs))
             leaves, structure = tree.flatten(output)
-            answers[self.key] = structure, [self._checked(leaf) for leaf in leaves]
-        structure, leaves = answers[self.key]
+            checked = [self._checked(leaf) for leaf in leaves]
+            answers[self.key] = Answer(structure, checked, self.module.native_call())
+        structure, leaves, self._native = answers[self.key]
         return Result(structure, tuple(leaf.shape for leaf in leaves)), leaves
 
     def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
         """Gradients of the inputs of the last forward."""
+        # Where the module is used more than once, its own lowering has gone on to another input since.
+        self.module.native_replay(self._native)
         input = tree.rebuild(self.structure, self._inputs)
         grad_output = tree.rebuild(self.output_structure, grad_outputs)
         grad_input = self.module.host_backward(input, grad_output, scale, accumulate=bool(mask & GRAD_PARAMS))
@@ -125,4 +146,4 @@ class HostStep:
         if array.dtype.kind != "f":
             message = f"updateOutput of {self.module.label()} gave {array.dtype}, not an array of reals"
             raise DTypeError(message)
-        return array
+        return np.array(array, copy=True)  # the module may write to it again

@@ -97,6 +97,7 @@ class Module:
     """
 
     is_host: ClassVar[bool] = False
+    __array_ufunc__ = None  # so that `array - module` is an error that says so
 
     train: bool
     _cells: dict[str, Cell]
@@ -141,9 +142,13 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if name[0] == "_" or hasattr(type(self), name) or type(self).is_host:
+        if name[0] == "_" or hasattr(getattr(type(self), name, None), "__set__"):
             return
-        if name == "train":
+        if type(self).is_host:
+            # Whoever holds the module does not depend on it, but its own lowering may.
+            self.__dict__["_version"] += 1
+            self.__dict__.pop("_fingerprint", None)
+        elif name == "train":
             _Changes.count += 1
         else:
             self._changed()
@@ -152,12 +157,13 @@ class Module:
         """What programs of this module depend on: equal fingerprints lower alike."""
         state = self.__dict__
         known = state.get("_fingerprint")
-        if known is None or known[0] != _Changes.count:
+        count = _Changes.count  # read first: what another thread changes meanwhile is then seen later
+        if known is None or known[0] != count:
             parts = tuple(
                 (module, module.__dict__["_version"], module.train, len(module.children()))
                 for module in self.listModules()
             )
-            known = state["_fingerprint"] = (_Changes.count, parts)
+            known = state["_fingerprint"] = (count, parts)
         return known[1]
 
     # ---- running -------------------------------------------------------------------------------
@@ -244,13 +250,21 @@ class Module:
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
         """The gradient of the input only, as :meth:`backward`."""
+        if self._has_only_backward():
+            return self.backward(input, gradOutput, 0.0)
         self._check_native("updateGradInput")
         return self._native_execution.backward(input, gradOutput, 1.0, GRAD_INPUTS)
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1.0) -> None:
         """Add the gradients of the parameters only, as :meth:`backward`."""
-        if self._has_lowering():
+        if self._has_only_backward():
+            self.backward(input, gradOutput, scale)
+        elif self._has_lowering():
             self._native_execution.backward(input, gradOutput, scale, GRAD_PARAMS)
+
+    def _has_only_backward(self) -> bool:
+        """Whether the class says in Python how to go backward, by one method for both gradients."""
+        return type(self).is_host and self._defines("backward")
 
     def _has_lowering(self) -> bool:
         return type(self).lower is not Module.lower
@@ -297,6 +311,16 @@ class Module:
         if accumulate:
             self.accGradParameters(input, gradOutput, scale)
         return gradInput
+
+    def native_call(self) -> Any:
+        """The last forward of the module's own lowering, if a class in Python has called it."""
+        execution = self.__dict__.get("_run_native")
+        return None if execution is None else execution.last_call()
+
+    def native_replay(self, call: Any) -> None:
+        """Go back to an earlier forward of the module's own lowering."""
+        if call is not None:
+            self._native_execution.replay(call)
 
     def _defines(self, method: str) -> bool:
         """Whether the class overrides a method in Python, below any lowering."""
@@ -486,11 +510,22 @@ class Module:
     def listModules(self) -> list[Module]:
         """The module itself and all modules inside, at any depth, a container before its modules."""
         modules: list[Module] = []
-        waiting: list[Module] = [self]
+        inside: set[int] = set()  # the modules that the one at hand is in
+        waiting: list[tuple[Module, bool]] = [(self, False)]
         while waiting:
-            module = waiting.pop()
+            module, done = waiting.pop()
+            if done:
+                inside.discard(id(module))
+                continue
+            if id(module) in inside:
+                message = f"a {type(module).__name__} contains itself"
+                raise GraphError(message)
             modules.append(module)
-            waiting.extend(reversed(module.children()))
+            children = module.children()
+            if children:
+                inside.add(id(module))
+                waiting.append((module, True))
+                waiting.extend((child, False) for child in reversed(children))
         return modules
 
     def findModules(self, kind: str | builtins.type[Any]) -> tuple[list[Module], list[Module | None]]:

@@ -7,12 +7,13 @@ array moves it for all who share it: sharing cannot be lost.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import ShapeError, StateError
+from ..errors import DTypeError, ShapeError, StateError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -28,6 +29,22 @@ def move_count() -> int:
     return _Moves.count
 
 
+class Vector:
+    """A vector that stores lie in, and parts of it that were handed out."""
+
+    __slots__ = ("array", "parts")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.parts: list[weakref.ref[Array]] = []
+
+    def freeze(self) -> None:
+        """Make all that was handed out read-only."""
+        for part in (self.array, *(part() for part in self.parts)):
+            if part is not None:
+                part.flags.writeable = False
+
+
 class Store:
     """One array, which may move."""
 
@@ -35,14 +52,14 @@ class Store:
 
     def __init__(self, array: Array) -> None:
         self.array = array
-        self.flat: Array | None = None  # the vector that the array lies in, and where
+        self.flat: Vector | None = None  # the vector that the array lies in, and where
         self.offset = 0
 
-    def move(self, array: Array, flat: Array | None = None, offset: int = 0) -> None:
+    def move(self, array: Array, flat: Vector | None = None, offset: int = 0) -> None:
         """Go on in another array. The old one becomes read-only: a late write is an error, not lost."""
         self.array.flags.writeable = False
         if self.flat is not None:
-            self.flat.flags.writeable = False
+            self.flat.freeze()
         self.array, self.flat, self.offset = array, flat, offset
         _Moves.count += 1
 
@@ -93,6 +110,9 @@ class Cell:
 def copy_in(target: Array, value: Any, what: str) -> None:
     """Copy values into an array of the same shape, converting their dtype."""
     source = np.asarray(value)
+    if source.dtype.kind not in "fiub":
+        message = f"{what} takes real numbers, got {source.dtype}"
+        raise DTypeError(message)
     if source.shape != target.shape:
         message = f"{what} has shape {target.shape}, got values of shape {source.shape}"
         raise ShapeError(message)
@@ -131,14 +151,19 @@ def _flatten_stores(stores: Sequence[Store], dtype: Any) -> Array:
     if stores and _lies_in_order(stores):
         known: Any = stores[0].flat
         start = stores[0].offset
-        whole: Array = known if size == known.size else known[start : start + size]
-        return whole
+        if size == known.array.size:
+            whole: Array = known.array
+            return whole
+        part: Array = known.array[start : start + size]
+        known.parts.append(weakref.ref(part))
+        return part
     flat = np.empty(size, dtype)
+    vector = Vector(flat)
     offset = 0
     for store in stores:
         part = flat[offset : offset + store.array.size].reshape(store.array.shape)
         part[...] = store.array
-        store.move(part, flat, offset)
+        store.move(part, vector, offset)
         offset += part.size
     return flat
 

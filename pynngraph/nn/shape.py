@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ShapeError
@@ -22,9 +23,9 @@ KEEP = -2
 
 def _sizes(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
-    if len(sizes) == 1 and not isinstance(sizes[0], int):
-        return tuple(sizes[0])
-    return tuple(sizes)  # type: ignore[arg-type]
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+        return tuple(map(index, sizes[0]))
+    return tuple(map(index, sizes))  # type: ignore[arg-type]
 
 
 class Reshape(Module):
@@ -93,10 +94,7 @@ class View(Module):
     """
 
     def __init__(self, *sizes: int | Sequence[int]) -> None:
-        self.sizes = _sizes(sizes)
-        if any(size < INFER for size in self.sizes) or self.sizes.count(INFER) > 1:
-            message = f"View takes sizes of which one may be -1, got {self.sizes}"
-            raise ShapeError(message)
+        self.resetSize(*sizes)
         self.numInputDims: int | None = None
 
     def setNumInputDims(self: SelfView, numInputDims: int) -> SelfView:
@@ -106,7 +104,11 @@ class View(Module):
 
     def resetSize(self: SelfView, *sizes: int | Sequence[int]) -> SelfView:
         """Set other sizes."""
-        self.sizes = _sizes(sizes)
+        new = _sizes(sizes)
+        if any(size < INFER for size in new) or new.count(INFER) > 1:
+            message = f"View takes sizes of which one may be -1, got {new}"
+            raise ShapeError(message)
+        self.sizes = new
         return self
 
     def lower(self, b: Builder, input: Values) -> Values:

@@ -79,6 +79,9 @@ class Linear(Module):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """One product."""
+        if "weight" not in self._cells:
+            message = f"{b.where()} has no weight any more"
+            raise ShapeError(message)
         cells = [self._cells[name] for name in ("weight", "bias") if name in self._cells]
         return b.op("linear", [b.array(input), *map(b.param, cells)])
 

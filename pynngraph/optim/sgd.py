@@ -56,7 +56,9 @@ def sgd(
     weight_decay = config.get("weightDecay", 0)
     weight_decays = config.get("weightDecays")
     momentum = config.get("momentum", 0)
-    dampening = config.get("dampening", momentum)
+    dampening = config.get("dampening")
+    if dampening is None:
+        dampening = momentum
     nesterov = config.get("nesterov", False)
     rates = config.get("learningRates")
     if nesterov and (momentum <= 0 or dampening != 0):
