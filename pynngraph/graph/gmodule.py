@@ -87,9 +87,8 @@ class gModule(Container):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """Each node's module, in order; nodes are values, or tables of values."""
-        if not all(map(is_, self.modules, (node.module for node in self._order if node.module is not None))) or (
-            len(self.modules) != sum(node.module is not None for node in self._order)
-        ):
+        of_nodes = [node.module for node in self._order if node.module is not None]
+        if len(of_nodes) != len(self.modules) or not all(map(is_, of_nodes, self.modules)):
             message = f"the modules of {self.label()} are those of its nodes: change them with replace"
             raise GraphError(message)
         fed = [input] if self.nInputs == 1 else b.table(input, self.nInputs)
