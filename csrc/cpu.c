@@ -72,8 +72,4 @@ __attribute__((constructor)) static void detect(void) {
 
 const pnng_isa *pnng_chosen_isa(void) { return cpu.chosen; }
 
-const pnng_isa *pnng_available_isa(size_t index) {
-    return index < N_LEVELS ? cpu.available[index] : NULL;
-}
-
 const pnng_cpu *pnng_cpu_info(void) { return &cpu.info; }

@@ -8,7 +8,4 @@
  * pnng_cpu_info()->problem says so. */
 const pnng_isa *pnng_chosen_isa(void);
 
-/* All that were compiled and that this CPU and system support, weakest first; NULL past the end. */
-const pnng_isa *pnng_available_isa(size_t index);
-
 #endif

@@ -270,9 +270,7 @@ class Program:
         self.hosts: _Hosts | None = None
         self._host_handle: Any = None
         self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []
-        self.n_inputs = 0
         self.outputs: list[Value] = []
-        self.n_params = 0
 
     def _check(self, status: int) -> None:
         if status:
@@ -286,7 +284,6 @@ class Program:
     def input(self, kind: int, *, has_grad: bool = True) -> Value:
         """A new input, of reals or of indices."""
         self._check(lib.pnng_program_input(self._c, kind, has_grad, self._value))
-        self.n_inputs += 1
         self.kinds.append(kind)
         return int(self._value[0])
 
@@ -294,7 +291,6 @@ class Program:
         """A new parameter, or a buffer when it has no gradient."""
         c_shape = _shape_array([shape])
         self._check(lib.pnng_program_param(self._c, c_shape, has_grad, self._value))
-        self.n_params += 1
         self.kinds.append(REAL)
         return int(self._value[0])
 

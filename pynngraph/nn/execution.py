@@ -188,8 +188,7 @@ class Execution:
     def clear(self) -> None:
         """Forget all plans and the last call."""
         with self._lock:
-            self._programs.clear()
-            self._plans.clear()
+            self._forget_programs()
             self._hosts.clear()
             self._last = self._output = self._gradInput = None
             self._no_last = "was called before forward"
@@ -206,7 +205,7 @@ class Execution:
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
             self._begin()
             try:
-                return self._run(leaves, structure, arrays, random.next_seed)
+                return self._run(leaves, structure, arrays)
             finally:
                 self._running = False
                 self._hosts.answers.clear()
@@ -254,23 +253,17 @@ class Execution:
         self._output = tree.rebuild(lowered.output_structure, outputs)
         return self._output
 
-    def _run(
-        self,
-        leaves: list[Any],
-        structure: tree.Structure,
-        arrays: list[Array],
-        next_seed: Callable[[], int],
-    ) -> Any:
+    def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array]) -> Any:
         seed: int | None = None
         while True:
             try:
                 ready = self._ready(structure, arrays)
                 lowered = ready.lowered
                 if seed is None and lowered.has_noise:
-                    seed = next_seed()
+                    seed = random.next_seed()
                 outputs = self._run_ready(ready, arrays, seed or 0)
             except HostNeeded as needed:  # noqa: PERF203 - twice at most, but for modules in Python
-                seed = self._discover(needed, arrays, seed, next_seed)
+                seed = self._discover(needed, arrays, seed)
             except HostChanged:
                 self._forget_programs()
             else:
@@ -300,13 +293,11 @@ class Execution:
 
     # ---- modules written in Python -------------------------------------------------------------
 
-    def _discover(
-        self, needed: HostNeeded, arrays: list[Array], seed: int | None, next_seed: Callable[[], int]
-    ) -> int | None:
-        """Run the program as far as a host step's inputs and let it answer."""
+    def _discover(self, needed: HostNeeded, arrays: list[Array], seed: int | None) -> int | None:
+        """Run the program as far as a host step's inputs and let it answer; the seed of this call, if drawn."""
         builder = needed.builder
         if seed is None and builder.has_noise:
-            seed = next_seed()
+            seed = random.next_seed()
         nothing: tree.Structure = (list,)
         lowered = self._sealed(builder, needed.inputs, nothing, nothing, ())
         ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
@@ -495,11 +486,10 @@ class Execution:
             return self._gradInput
 
     def _run_backward(self, ready: Ready, scale: float, mask: int) -> None:
-        if ready.plan.program.hosts is None:
-            ready.plan.backward(scale, mask)  # cannot fail: all has been checked
-            return
-        # A module written in Python may raise half-way: gradients are then as they were before.
-        kept = [(cell.grad, np.array(cell.grad)) for cell in self._owner.cells() if cell.grad is not None]
+        # Only a module written in Python may raise half-way: gradients are then as they were before.
+        hosts = ready.plan.program.hosts is not None
+        cells = self._owner.cells() if hosts else []
+        kept = [(cell.grad, np.array(cell.grad)) for cell in cells if cell.grad is not None]
         try:
             ready.plan.backward(scale, mask)
         except BaseException as error:

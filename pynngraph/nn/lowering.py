@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import tree
-from .._engine import INDEX, OPS, REAL, Array, EngineFailure, Program, Shape, Shapes, Value
+from .._engine import INDEX, OPS, EngineFailure, Program, Shape, Shapes, Value
 from ..errors import DTypeError, StructureError
 from .host import HostNeeded, HostResults, HostStep
 
@@ -233,8 +233,3 @@ class Builder:
 def located(site: Site | None, message: str) -> str:
     """A message of the engine with the place that it is about."""
     return message if site is None else f"{site.describe()} {message}"
-
-
-def kind_of(array: Array) -> int:
-    """Whether an array holds reals or indices."""
-    return INDEX if array.dtype.kind in "iu" else REAL
