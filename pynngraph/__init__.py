@@ -21,12 +21,14 @@ from .random import manualSeed
 
 if TYPE_CHECKING:
     from . import optim
+    from .graph.debug import annotateNodes, setDebug
     from .graph.draw import dot
 
 __all__ = [
     "CpuInfo",
     "Node",
     "__version__",
+    "annotateNodes",
     "cpu_info",
     "dot",
     "errors",
@@ -34,9 +36,18 @@ __all__ = [
     "manualSeed",
     "nest",
     "optim",
+    "setDebug",
     "tree",
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
+
+
+# What is not needed at once, and the module that has it.
+_LATER = {
+    "annotateNodes": ".graph.debug",
+    "dot": ".graph.draw",
+    "setDebug": ".graph.debug",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -45,8 +56,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "optim":
         value: Any = import_module(".optim", __name__)
-    elif name == "dot":
-        value = import_module(".graph.draw", __name__).dot
+    elif name in _LATER:
+        value = getattr(import_module(_LATER[name], __name__), name)
     else:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -4,9 +4,17 @@ All derive from :class:`Error`, and from the built-in that a Python user would c
 one of them has changed nothing: the module can be used again at once.
 """
 
+from typing import Any
+
 
 class Error(Exception):
-    """Base class of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose.
+
+    ``node`` is the graph node at fault, where one is known, else None.
+    """
+
+    node: Any = None
+    site: Any = None  # where in nested modules it is
 
 
 class GraphError(Error, ValueError):

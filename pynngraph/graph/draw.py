@@ -9,6 +9,7 @@ from ..errors import GraphError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .digraph import Digraph
     from .gmodule import gModule
     from .node import Node
 
@@ -17,38 +18,56 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _attributes(node: Node, number: int) -> dict[str, str]:
-    annotations = node.data.annotations
-    if node.module is not None:
-        what, shape = node.module.label(), "box"
-    else:
-        what, shape = ("nest" if node.part is None else f"[{node.part}]"), "ellipse"
-    lines = [annotations.get("name"), what, annotations.get("description")]
-    return {
-        "label": "\n".join(str(line) for line in lines if line),
-        "shape": shape,
-        "tooltip": f"node {number}, made at {node.place}",
-        **{key: str(value) for key, value in annotations.get("graphAttributes", {}).items()},
-    }
+def as_dot(graph: Digraph, title: str = "", shapes: dict[int, str] | None = None, failed: Node | None = None) -> str:
+    """A graph in DOT.
 
-
-def _as_dot(g: gModule) -> str:
-    number = {id(node): place for place, node in enumerate(g.forwardnodes)}
+    Parameters
+    ----------
+    graph
+        With edges in the direction to draw.
+    title
+        Stands below the drawing.
+    shapes
+        What to say of the output of a node, by its id.
+    failed
+        The node to draw in red.
+    """
+    shapes = shapes or {}
+    number = {id(node): place for place, node in enumerate(graph.owner.forwardnodes)}
     lines = ["digraph {", '  node [fontname="sans-serif", fontsize=11];']
-    for node in g.forwardnodes:
-        attributes = _attributes(node, number[id(node)])
+    if title:
+        lines.append(f"  label={_quoted(title)};")
+    for node in graph.nodes:
+        attributes = _attributes(node, number[id(node)], shapes.get(id(node)))
+        if node is failed:
+            attributes.update(style="filled", fillcolor="red")
         text = ", ".join(f"{key}={_quoted(value)}" for key, value in attributes.items())
         lines.append(f"  n{number[id(node)]} [{text}];")
-    for node in g.forwardnodes:
-        lines.extend(f"  n{number[id(parent)]} -> n{number[id(node)]};" for parent in node.parents())
-    for group, nodes in (("input", g.inputs), ("output", g.outputs)):
+    lines.extend(f"  n{number[id(from_)]} -> n{number[id(to)]};" for from_, to in graph.edges)
+    for group, nodes in (("input", graph.owner.inputs), ("output", graph.owner.outputs)):
         for place, node in enumerate(nodes):
             name = f"{group}{place}"
             label = group if len(nodes) == 1 else f"{group} {place}"
             lines.append(f'  {name} [label="{label}", shape=plaintext];')
-            inner = f"n{number[id(node)]}"
-            lines.append(f"  {name} -> {inner};" if group == "input" else f"  {inner} -> {name};")
+            ends = (name, f"n{number[id(node)]}")
+            from_, to = ends if (group == "input") != graph.is_backward else ends[::-1]
+            lines.append(f"  {from_} -> {to};")
     return "\n".join([*lines, "}", ""])
+
+
+def _attributes(node: Node, number: int, shape: str | None) -> dict[str, str]:
+    annotations = node.data.annotations
+    lines = [node.name, node.kind(), annotations.get("description"), shape]
+    module = node.data.module
+    if module is not None:
+        count = sum(cell.data.size for cell in module.cells())
+        lines.append(f"{count:,} parameters" if count else None)
+    return {
+        "label": "\n".join(str(line) for line in lines if line),
+        "shape": "box" if module is not None else "ellipse",
+        "tooltip": f"node {number}, made at {node.place}",
+        **{key: str(value) for key, value in annotations.get("graphAttributes", {}).items()},
+    }
 
 
 def dot(g: gModule, path: str | Path | None = None) -> str:
@@ -78,7 +97,7 @@ def dot(g: gModule, path: str | Path | None = None) -> str:
     >>> nn.dot(nn.gModule([x], [nn.Tanh()(x)])).splitlines()[0]
     'digraph {'
     """
-    text = _as_dot(g)
+    text = as_dot(g.fg)
     if path is None:
         return text
     from pathlib import Path  # noqa: PLC0415 - importing it takes longer than all of this package
@@ -88,14 +107,18 @@ def dot(g: gModule, path: str | Path | None = None) -> str:
     if kind in ("dot", "gv"):
         path.write_text(text, encoding="utf-8")
     elif kind in ("svg", "png", "pdf"):
-        _draw(text, path, kind)
+        draw(text, path, kind)
     else:
         message = f"a drawing is .dot, .gv, .svg, .png or .pdf, got {path.name!r}"
         raise GraphError(message)
     return text
 
 
-def _draw(text: str, path: Path, kind: str) -> None:
+def draw(text: str, path: str | Path, kind: str) -> None:
+    """Let graphviz draw DOT text."""
+    from pathlib import Path  # noqa: PLC0415 - as above
+
+    path = Path(path)
     import shutil  # noqa: PLC0415 - as pathlib above
     import subprocess  # noqa: PLC0415
 

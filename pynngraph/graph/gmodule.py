@@ -8,9 +8,11 @@ from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from .. import tree
-from ..errors import GraphError, StructureError
+from ..errors import GraphError
 from ..nn.container import Container
-from ..nn.module import Module, check_module
+from ..nn.module import Module
+from .connections import check_connections
+from .digraph import Digraph
 from .node import Node, Place, calling_place
 
 if TYPE_CHECKING:
@@ -24,11 +26,28 @@ class gModule(Container):
     ----------
     inputs
         The nodes, made by ``module()``, that the input goes to: one node takes the input itself, several take the
-        entries of a list.
+        entries of a list. Without any (``[]``), the input is an empty list, and all comes from nodes of
+        :class:`~pynngraph.Parameters`.
     outputs
         The nodes whose outputs are the output: of one node the output itself, of several a list.
 
-    Modules are in ``modules`` in nngraph's order, which is that of evaluation.
+    Attributes
+    ----------
+    modules
+        The nodes' modules in nngraph's order, which is that of evaluation.
+    forwardnodes, backwardnodes
+        The nodes in the order of evaluation, and in the opposite one. Iterating over the graph gives the former.
+    fg, bg
+        The graph with its edges, in either direction.
+    innode, outnode
+        The nodes, without a module, that stand for the input (its ``children`` take it) and for the output (its
+        ``inputs`` give it).
+    nInputs
+        How many input nodes there are.
+    name
+        What drawings are called that are made when debugging.
+    verbose
+        True to print each node as it is evaluated.
 
     Raises
     ------
@@ -51,13 +70,14 @@ class gModule(Container):
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
         super().__init__()
         self._place = calling_place()
-        self._inputs = _nodes(inputs, "inputs")
-        self._outputs = _nodes(outputs, "outputs")
+        self._inputs = _nodes(inputs, "inputs", least=0)
+        self._outputs = _nodes(outputs, "outputs", least=1)
         self.nInputs = len(self._inputs)
         self.verbose = False
         self.name = "gModule"
         self._order = _evaluation_order(self._outputs)
-        _check_connections(self._inputs, self._order)
+        check_connections(self._inputs, self._order)
+        self.innode, self.outnode = _ends(self._inputs, self._outputs)
         for node in self._order:
             if node.module is not None:
                 self.modules.append(node.module)
@@ -82,6 +102,64 @@ class gModule(Container):
         """The nodes in the opposite order."""
         return self._order[::-1]
 
+    @property
+    def fg(self) -> Digraph:
+        """The graph with its edges from each node to those that take its output."""
+        edges = [(parent, node) for node in self._order for parent in node.parents()]
+        return Digraph(self, self._order, edges)
+
+    @property
+    def bg(self) -> Digraph:
+        """The graph with its edges from each node to those that its input comes from."""
+        return self.fg.reverse()
+
+    @property
+    def takes_input(self) -> bool:  # type: ignore[override]
+        """Whether a node of this graph, in another one, needs an input."""
+        return self.nInputs > 0
+
+    def node(self, which: str | Module) -> Node:
+        """The node of a name (see :meth:`Node.annotate` and :func:`pynngraph.annotateNodes`), or of a module.
+
+        Graphs inside of this one are looked through too.
+
+        Raises
+        ------
+        GraphError
+            If there is none, or more than one.
+
+        Examples
+        --------
+        >>> import pynngraph as nn
+        >>> x = nn.Identity()().annotate(name="pixels")
+        >>> nn.gModule([x], [nn.Tanh()(x)]).node("pixels") is x
+        True
+        """
+        if isinstance(which, Module):
+            found = [node for node in self._all_nodes() if node.data.module is which]
+            what = which.label()
+        else:
+            found = [node for node in self._all_nodes() if node.name == which]
+            what = f"name {which!r}"
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            names = sorted({node.name for node in self._all_nodes() if node.name})
+            hint = (
+                f"there are {', '.join(names[:20])}"
+                if names
+                else "annotate(name=...) and nn.annotateNodes() give names"
+            )
+            message = f"{self.label()} has no node of {what}: {hint}"
+        else:
+            message = f"{self.label()} has {len(found)} nodes of {what}: " + ", ".join(map(str, found[:20]))
+        raise GraphError(message)
+
+    def _all_nodes(self) -> list[Node]:
+        """The nodes of this graph and of all graphs inside, each once."""
+        graphs = {id(module): module for module in self.listModules() if isinstance(module, gModule)}
+        return [node for graph in graphs.values() for node in graph._order]
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self._order)
 
@@ -95,30 +173,30 @@ class gModule(Container):
         given = {id(node): values for node, values in zip(self._inputs, fed, strict=True)}
         done: dict[int, Values] = {}
         for node in self._order:
-            if node.inputs is None:
-                values = given[id(node)]
-            else:
+            if node.inputs is not None:
                 values = tree.map_leaves(lambda parent: done[id(parent)], node.inputs)
-            if node.part is not None:
-                values = _entry(node, node.part, values)
-            elif node.module is not None:
-                values = b.lower(node.module, values, str(node.place))
-            done[id(node)] = values
+            else:
+                values = given.get(id(node), [])  # modules that take no input get an empty list
+            done[id(node)] = b.lower_node(node, values)
         results = [done[id(node)] for node in self._outputs]
         return results[0] if len(results) == 1 else results
 
-    def replace(self, function: Callable[[Module], Module]) -> Module:
-        """Put `function(module)` in place of every module, also in the nodes."""
-        out = check_module(function(self), "replace")
+    def replace_children(self, function: Callable[[Module], Module]) -> None:
+        """Put what `function` gives in place of the nodes' modules; a module at several nodes is asked for once."""
         replaced: dict[int, Module] = {}
         for node in self._order:
-            module = node.module
+            module = node.data.module
             if module is not None:
                 if id(module) not in replaced:
                     replaced[id(module)] = module.replace(function)
                 node.data.module = replaced[id(module)]
-        self.modules[:] = [node.module for node in self._order if node.module is not None]
-        return out
+        self.modules[:] = [node.data.module for node in self._order if node.data.module is not None]
+
+    def forget_evaluations(self) -> None:
+        """Drop what was kept of this module and its nodes."""
+        super().forget_evaluations()
+        for node in self._order:
+            node.evaluation = None
 
     def label(self) -> str:
         """The graph and the line that packed it."""
@@ -139,6 +217,8 @@ class gModule(Container):
             )
             for node in self._order
         ]
+        for name in ("innode", "outnode"):
+            del state[name]
         state["_place"] = Place(os.path.basename(self._place.file), self._place.line)  # noqa: PTH119
         state["_inputs"] = [number[id(node)] for node in self._inputs]
         state["_outputs"] = [number[id(node)] for node in self._outputs]
@@ -152,21 +232,34 @@ class gModule(Container):
             node.n_parts, node.data.annotations, node.place = n_parts, notes, place
             order.append(node)
         nodes = {name: [order[place] for place in state[name]] for name in ("_inputs", "_outputs")}
-        super().__setstate__({**state, "_order": order, **nodes})
+        innode, outnode = _ends(nodes["_inputs"], nodes["_outputs"])
+        super().__setstate__({**state, "_order": order, **nodes, "innode": innode, "outnode": outnode})
 
 
-def _nodes(nodes: Any, what: str) -> list[Node]:
+def _nodes(nodes: Any, what: str, least: int) -> list[Node]:
     if isinstance(nodes, Node):
         nodes = [nodes]
-    if not isinstance(nodes, (list, tuple)) or not nodes:
+    if not isinstance(nodes, (list, tuple)) or len(nodes) < least:
         message = f"the {what} of gModule must be a list of nodes, got {nodes!r}"
         raise GraphError(message)
     for place, node in enumerate(nodes):
         if not isinstance(node, Node):
-            hint = ": write module() or module(node)" if isinstance(node, Module) else ""
+            hint = ""
+            if isinstance(node, Module):
+                hint = ": write module() or module(node)"
+            elif tree.is_table(node):
+                hint = ": nn.nest makes a node of several"
             message = f"entry [{place}] of the {what} of gModule is {type(node).__name__}, not a node{hint}"
             raise GraphError(message)
     return list(nodes)
+
+
+def _ends(inputs: list[Node], outputs: list[Node]) -> tuple[Node, Node]:
+    """The nodes that stand for a graph's input and output."""
+    innode, outnode = Node(None, None), Node(None, None)
+    innode.children = list(inputs)
+    outnode.inputs = list(outputs)
+    return innode, outnode
 
 
 def _evaluation_order(outputs: list[Node]) -> list[Node]:
@@ -190,58 +283,3 @@ def _evaluation_order(outputs: list[Node]) -> list[Node]:
                 order.append(node)
                 stack.pop()
     return order
-
-
-def _check_connections(inputs: list[Node], order: list[Node]) -> None:
-    """All that is wrong with the connections of a graph, in one error."""
-    faults: list[str] = []
-    reached = {id(node) for node in order}
-    given = {id(node) for node in inputs}
-    if len(given) < len(inputs):
-        faults.append("a node stands twice among the inputs")
-    for node in inputs:
-        if node.inputs is not None:
-            faults.append(f"{node.label()} is among the inputs, but has an input itself")
-        elif id(node) not in reached:
-            faults.append(f"{node.label()} is among the inputs, but reaches no output")
-    faults.extend(
-        f"{node.label()} has no input, and is not among the inputs of the graph"
-        for node in order
-        if node.inputs is None and id(node) not in given
-    )
-    faults.extend(_loose_ends(inputs, reached))
-    if faults:
-        message = "this graph is not connected rightly:\n  " + "\n  ".join(faults)
-        raise GraphError(message)
-
-
-def _loose_ends(inputs: list[Node], reached: set[int]) -> list[str]:
-    """Nodes that hang off the graph: they come from its inputs and reach none of its outputs."""
-    faults: list[str] = []
-    waiting = list(inputs)
-    seen: set[int] = set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        for child in node.children:
-            if id(child) not in reached and id(child) not in seen:
-                if child.part is not None:
-                    faults.append(f"{child.label()}, of {node.label()}, is not used")
-                elif not child.children:
-                    faults.append(f"{child.label()} reaches no output")
-            waiting.append(child)
-    return faults
-
-
-def _entry(node: Node, part: int, values: Values) -> Values:
-    """The part of a table that a node of a split stands for."""
-    parent: Node = node.inputs
-    if not tree.is_table(values) or len(values) != parent.n_parts:
-        message = (
-            f"{parent.label()} is split into {parent.n_parts} at {node.place}, "
-            f"but gives {tree.describe(tree.structure_of(values))}"
-        )
-        raise StructureError(message)
-    return values[part]

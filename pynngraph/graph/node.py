@@ -11,9 +11,12 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import tree
-from ..errors import GraphError
+from ..errors import GraphError, StructureError
+from ..watch import Evaluation, kept, note_watching
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..nn.module import Module
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib is slow to import
@@ -62,17 +65,38 @@ class Node:
         The node, or nested list of nodes, that the module's input comes from; None for ``module()``.
     part
         Which entry of its input this node is, when it comes from :meth:`split`; else None.
+    children
+        The nodes that take this one's output, in the order in which they were made.
     place
         The source line that made the node.
+    input, output, gradOutput, gradInput
+        What the node took and gave in the last call, after :func:`pynngraph.setDebug` or
+        :meth:`~pynngraph.Module.keep`; else a StateError that says so.
     """
 
-    __slots__ = ("children", "data", "inputs", "n_parts", "number", "part", "place")
+    __slots__ = (
+        "backward_hooks",
+        "children",
+        "data",
+        "evaluation",
+        "forward_hooks",
+        "inputs",
+        "n_parts",
+        "number",
+        "part",
+        "place",
+        "split_place",
+    )
 
     def __init__(self, module: Module | None, inputs: Any, part: int | None = None) -> None:
         self.data = NodeData(module)
         self.inputs = inputs
         self.part = part
-        self.n_parts: int | None = None  # how many the node was split into
+        self.n_parts: int | None = None  # how many the node was split into, and where
+        self.split_place: Place | None = None
+        self.evaluation: Evaluation | None = None  # the last one, if it is watched
+        self.forward_hooks: tuple[Hook, ...] = ()
+        self.backward_hooks: tuple[Hook, ...] = ()
         self.children: list[Node] = []
         self.place = calling_place()
         self.number = next(_numbers)
@@ -107,11 +131,25 @@ class Node:
             message = f"{self.label()} was split into {self.n_parts} before, and now into {count}"
             raise GraphError(message)
         self.n_parts = count
+        self.split_place = calling_place()
         return [Node(None, self, part) for part in range(count)]
+
+    def select(self, input: Any) -> Any:
+        """What a node without a module gives for a table of anything: the table, or the part that it stands for."""
+        if self.part is None:
+            return input
+        parent: Node = self.inputs
+        if not tree.is_table(input) or len(input) != parent.n_parts:
+            message = (
+                f"{parent.label()} is split into {parent.n_parts} at {self.place}, "
+                f"but gives {tree.describe(tree.structure_of(input))}"
+            )
+            raise StructureError(message)
+        return input[self.part]
 
     def annotate(
         self,
-        name: str | None = None,
+        name: str | dict[str, Any] | None = None,
         description: str | None = None,
         graphAttributes: dict[str, Any] | None = None,
     ) -> Node:
@@ -120,10 +158,22 @@ class Node:
         Parameters
         ----------
         name, description
-            Text.
+            Text. Errors and tables name the node so too.
         graphAttributes
             Attributes for graphviz, such as ``{"color": "red"}``.
+
+        Torch7's table, ``annotate({"name": ..., "description": ...})``, is taken too.
+
+        Examples
+        --------
+        >>> import pynngraph as nn
+        >>> hidden = nn.Linear(4, 3)().annotate(name="hidden", graphAttributes={"color": "blue"})
+        >>> hidden.data.annotations["name"]
+        'hidden'
         """
+        if isinstance(name, dict):
+            self.data.annotations.update(name)
+            return self
         for key, value in (("name", name), ("description", description)):
             if value is not None:
                 self.data.annotations[key] = value
@@ -131,14 +181,76 @@ class Node:
             self.data.annotations["graphAttributes"] = dict(graphAttributes)
         return self
 
-    def label(self) -> str:
-        """The node in words: what it is, and the line that made it."""
-        name = self.data.annotations.get("name")
+    # ---- results and hooks ---------------------------------------------------------------------
+
+    @property
+    def input(self) -> Any:
+        """What the node took in the last forward."""
+        return kept(self.evaluation, "input", self.label())
+
+    @property
+    def output(self) -> Any:
+        """What the node gave in the last forward."""
+        return kept(self.evaluation, "output", self.label())
+
+    @property
+    def gradOutput(self) -> Any:
+        """The gradient of the node's output in the last backward, from all nodes that take it."""
+        return kept(self.evaluation, "gradOutput", self.label())
+
+    @property
+    def gradInput(self) -> Any:
+        """The gradient of the node's input in the last backward, nested as the input is: this node's part of it."""
+        return kept(self.evaluation, "gradInput", self.label())
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether a function is to be called when the node runs."""
+        return bool(self.forward_hooks or self.backward_hooks)
+
+    def onForward(self, function: Callable[[Node, Any, Any], object]) -> Hook:
+        """Call ``function(node, input, output)`` each time the node has run forward.
+
+        The arrays are read-only copies, good to keep; what the function returns is not used, and what it raises
+        ends the run. Of a gradient the same is told by :meth:`onBackward`.
+
+        Returns
+        -------
+        A handle, whose ``remove()`` ends it.
+
+        Examples
+        --------
+        >>> import numpy as np, pynngraph as nn
+        >>> node = nn.Identity()()
+        >>> hidden = nn.MulConstant(2)(node)
+        >>> hook = hidden.onForward(lambda node, input, output: print(output))
+        >>> out = nn.gModule([node], [nn.Tanh()(hidden)]).forward(np.ones(2))
+        [2. 2.]
+        >>> hook.remove()
+        """
+        return Hook(self, "forward_hooks", function)
+
+    def onBackward(self, function: Callable[[Node, Any, Any], object]) -> Hook:
+        """Call ``function(node, gradInput, gradOutput)`` each time the node has run backward; see :meth:`onForward`."""
+        return Hook(self, "backward_hooks", function)
+
+    # ---- text ----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        """The name that the node was annotated with."""
+        name: str | None = self.data.annotations.get("name")
+        return name
+
+    def kind(self) -> str:
+        """What the node does, without its name and place."""
         if self.data.module is not None:
-            what = self.data.module.label()
-        else:
-            what = "nest" if self.part is None else f"part {self.part} of a split"
-        return f"{name + ', ' if name else ''}{what} at {self.place}"
+            return self.data.module.label()
+        return "nest" if self.part is None else f"part {self.part} of a split"
+
+    def label(self) -> str:
+        """The node in words: its name, what it is, and the line that made it."""
+        return f"{self.name + ', ' if self.name else ''}{self.kind()} at {self.place}"
 
     def __sub__(self, module: Any) -> Node:
         """``node - module`` is ``module(node)``."""
@@ -149,6 +261,23 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.label()}>"
+
+
+class Hook:
+    """A function that is called when a node runs."""
+
+    def __init__(self, node: Node, direction: str, function: Callable[[Node, Any, Any], object]) -> None:
+        self._node = node
+        self._direction = direction
+        self.function = function
+        setattr(node, direction, (*getattr(node, direction), self))
+        note_watching()
+
+    def remove(self) -> None:
+        """Call the function no more."""
+        hooks = getattr(self._node, self._direction)
+        setattr(self._node, self._direction, tuple(hook for hook in hooks if hook is not self))
+        note_watching()
 
 
 def nest(nodes: Any) -> Node:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ..errors import GraphError
-from .module import Module, _Changes, check_module
+from ..watch import Changes
+from .module import Module, check_module
 
 if TYPE_CHECKING:
     from .lowering import Builder, Values
@@ -23,7 +24,7 @@ def _noting_changes(name: str) -> Callable[..., Any]:
 
     def method(self: ModuleList, *arguments: Any, **keywords: Any) -> Any:
         result = change(self, *arguments, **keywords)
-        _Changes.count += 1
+        Changes.count += 1
         return result
 
     method.__name__ = name
@@ -87,12 +88,10 @@ class Container(Module):
         """How many modules are directly inside."""
         return len(self.modules)
 
-    def replace(self, function: Callable[[Module], Module]) -> Module:
-        """Put `function(module)` in place of every module, a container before its modules."""
-        out = check_module(function(self), "replace")
+    def replace_children(self, function: Callable[[Module], Module]) -> None:
+        """Put what `function` gives in place of the modules inside."""
         for place, module in enumerate(self.modules):
             self.modules[place] = module.replace(function)
-        return out
 
     def describe(self) -> str:
         """How many modules there are."""

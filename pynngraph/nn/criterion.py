@@ -91,7 +91,7 @@ class Criterion(Module):
     @property
     def output(self) -> Any:
         """The last loss, or None."""
-        loss = self._result("_output")
+        loss = self._result("output")
         return float(loss[0]) if isinstance(loss, np.ndarray) else loss
 
     @output.setter

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import RLock  # threading takes a millisecond to import
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import is_ as _is
 from operator import ne as _ne
 from sys import getrefcount
@@ -30,8 +30,9 @@ from .._engine import (
     Shapes,
 )
 from ..errors import DataError, DTypeError, Error, ShapeError, StateError
+from ..watch import Debug, Evaluation
 from .host import HostChanged, HostNeeded, HostResults
-from .lowering import Builder, Guard, Site, located
+from .lowering import Builder, Guard, Reached, Site, Visit, located
 from .parameter import Cell, move_count
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
         def cells(self) -> list[Cell]:
             """All of its parameters."""
 
+        @property
+        def maxPlans(self) -> int:
+            """How many plans to keep."""
+
 
 MAX_PLANS = 32
 
@@ -75,6 +80,8 @@ class Lowered(NamedTuple):
     grad_structure: tree.Structure  # of the gradient of the input
     cells: list[Cell]
     sites: list[Site | None]
+    visits: list[Visit]
+    evaluations: list[Evaluation]
     guards: list[Guard]
     has_noise: bool
 
@@ -160,6 +167,10 @@ def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any
     return arrays
 
 
+def _kinds(arrays: list[Array]) -> tuple[int, ...]:
+    return tuple(INDEX if array.dtype.kind == "i" else REAL for array in arrays)
+
+
 def _is_plain(leaf: Any, shape: Shape, dtype: Any) -> bool:
     """Whether a leaf is an array of this shape and dtype that can be bound as it is."""
     if type(leaf) is not np.ndarray or leaf.shape != shape or leaf.dtype is not dtype:
@@ -204,11 +215,16 @@ class Execution:
                 return self._run_again(last, leaves)
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
             self._begin()
+            self._hosts.begin_call()
             try:
                 return self._run(leaves, structure, arrays)
+            except Exception as error:
+                if Debug.is_on:
+                    self._explain(error, structure, arrays)
+                raise
             finally:
                 self._running = False
-                self._hosts.answers.clear()
+                self._hosts.end_call()
 
     def _begin(self) -> None:
         """Note that a run is under way; only a module written in Python can come here a second time."""
@@ -218,8 +234,42 @@ class Execution:
         self._running = True
 
     def last_call(self) -> Call | None:
-        """The last forward, for :meth:`replay`."""
+        """The last forward."""
         return self._last
+
+    def forget_results(self) -> None:
+        """The results of the last call are not the module's latest any more."""
+        self._output = self._gradInput = None
+
+    def _explain(self, error: Exception, structure: tree.Structure, arrays: list[Array]) -> None:
+        """While debugging, say of an error what the node at fault was given, and draw its graph."""
+        from ..graph.debug import explain  # noqa: PLC0415 - only if something goes wrong
+
+        site: Site | None = getattr(error, "site", None)
+        if site is None:
+            return
+        site = site.nearest() or site
+        evaluation, call = site.evaluation, self._hosts.call
+        if evaluation is not None and evaluation.call is call:
+            explain(error, site, evaluation.input, evaluation.gradOutput, call)
+        else:
+            explain(error, site, self._input_of(site, structure, arrays), None, call)
+
+    def _input_of(self, site: Site, structure: tree.Structure, arrays: list[Array]) -> Any:
+        """What a site that the run did not come to would get: all that is before it is run, and can be looked at."""
+        kinds = _kinds(arrays)
+        shapes = [array.shape for array in arrays]
+        builder, values = self._builder(structure, kinds, shapes, end=site.number)
+        nothing: tree.Structure = (list,)
+        try:
+            self._lower(builder, values)
+        except Reached as reached:
+            lowered = self._sealed(builder, reached.inputs, nothing, nothing, ())
+            input_structure = reached.structure
+        except Exception:  # noqa: BLE001 - the error at hand is the one to tell
+            return None
+        ready = self._planned(lowered, shapes, backward=False)
+        return tree.rebuild(input_structure, self._run_ready(ready, arrays, 0))
 
     def replay(self, call: Call) -> None:
         """Make an earlier forward the last one again: what it left in the plan's memory is made anew."""
@@ -288,8 +338,7 @@ class Execution:
         return outputs
 
     def _translated(self, failure: EngineFailure, sites: list[Site | None]) -> Exception:
-        site = sites[failure.op] if 0 <= failure.op < len(sites) else None
-        return failure.exception(located(site, failure.message))
+        return located(sites[failure.op] if 0 <= failure.op < len(sites) else None, failure)
 
     # ---- modules written in Python -------------------------------------------------------------
 
@@ -364,7 +413,7 @@ class Execution:
 
     def _ready(self, structure: tree.Structure, arrays: list[Array]) -> Ready:
         dtype = self._owner.dtype
-        kinds = tuple(INDEX if array.dtype.kind == "i" else REAL for array in arrays)
+        kinds = _kinds(arrays)
         shapes = tuple(array.shape for array in arrays)
         program_key = (self._owner.fingerprint(), dtype, structure, kinds, tuple(map(len, shapes)))
         key = (program_key, shapes)
@@ -378,14 +427,18 @@ class Execution:
             ready = self._planned(lowered, list(shapes))
             programs = self._programs.setdefault(program_key, [])
             programs.append(lowered)
-            del programs[:-MAX_PLANS]
             self._programs.move_to_end(program_key)
         self._plans[key] = ready
-        while len(self._plans) > MAX_PLANS:
-            self._plans.popitem(last=False)
-        while len(self._programs) > MAX_PLANS:
-            self._programs.popitem(last=False)
+        self._drop_unused(self._programs[program_key])
         return ready
+
+    def _drop_unused(self, programs: list[Lowered]) -> None:
+        """Keep no more than the module wants."""
+        most = max(1, self._owner.maxPlans)
+        del programs[:-most]
+        for kept in (self._plans, self._programs):
+            while len(kept) > most:
+                kept.popitem(last=False)
 
     def _known_program(self, program_key: Any, shapes: tuple[Shape, ...]) -> Ready | None:
         """A plan from a program made before, if its conditions hold for these shapes."""
@@ -401,17 +454,30 @@ class Execution:
         return None
 
     def _lowered(self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]) -> Lowered:
-        builder = Builder(self._owner.dtype, self._hosts)
-        # A criterion's target gets no gradient.
-        grad_structure = tree.entries(structure)[0] if self._first_only else structure
-        with_grad = tree.count(grad_structure)
+        builder, values = self._builder(structure, kinds, shapes)
+        output = self._lower(builder, values)
+        leaves, output_structure = tree.flatten(output)
+        return self._sealed(builder, leaves, output_structure, self._grad_structure(structure), kinds)
+
+    def _builder(
+        self,
+        structure: tree.Structure,
+        kinds: tuple[int, ...],
+        shapes: Sequence[Shape],
+        end: int | None = None,
+    ) -> tuple[Builder, Values]:
+        """A builder, and the values of the input."""
+        builder = Builder(self._owner.dtype, self._hosts, end)
+        with_grad = tree.count(self._grad_structure(structure))
         values = [
             builder.input(shape, kind, has_grad=place < with_grad)
             for place, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))
         ]
-        output = self._lower(builder, tree.rebuild(structure, values))
-        leaves, output_structure = tree.flatten(output)
-        return self._sealed(builder, leaves, output_structure, grad_structure, kinds)
+        return builder, tree.rebuild(structure, values)
+
+    def _grad_structure(self, structure: tree.Structure) -> tree.Structure:
+        """The structure of the gradient; a criterion's target gets none."""
+        return tree.entries(structure)[0] if self._first_only else structure
 
     def _sealed(
         self,
@@ -432,6 +498,8 @@ class Execution:
             grad_structure,
             builder.cells,
             builder.sites,
+            builder.visits,
+            builder.evaluations,
             builder.guards,
             builder.has_noise,
         )
@@ -471,33 +539,37 @@ class Execution:
                 self._gradInput = None  # else the arrays would count as held
                 ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
                 plan.bind_grad_inputs(ready.grad_inputs)
-            self._begin()
-            try:
-                self._run_backward(ready, scale, mask)
-            finally:
-                self._running = False
+            self._run_backward(last, scale, mask)
             if not mask & GRAD_INPUTS:
                 return None
+            for evaluation in ready.lowered.evaluations:
+                evaluation.finish_backward(ready.lowered.dtype)
             for place in ready.without_grad:
                 ready.grad_inputs[place].fill(0)
             # Lists and tuples as in the question at hand.
-            asked = tree.entries(structure)[0] if self._first_only else structure
-            self._gradInput = tree.rebuild(asked, ready.grad_inputs)
+            self._gradInput = tree.rebuild(self._grad_structure(structure), ready.grad_inputs)
             return self._gradInput
 
-    def _run_backward(self, ready: Ready, scale: float, mask: int) -> None:
+    def _run_backward(self, last: Call, scale: float, mask: int) -> None:
+        ready = last.ready
         # Only a module written in Python may raise half-way: gradients are then as they were before.
         hosts = ready.plan.program.hosts is not None
         cells = self._owner.cells() if hosts else []
-        kept = [(cell.grad, np.array(cell.grad)) for cell in cells if cell.grad is not None]
+        before = [(cell.grad, np.array(cell.grad)) for cell in cells if cell.grad is not None]
+        self._begin()
         try:
-            ready.plan.backward(scale, mask)
+            try:
+                ready.plan.backward(scale, mask)
+            except EngineFailure as failure:
+                raise self._translated(failure, ready.lowered.sites) from None
         except BaseException as error:
-            for grad, before in kept:
-                np.copyto(grad, before)
-            if isinstance(error, EngineFailure):
-                raise self._translated(error, ready.lowered.sites) from None
+            for grad, values in before:
+                np.copyto(grad, values)
+            if Debug.is_on and isinstance(error, Exception):
+                self._explain(error, last.structure, last.arrays)
             raise
+        finally:
+            self._running = False
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""

@@ -14,9 +14,10 @@ import numpy as np
 from .. import tree
 from .._engine import GRAD_PARAMS, Array, Shape, Value
 from ..errors import DTypeError, ShapeError, StateError
+from ..watch import note_site
 
 if TYPE_CHECKING:
-    from .lowering import Builder
+    from .lowering import Builder, Site
     from .module import Module
 
 StepKey: TypeAlias = tuple["Module", int, tree.Structure]
@@ -59,6 +60,8 @@ class HostResults:
     def __init__(self) -> None:
         self._known: dict[tuple[StepKey, tuple[Shape, ...]], Result] = {}
         self.answers: dict[StepKey, Answer] = {}
+        self.shown: set[int] = set()  # numbers of the sites whose hooks were called in this call
+        self.call = object()  # another one for each call
 
     def known(self, step: HostStep, shapes: tuple[Shape, ...]) -> Result | None:
         """The result of a step for inputs of these shapes, as far as it was seen."""
@@ -70,17 +73,29 @@ class HostResults:
             self._known.clear()
         self._known[step.key, shapes] = result
 
+    def begin_call(self) -> None:
+        """Another forward begins."""
+        self.call = object()
+
+    def end_call(self) -> None:
+        """Forget what belongs to the call under way."""
+        self.answers.clear()
+        self.shown.clear()
+
     def clear(self) -> None:
         """Forget all."""
         self._known.clear()
-        self.answers.clear()
+        self.end_call()
 
 
 class HostStep:
     """One use of a module written in Python."""
 
-    def __init__(self, module: Module, use: int, structure: tree.Structure, results: HostResults) -> None:
+    def __init__(
+        self, module: Module, use: int, structure: tree.Structure, results: HostResults, site: Site | None
+    ) -> None:
         self.module = module
+        self.site = site
         self.structure = structure
         self.output_structure: tree.Structure = tree.LEAF
         self.key: StepKey = (module, use, structure)
@@ -112,15 +127,26 @@ class HostStep:
         answers = self._results.answers
         self._inputs = inputs
         if self.key not in answers:
-            output = self.module.host_forward(tree.rebuild(self.structure, inputs))
-            leaves, structure = tree.flatten(output)
-            checked = [self._checked(leaf) for leaf in leaves]
+            try:
+                output = self.module.host_forward(tree.rebuild(self.structure, inputs))
+                leaves, structure = tree.flatten(output)
+                checked = [self._checked(leaf) for leaf in leaves]
+            except Exception as error:
+                note_site(error, self.site)
+                raise
             answers[self.key] = Answer(structure, checked, self.module.native_call())
         structure, leaves, self._native = answers[self.key]
         return Result(structure, tuple(leaf.shape for leaf in leaves)), leaves
 
     def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
         """Gradients of the inputs of the last forward."""
+        try:
+            return self._gradients(grad_outputs, scale, mask)
+        except Exception as error:
+            note_site(error, self.site)
+            raise
+
+    def _gradients(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
         # Where the module is used more than once, its own lowering has gone on to another input since.
         self.module.native_replay(self._native)
         input = tree.rebuild(self.structure, self._inputs)

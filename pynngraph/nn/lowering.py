@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import tree
 from .._engine import INDEX, OPS, EngineFailure, Program, Shape, Shapes, Value
 from ..errors import DTypeError, StructureError
+from ..watch import Debug, Evaluation, Tap, note_site
 from .host import HostNeeded, HostResults, HostStep
 
 if TYPE_CHECKING:
+    from ..graph.node import Node
     from .module import Module
     from .parameter import Cell
 
@@ -24,26 +26,50 @@ Values: TypeAlias = Any  # a value, or a nested list or tuple of values
 
 
 class Site:
-    """Where an op comes from: a module, inside of others, and the graph node that declared it."""
+    """Where an op comes from: a module, inside of others, and the graph node that stands for it.
 
-    __slots__ = ("module", "outer", "place")
+    Sites are numbered in the order in which lowering comes to them.
+    """
 
-    def __init__(self, module: Module, outer: Site | None, place: str | None) -> None:
-        self.module = module
+    __slots__ = ("evaluation", "module", "node", "number", "outer")
+
+    def __init__(self, module: Module | None, outer: Site | None, node: Node | None, number: int) -> None:
+        self.module = module  # None: a node without one, a nest or a part of a split
         self.outer = outer
-        self.place = place  # "train.py:41", of a graph node
+        self.node = node
+        self.number = number
+        self.evaluation: Evaluation | None = None  # if it is watched
+
+    def nearest(self) -> Site | None:
+        """The site of the innermost graph node that this one is in or is."""
+        site: Site | None = self
+        while site is not None and site.node is None:
+            site = site.outer
+        return site
+
+    def nearest_node(self) -> Node | None:
+        """The innermost graph node that this site is in or is."""
+        site = self.nearest()
+        return None if site is None else site.node
 
     def describe(self) -> str:
         """In words, for messages: ``Linear(3 -> 5) at train.py:41``."""
-        site: Site | None = self
-        while site is not None:
-            if site.place is not None:
-                inside = "" if site is self else f" in {type(site.module).__name__}"
-                return f"{self.module.label()}{inside} at {site.place}"
-            site = site.outer
+        if self.node is not None:
+            return self.node.label()
+        module: Any = self.module
+        site = self.nearest()
+        if site is not None and site.node is not None:
+            return f"{module.label()} in {site.node.label()}"
         if self.outer is None:
-            return self.module.label()
-        return f"{self.module.label()} in {self._path()}"
+            return str(module.label())
+        return f"{module.label()} in {self._path()}"
+
+    def show(self, evaluation: Evaluation) -> None:
+        """Let the node and the module tell this evaluation as their last one."""
+        if self.node is not None:
+            self.node.evaluation = evaluation
+        if self.module is not None:
+            self.module.show(evaluation)
 
     def _path(self) -> str:
         """``Sequential[2]``: which entries of which containers lead to the module."""
@@ -61,6 +87,24 @@ class Site:
         return text
 
 
+class Visit(NamedTuple):
+    """What lowering did at a site: the values that came and went, and the ops in between."""
+
+    site: Site
+    input: Values
+    output: Values
+    first_op: int
+    end_op: int
+
+
+class Reached(Exception):
+    """Lowering came to the site where it was to end."""
+
+    def __init__(self, input: Values) -> None:
+        super().__init__()
+        self.inputs, self.structure = tree.flatten(input)
+
+
 class Guard:
     """A question about sizes that was asked while lowering, and its answer."""
 
@@ -75,13 +119,18 @@ class Guard:
 class Builder:
     """A program under construction, and what is to be known of it later."""
 
-    def __init__(self, dtype: Any, hosts: HostResults) -> None:
+    def __init__(self, dtype: Any, hosts: HostResults, end: int | None = None) -> None:
         self.program = Program()
         self.dtype = dtype
         self.cells: list[Cell] = []
         self.sites: list[Site | None] = []  # one an op
         self.guards: list[Guard] = []
+        self.visits: list[Visit] = []  # one a site
+        self.evaluations: list[Evaluation] = []  # those that are watched
         self.has_noise = False
+        self._end = end  # the number of the site to stop at
+        self._n_sites = 0
+        self._keeping = False  # whether a module around has keep() on
         self._params: dict[int, Value] = {}
         self._site: Site | None = None
         self._input_shapes: list[Shape] = []
@@ -149,7 +198,7 @@ class Builder:
             return self._shapes[value]
         except EngineFailure as failure:
             site = self.sites[failure.op] if failure.op >= 0 else None
-            raise failure.exception(located(site, failure.message)) from None
+            raise located(site, failure) from None
 
     def choose(self, question: Callable[..., Any], *values: Value) -> Any:
         """The answer of `question(*shapes)`; another answer will ask for another program."""
@@ -159,24 +208,69 @@ class Builder:
 
     # ---- modules -------------------------------------------------------------------------------
 
-    def lower(self, module: Module, input: Values, place: str | None = None) -> Values:
+    def lower(self, module: Module, input: Values) -> Values:
         """Lower a module on a table of values, as its user would run it."""
-        outer = self._site
-        self._site = Site(module, outer, place)
-        try:
-            if module.is_host:
-                return self.host(module, input)
-            return module.lower(self, input)
-        finally:
-            self._site = outer
+        return self._visit(module, None, input)
+
+    def lower_node(self, node: Node, input: Values) -> Values:
+        """Lower a graph node on a table of values."""
+        return self._visit(node.data.module, node, input)
 
     def lower_native(self, module: Module, input: Values) -> Values:
         """Lower a module by its own ``lower``, also where a subclass overrides ``updateOutput``."""
-        self._site = Site(module, None, None)
+        return self._visit(module, None, input, native=True)
+
+    def _visit(self, module: Module | None, node: Node | None, input: Values, *, native: bool = False) -> Values:
+        outer, kept = self._site, self._keeping
+        if self._n_sites == self._end:
+            raise Reached(input)
+        site = self._site = Site(module, outer, node, self._n_sites)
+        self._n_sites += 1
         try:
-            return module.lower(self, input)
+            if module is not None:
+                self._keeping = kept or module.keeps
+                if outer is not None:
+                    module.note_inside()
+            evaluation = None if outer is None else self._evaluation(site, outer)
+            if evaluation is not None:
+                input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
+            first_op = self.program.n_ops
+            if module is None:
+                output = node.select(input)  # type: ignore[union-attr]
+            elif module.is_host and not native:
+                output = self.host(module, input)
+            else:
+                output = module.lower(self, input)
+            self.visits.append(Visit(site, input, output, first_op, self.program.n_ops))
+            if evaluation is not None:
+                output = self._tapped(output, evaluation.leave, evaluation.enter_backward)
+        except Exception as error:
+            note_site(error, site)
+            raise
+        else:
+            return output
         finally:
-            self._site = None
+            self._site, self._keeping = outer, kept
+
+    def _evaluation(self, site: Site, outer: Site) -> Evaluation | None:
+        """Who looks on at a site, if anybody wants to."""
+        node = site.node
+        verbose = node is not None and bool(getattr(outer.module, "verbose", False))
+        if not (self._keeping or Debug.is_on or verbose or (node is not None and node.has_hooks)):
+            return None
+        for_debug = Debug.is_on and not self._keeping
+        site.evaluation = evaluation = Evaluation(site, self._hosts, verbose=verbose, for_debug=for_debug)
+        self.evaluations.append(evaluation)
+        return evaluation
+
+    def _tapped(self, table: Values, forward: Callable[[Any], None], backward: Callable[[Any], None]) -> Values:
+        """A table of values, as a host step gives it that shows their arrays."""
+        values, structure = tree.flatten(table)
+        is_index = [self.is_index(value) for value in values]
+        step = Tap(structure, is_index, self.dtype, forward, backward)
+        passed = iter(self.program.host(step, values, is_index.count(False)))
+        self.sites.append(self._site)
+        return tree.rebuild(structure, (value if self.is_index(value) else next(passed) for value in values))
 
     def host(self, module: Module, input: Values) -> Values:
         """Append a step that is done in Python.
@@ -187,7 +281,7 @@ class Builder:
         values, structure = tree.flatten(input)
         shapes = tuple(self.shape(value) for value in values)
         use = self._uses[id(module)] = self._uses.get(id(module), -1) + 1
-        step = HostStep(module, use, structure, self._hosts)
+        step = HostStep(module, use, structure, self._hosts, self._site)
         result = self._hosts.known(step, shapes)
         if result is None:
             raise HostNeeded(self, step, values)
@@ -230,6 +324,9 @@ class Builder:
         raise StructureError(message)
 
 
-def located(site: Site | None, message: str) -> str:
-    """A message of the engine with the place that it is about."""
-    return message if site is None else f"{site.describe()} {message}"
+def located(site: Site | None, failure: EngineFailure) -> Exception:
+    """The exception for a failure of the engine, with the place that it is about."""
+    message = failure.message if site is None else f"{site.describe()} {failure.message}"
+    error = failure.exception(message)
+    note_site(error, site)
+    return error

@@ -11,8 +11,9 @@ import numpy as np
 from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
 from ..errors import GraphError, StateError
 from ..graph.node import Node, call_module
+from ..watch import Changes, Evaluation, kept, note_watching
 from .dtype import as_dtype, default_dtype
-from .execution import Execution, Lower
+from .execution import MAX_PLANS, Execution, Lower
 from .parameter import Cell, convert, copy_in, flatten_cells, unique_cells
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ Self = TypeVar("Self", bound="Module")
 
 # What a subclass may write in Python instead of lowering; any of them makes it a host step.
 PYTHON_METHODS = ("forward", "updateOutput", "updateGradInput", "accGradParameters", "backward")
-
-
-class _Changes:
-    """Counts changes to any module that programs may depend on."""
-
-    count = 0
 
 
 class CellArray:
@@ -97,6 +92,9 @@ class Module:
     """
 
     is_host: ClassVar[bool] = False
+    takes_input: bool = True  # False: its graph node needs no input
+    maxPlans: int = MAX_PLANS
+    """How many plans are kept for inputs of other sizes, nestings and dtypes: those used last."""
     __array_ufunc__ = None  # so that `array - module` is an error that says so
 
     train: bool
@@ -138,7 +136,7 @@ class Module:
         state = self.__dict__
         state["_version"] += 1
         state.pop("_fingerprint", None)
-        _Changes.count += 1
+        Changes.count += 1
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -149,7 +147,7 @@ class Module:
             self.__dict__["_version"] += 1
             self.__dict__.pop("_fingerprint", None)
         elif name == "train":
-            _Changes.count += 1
+            Changes.count += 1
         else:
             self._changed()
 
@@ -157,13 +155,13 @@ class Module:
         """What programs of this module depend on: equal fingerprints lower alike."""
         state = self.__dict__
         known = state.get("_fingerprint")
-        count = _Changes.count  # read first: what another thread changes meanwhile is then seen later
+        count = Changes.count  # read first: what another thread changes meanwhile is then seen later
         if known is None or known[0] != count:
             parts = tuple(
                 (module, module.__dict__["_version"], module.train, len(module.children()))
                 for module in self.listModules()
             )
-            known = state["_fingerprint"] = (count, parts)
+            known = state["_fingerprint"] = (count, (Changes.watched, *parts))
         return known[1]
 
     # ---- running -------------------------------------------------------------------------------
@@ -221,7 +219,7 @@ class Module:
         """As :meth:`forward`."""
         return self._native_execution.forward(input)
 
-    def backward(self, input: Any, gradOutput: Any, scale: float = 1.0) -> Any:
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1.0, *, gradInput: bool = True) -> Any:
         """The gradient of the input; gradients of parameters are added to ``gradWeight`` and ``gradBias``.
 
         Parameters
@@ -232,10 +230,12 @@ class Module:
             The gradient of the output, nested and shaped as the output is.
         scale
             What gradients of parameters are multiplied by before they are added.
+        gradInput
+            False where the gradient of the input is not needed: the work for it is saved.
 
         Returns
         -------
-        The gradient of the input, nested and shaped exactly as the input is.
+        The gradient of the input, nested and shaped exactly as the input is; None if it is not needed.
 
         Raises
         ------
@@ -246,7 +246,8 @@ class Module:
         StateError
             If there was no forward.
         """
-        return self._execution.backward(input, gradOutput, scale, GRAD_INPUTS | GRAD_PARAMS)
+        mask = GRAD_INPUTS | GRAD_PARAMS if gradInput else GRAD_PARAMS
+        return self._execution.backward(input, gradOutput, scale, mask)
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
         """The gradient of the input only, as :meth:`backward`."""
@@ -334,17 +335,67 @@ class Module:
     # ---- results -------------------------------------------------------------------------------
 
     def _result(self, name: str) -> Any:
-        """``output`` or ``gradInput`` of the last call on this very module."""
-        own = self.__dict__.get(name)
-        if own is not None:
+        """``output`` or ``gradInput`` of the last call on this module, or of the last one that it was in."""
+        state = self.__dict__
+        own = state.get(f"_{name}")
+        if own is None and "_run" in state:
+            own = getattr(state["_run"], f"_{name}")
+        if own is not None or "_evaluation" not in state:
             return own
-        execution = self.__dict__.get("_run")
-        return None if execution is None else getattr(execution, name)
+        return kept(state["_evaluation"], name, self.label())
+
+    def show(self, evaluation: Evaluation) -> None:
+        """Tell this evaluation's results, inside of a graph or container, as the last ones."""
+        state = self.__dict__
+        state["_evaluation"] = evaluation
+        if "_run" in state:
+            state["_run"].forget_results()
+
+    def note_inside(self) -> None:
+        """The module was lowered inside of another one: whoever asks for its results hears how to get them."""
+        self.__dict__.setdefault("_evaluation", None)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether :meth:`keep` is on."""
+        return bool(self.__dict__.get("_keeps"))
+
+    def keep(self: Self, enable: bool = True) -> Self:
+        """Keep what every module and graph node inside takes and gives, for looking at after a run; the module itself.
+
+        From the next forward on, ``output`` and ``gradInput`` of inner modules, and ``input``, ``output``,
+        ``gradOutput`` and ``gradInput`` of graph nodes, are read-only copies of the last call's arrays. It costs time
+        and memory. A module that is evaluated more than once a call tells its last evaluation; its nodes tell each
+        theirs.
+
+        Examples
+        --------
+        >>> import numpy as np, pynngraph as nn
+        >>> net = nn.Sequential(nn.MulConstant(2), nn.Tanh()).keep()
+        >>> out = net.forward(np.ones(2))
+        >>> net.modules[0].output
+        array([2., 2.])
+        """
+        self.__dict__["_keeps"] = bool(enable)
+        note_watching()
+        if not enable:
+            for module in self.listModules():
+                module.forget_evaluations()
+        return self
+
+    def forget_evaluations(self) -> None:
+        """Drop what was kept of this module."""
+        if "_evaluation" in self.__dict__:
+            self.__dict__["_evaluation"] = None
 
     @property
     def output(self) -> Any:
-        """What the last :meth:`forward` of this module gave, or None. Modules inside of others have none."""
-        return self._result("_output")
+        """What the last :meth:`forward` of this module gave, or None.
+
+        Inside of a graph or container it is there after :meth:`keep` or :func:`pynngraph.setDebug`; else asking is a
+        StateError.
+        """
+        return self._result("output")
 
     @output.setter
     def output(self, value: Any) -> None:
@@ -353,7 +404,7 @@ class Module:
     @property
     def gradInput(self) -> Any:
         """What the last :meth:`backward` of this module gave, or None."""
-        return self._result("_gradInput")
+        return self._result("gradInput")
 
     @gradInput.setter
     def gradInput(self, value: Any) -> None:
@@ -362,6 +413,7 @@ class Module:
     def clearState(self: Self) -> Self:
         """Forget outputs, gradients of inputs and plans, here and in all modules inside."""
         for module in self.listModules():
+            module.forget_evaluations()
             for name in ("_output", "_gradInput"):
                 module.__dict__.pop(name, None)
             for name in ("_run", "_run_native"):
@@ -476,7 +528,7 @@ class Module:
         for module in self.listModules():
             module.__dict__["_dtype"] = dtype
             convert([*module._cells.values(), *module._buffers.values()], dtype)
-        _Changes.count += 1
+        Changes.count += 1
         return self
 
     def float(self: Self) -> Self:
@@ -542,8 +594,17 @@ class Module:
         return found, containers
 
     def replace(self, function: Callable[[Module], Module]) -> Module:
-        """Put `function(module)` in place of every module; what comes in place of this one."""
-        return function(self)
+        """Put `function(module)` in place of this module and of all inside; what comes in place of this one."""
+        out = check_module(function(self), "replace")
+        self.replace_children(function)
+        return out
+
+    def replace_children(self, function: Callable[[Module], Module]) -> None:
+        """Put what `function` gives in place of the modules inside."""
+        inside = {id(child) for child in self.children()}
+        for name, value in list(self.__dict__.items()):
+            if id(value) in inside:
+                setattr(self, name, value.replace(function))
 
     # ---- graphs --------------------------------------------------------------------------------
 
@@ -579,13 +640,13 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and structure; neither buffers of results nor plans."""
-        left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint")
+        left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint", "_evaluation")
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**state, "_dtype": str(self.dtype)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _dtype=as_dtype(state["_dtype"]))
-        _Changes.count += 1
+        Changes.count += 1
 
 
 def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:

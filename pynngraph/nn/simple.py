@@ -205,4 +205,53 @@ class Dropout(Module):
         return f"({self.p:g})"
 
 
-__all__ = ["AddConstant", "Dropout", "Identity", "Linear", "MulConstant"]
+class Parameters(Module):
+    """Parameters by themselves: the output is ``weight``, whatever the input.
+
+    Its graph node needs no input: ``nn.Parameters(3, 4)()``.
+
+    Parameters
+    ----------
+    sizes
+        The output's shape.
+
+    Shapes: output and ``weight``, both `sizes`. ``weight`` starts evenly drawn from ±1/sqrt(last size).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> bias = nn.Parameters(3)
+    >>> g = nn.gModule([], [nn.Tanh()(bias())])
+    >>> g.forward([]).shape
+    (3,)
+    >>> g.backward([], np.ones(3))
+    []
+    >>> bool((bias.gradWeight == 1 - np.tanh(bias.weight) ** 2).all())
+    True
+    """
+
+    takes_input = False
+
+    def __init__(self, *sizes: int) -> None:
+        if any(size < 0 for size in sizes):
+            message = f"Parameters takes sizes, got {sizes}"
+            raise ShapeError(message)
+        self.add_cell("weight", np.empty(sizes))
+        self.reset()
+
+    def reset(self, stdv: float | None = None) -> None:
+        """Draw evenly from ±stdv sqrt(3), or ±1/sqrt(last size) without stdv."""
+        shape = self.weight.shape
+        limit = 1 / math.sqrt(max(1, *shape[-1:])) if stdv is None else stdv * math.sqrt(3)
+        self.weight[...] = random.uniform(-limit, limit, shape)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The parameter's value."""
+        return b.param(self._cells["weight"])
+
+    def describe(self) -> str:
+        """The sizes."""
+        return f"({', '.join(map(str, self.weight.shape))})"
+
+
+__all__ = ["AddConstant", "Dropout", "Identity", "Linear", "MulConstant", "Parameters"]

@@ -222,6 +222,36 @@ class SelectTable(Module):
         return f"({self.index})"
 
 
+class JustTable(Module):
+    """A list of one: the input itself, array or table.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.JustTable().forward(np.ones(2))
+    [array([1., 1.])]
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """No op."""
+        return [input]
+
+
+class JustElement(Module):
+    """The only entry of a list of one.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.JustElement().forward([np.ones(2)])
+    array([1., 1.])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """No op."""
+        return b.table(input, 1)[0]
+
+
 __all__ = [
     "CAddTable",
     "CDivTable",
@@ -230,6 +260,8 @@ __all__ = [
     "CMulTable",
     "CSubTable",
     "JoinTable",
+    "JustElement",
+    "JustTable",
     "SelectTable",
     "SplitTable",
 ]

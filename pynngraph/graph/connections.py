@@ -1,0 +1,93 @@
+"""What can be wrong with the connections of a graph: all of it is told at once."""
+
+from __future__ import annotations
+
+from ..errors import GraphError
+from .node import Node
+
+MOST_TOLD = 50  # faults in one message
+
+
+def check_connections(inputs: list[Node], order: list[Node]) -> None:
+    """Raise a GraphError that names all nodes at fault.
+
+    Parameters
+    ----------
+    inputs
+        The nodes that the input goes to.
+    order
+        The nodes that the outputs are computed from.
+    """
+    reached = {id(node) for node in order}
+    faults = _faults_of_inputs(inputs, reached) + _faults_of_roots(inputs, order) + _loose_ends(inputs, order)
+    if not faults:
+        return
+    more = [f"... and {len(faults) - MOST_TOLD} more"] if len(faults) > MOST_TOLD else []
+    message = "this graph is not connected rightly:\n  " + "\n  ".join(faults[:MOST_TOLD] + more)
+    raise GraphError(message)
+
+
+def _faults_of_inputs(inputs: list[Node], reached: set[int]) -> list[str]:
+    faults: list[str] = []
+    seen: set[int] = set()
+    for node in inputs:
+        if id(node) in seen:
+            faults.append(f"{node.label()} stands twice among the inputs")
+        elif node.inputs is not None:
+            faults.append(f"{node.label()} is among the inputs, but has an input itself")
+        elif id(node) not in reached:
+            faults.append(f"{node.label()} is among the inputs, but reaches no output")
+        seen.add(id(node))
+    return faults
+
+
+def _faults_of_roots(inputs: list[Node], order: list[Node]) -> list[str]:
+    given = {id(node) for node in inputs}
+    return [
+        f"{node.label()} has no input, and is not among the inputs of the graph"
+        for node in order
+        if node.inputs is None and id(node) not in given and _needs_input(node)
+    ]
+
+
+def _needs_input(node: Node) -> bool:
+    return node.data.module is None or node.data.module.takes_input
+
+
+def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
+    """Nodes that hang off the graph: they come from its nodes, or from its inputs, and reach none of its outputs."""
+    faults: list[str] = []
+    seen = {id(node) for node in order}
+    waiting = [*order[::-1], *inputs[::-1]]
+    while waiting:
+        node = waiting.pop()
+        unused: list[Node] = []
+        for child in node.children:
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            if child.part is not None and not child.children:
+                unused.append(child)
+            elif not child.children:
+                faults.append(f"{child.label()} reaches no output{_made_again(child, order)}")
+            else:
+                waiting.append(child)
+        if unused:
+            faults.append(_unused_parts(node, unused))
+    return faults
+
+
+def _unused_parts(node: Node, unused: list[Node]) -> str:
+    parts = ", ".join(str(part.part) for part in unused)
+    return (
+        f"{node.label()} is split into {node.n_parts} at {unused[0].place}, "
+        f"of which {'part' if len(unused) == 1 else f'{len(unused)} parts,'} {parts} "
+        f"{'is' if len(unused) == 1 else 'are'} not used"
+    )
+
+
+def _made_again(node: Node, order: list[Node]) -> str:
+    """A hint where the line that made a node has also made one that is used: a notebook's cell that was run twice."""
+    if any(other.place == node.place and other.kind() == node.kind() for other in order):
+        return " (its line has also made a node that does: if it was run again, make the graph's inputs anew too)"
+    return ""

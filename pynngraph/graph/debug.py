@@ -1,0 +1,182 @@
+"""Finding what is wrong in a graph: names, checks while running, drawings of what failed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import tree
+from ..errors import Error, GraphError
+from ..watch import Debug, note_watching, shapes_of
+from .node import Node
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..nn.lowering import Site
+
+
+def setDebug(enable: bool = True, folder: str | Path = ".") -> None:
+    """Switch debugging of all modules on or off.
+
+    While it is on:
+
+    - What every module and graph node inside of others takes and gives is kept, as by
+      :meth:`~pynngraph.Module.keep`.
+    - The first NaN or inf that comes up in a run is a DataError.
+    - Errors in a graph say which node failed, where it was made, and the shapes and range of what it was given. The
+      graph is drawn, with that node in red and the shapes of all that ran before: as ``<name>.dot`` and, where
+      graphviz is installed, ``<name>.svg``; the name is the graph's attribute ``name``.
+
+    Runs take longer, and more memory.
+
+    Parameters
+    ----------
+    enable
+        Whether it shall be on.
+    folder
+        Where drawings go.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.setDebug(True)
+    >>> net = nn.Sequential(nn.MulConstant(0), nn.Log(), nn.Tanh())
+    >>> net.forward(np.ones(2))
+    Traceback (most recent call last):
+        ...
+    pynngraph.errors.DataError: Log in Sequential[1]: the output has inf
+      its input: 2, from 0 to 0
+    >>> nn.setDebug(False)
+    """
+    Debug.is_on = bool(enable)
+    Debug.folder = str(folder)
+    Debug.switched += 1
+    note_watching()
+
+
+def annotateNodes(stackLevel: int = 1) -> None:
+    """Name graph nodes after the local variables that hold them; names that were given stay.
+
+    In a list, tuple or dict that a variable holds, nodes are called ``h[0]``, ``h["a"]``.
+
+    Parameters
+    ----------
+    stackLevel
+        1 for the variables of the function that calls this one, 2 for those of its caller, and so on.
+
+    Examples
+    --------
+    >>> import pynngraph as nn
+    >>> def build():
+    ...     pixels = nn.Identity()()
+    ...     hidden = [nn.Linear(4, 3)(pixels)]
+    ...     nn.annotateNodes()
+    ...     return nn.gModule([pixels], hidden)
+    >>> [node.name for node in build()]
+    ['pixels', 'hidden[0]']
+    """
+    if stackLevel < 1:
+        message = f"stackLevel counts callers from 1, got {stackLevel!r}"
+        raise GraphError(message)
+    try:
+        variables = sys._getframe(stackLevel).f_locals
+    except ValueError:
+        message = f"annotateNodes was not called from {stackLevel} functions deep"
+        raise GraphError(message) from None
+    for name, value in list(variables.items()):
+        _name_nodes(name, value, depth=0)
+
+
+def _name_nodes(name: str, value: Any, depth: int) -> None:
+    if isinstance(value, Node):
+        value.data.annotations.setdefault("name", name)
+    elif depth < tree.MAX_DEPTH and type(value) in (list, tuple):
+        for place, entry in enumerate(value):
+            _name_nodes(f"{name}[{place}]", entry, depth + 1)
+    elif depth < tree.MAX_DEPTH and type(value) is dict:
+        for key, entry in value.items():
+            _name_nodes(f"{name}[{key!r}]", entry, depth + 1)
+
+
+def explain(error: Exception, site: Site, input: Any, grad_output: Any, call: Any) -> None:
+    """Add to an error what the site at fault was given, and draw its graph.
+
+    Parameters
+    ----------
+    error
+        Its message gets longer.
+    site
+        The node, or the module in containers, that failed.
+    input, grad_output
+        What it was given; None where that is not known.
+    call
+        The call under way: what was kept in it is drawn.
+    """
+    lines = [
+        f"its {name}: {described(table)}"
+        for name, table in (("input", input), ("gradOutput", grad_output))
+        if table is not None
+    ]
+    if site.node is not None and site.outer is not None:
+        lines.append(_drawn(site, call))
+    _add(error, "".join(f"\n  {line}" for line in lines))
+
+
+def _drawn(site: Site, call: Any) -> str:
+    """Draw the graph of a node that failed; what to say of it."""
+    import os  # noqa: PLC0415 - only if something goes wrong
+
+    from .draw import as_dot, draw  # noqa: PLC0415
+
+    graph: Any = site.outer.module  # type: ignore[union-attr]
+    path = os.path.join(Debug.folder, str(graph.name))  # noqa: PTH118 - pathlib is slow to import
+    shapes = {
+        id(node): shapes_of(node.evaluation.output)
+        for node in graph
+        if node.evaluation is not None and node.evaluation.call is call and node.evaluation.output is not None
+    }
+    text = as_dot(graph.fg, title=str(graph.name), shapes=shapes, failed=site.node)
+    try:
+        with open(f"{path}.dot", "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+    except OSError as problem:
+        return f"the graph could not be drawn to {path}.dot: {problem.strerror}"
+    try:
+        draw(text, f"{path}.svg", "svg")
+    except GraphError:
+        return f"the graph, with this node in red, is in {path}.dot; with graphviz installed it is drawn too"
+    return f"the graph, with this node in red, is drawn in {path}.svg"
+
+
+def _add(error: Exception, text: str) -> None:
+    """Append to an error's message."""
+    if isinstance(error, Error):
+        error.args = (f"{error}{text}",)
+    elif hasattr(error, "add_note"):
+        error.add_note(text.strip("\n"))
+    elif len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}{text}",)
+
+
+def described(table: Any) -> str:
+    """Shapes and range of what is in a table of arrays: ``3x5, from -1.5 to 2, 2 NaN``."""
+    if tree.is_table(table):
+        inside = "; ".join(map(described, table))
+        return f"[{inside}]" if isinstance(table, list) else f"({inside})"
+    shape = shapes_of(table)
+    if not table.size:
+        return f"{shape}, empty"
+    text = shape
+    if table.dtype.kind != "f":
+        return f"{text} of {table.dtype}, from {table.min()} to {table.max()}"
+    finite = table[np.isfinite(table)]
+    if finite.size:
+        text += f", from {finite.min():.4g} to {finite.max():.4g}"
+    for word, test in (("NaN", np.isnan), ("inf", np.isinf)):
+        count = int(test(table).sum())
+        if count:
+            text += f", {count} {word}"
+    return text
