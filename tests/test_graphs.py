@@ -1,12 +1,13 @@
 """Building graphs: nodes, nesting, and errors that name the line."""
 
+import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import mlp, normal
-from tolerances import EXACT, SAME_MATHS, assert_close, assert_trees_close
+from tolerances import EXACT, SAME_MATHS, SUMS, assert_close, assert_trees_close
 from trees import nesting
 
 import pynngraph as nn
@@ -306,3 +307,173 @@ def test_a_fork_into_no_modules_gives_an_empty_list():
     fork = nn.ConcatTable()
     assert fork.forward(X) == []
     assert_close(fork.backward(X, []), np.zeros_like(X), EXACT)
+
+
+def test_all_faults_of_a_graph_are_told_at_once_with_names_and_lines():
+    first = nn.Identity()().annotate(name="first")  # first
+    unused = nn.Identity()()  # unused input
+    left, *_ = first.split(4)  # split in four
+    nn.Sigmoid()(left).annotate(name="loose")  # loose end
+    forgotten = nn.Identity()()  # no input
+    output = nn.CAddTable()([left, forgotten])
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([first, unused], [output])
+    told = ["first", "unused input", "split in four", "loose end", "no input"]
+    assert {line_of(what) for what in told} <= set(lines(raised))
+    assert "loose, Sigmoid" in str(raised.value)
+    assert "3 parts, 1, 2, 3 are not used" in str(raised.value)
+
+
+def test_a_message_of_very_many_faults_ends():
+    node = nn.Identity()()
+    loose = [nn.Tanh()(node) for _ in range(1000)]
+    with pytest.raises(errors.GraphError, match="949 more") as raised:
+        nn.gModule([node], [loose[0]])
+    assert len(str(raised.value)) < 20_000
+
+
+def test_a_line_that_ran_twice_is_hinted_at():
+    node = nn.Identity()()
+    outputs = [nn.Tanh()(node) for _ in range(2)]
+    with pytest.raises(errors.GraphError, match="make the graph's inputs anew"):
+        nn.gModule([node], outputs[1:])
+
+
+def test_G7_a_graph_of_parameters_alone_takes_and_gives_empty_lists():
+    weight, shift = nn.Parameters(4, 3), nn.Parameters(4, 3)
+    g = nn.gModule([], [nn.CMulTable()([weight(), nn.Tanh()(shift())])])
+    out = g.forward([])
+    assert_close(out, weight.weight * np.tanh(shift.weight), SAME_MATHS)
+    assert g.backward([], X) == []
+    assert_close(weight.gradWeight, X * np.tanh(shift.weight), SAME_MATHS)
+    assert_close(shift.gradWeight, X * weight.weight * (1 - np.tanh(shift.weight) ** 2), SAME_MATHS)
+    for wrong in (X, [X], None):
+        with pytest.raises(errors.Error):
+            g.forward(wrong)
+
+
+def test_G7_parameters_stand_beside_inputs_and_a_graph_of_them_is_a_node_without_input():
+    weight = nn.Parameters(4, 3)
+    inner = nn.gModule([], [weight()])
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.CMulTable()([node, inner(), weight()])])
+    assert len(g.parameters()[0]) == 1
+    assert_close(g.forward(X), X * weight.weight**2, SAME_MATHS)
+    assert_close(g.backward(X, Y), Y * weight.weight**2, SAME_MATHS)
+    assert_close(weight.gradWeight, 2 * X * Y * weight.weight, SAME_MATHS)
+
+
+def test_G7_a_module_in_python_may_do_without_input():
+    class Noise(nn.Module):
+        takes_input = False
+
+        def updateOutput(self, input):
+            assert input == []
+            return np.ones((4, 3))
+
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.CAddTable()([node, Noise()()])])
+    assert_close(g.forward(X), X + 1, EXACT)
+    assert_close(g.backward(X, Y), Y, EXACT)
+
+
+def test_B4_the_number_of_entries_may_change_from_call_to_call():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Tanh()(nn.CAddTable()(node))])
+    for count in (1, 3, 2, 7, 3):
+        output = g.forward([X] * count)
+        assert_close(output, np.tanh(count * X), SAME_MATHS)
+        found = g.backward([X] * count, Y)
+        assert_trees_close(found, [Y * (1 - output**2)] * count, SAME_MATHS)
+
+
+def test_B5_a_gradient_of_the_input_that_is_not_needed_is_not_computed():
+    linear = nn.Linear(3, 2)
+    g = nn.Sequential(linear, nn.Tanh())
+    out = g.forward(X)
+    g.backward(X, out)
+    expected = linear.gradWeight.copy()
+    plan = g._execution.last_call().ready.plan
+    g.zeroGradParameters()
+    assert g.backward(X, out, gradInput=False) is None
+    assert_close(linear.gradWeight, expected, EXACT)
+    plan.measure(True)
+    g.backward(X, out, gradInput=False)
+    without = sum(step.runs for step in plan.step_times(backward=True))
+    g.backward(X, out)
+    assert sum(step.runs for step in plan.step_times(backward=True)) > 2 * without
+
+
+def test_the_number_of_plans_kept_can_be_set():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Tanh()(node)])
+    g.maxPlans = 2
+    for rows in (1, 2, 3, 4):
+        g.forward(np.zeros((rows, 3)))
+    assert len(g._execution._plans) == 2
+    assert g.clone().maxPlans == 2
+    assert nn.Tanh().maxPlans > 2
+
+
+def test_B13_replace_may_change_sizes_and_reaches_modules_that_are_no_container_s():
+    linear = nn.Linear(3, 4)
+    node, target = nn.Identity()(), nn.Identity()()
+    hidden = linear(nn.Sequential(nn.Linear(3, 3))(node))
+    loss = nn.ModuleFromCriterion(nn.MSECriterion())([hidden, linear(node), target][:2])
+    g = nn.gModule([node, target], [loss, nn.Tanh()(target)])
+    g.forward([X, Y])
+    wide = {id(linear): nn.Linear(3, 7)}
+
+    def widen(module):
+        if isinstance(module, nn.MSECriterion):
+            return nn.MSECriterion(False)
+        return wide.get(id(module), module)
+
+    assert g.replace(widen) is g
+    assert [module.outputSize for module in g.findModules(nn.Linear)[0]] == [3, 7, 7]
+    assert len(g.parameters()[0]) == 4
+    new = wide[id(linear)]
+    inner = g.findModules("Sequential")[0][0].forward(X)
+    expected = (((inner - X) @ new.weight.T) ** 2).sum()
+    assert_close(g.forward([X, Y])[0], np.array([expected]), SUMS)
+
+
+def test_fg_and_bg_have_nodes_and_edges_in_both_directions():
+    node = nn.Identity()()
+    left, right = nn.Tanh()(node), nn.Exp()(node)
+    out = nn.CAddTable()([left, right, left])
+    g = nn.gModule([node], [out])
+    assert g.fg.nodes == g.fg.topsort() == g.forwardnodes == [node, left, right, out]
+    assert g.fg.edges == [(node, left), (node, right), (left, out), (right, out), (left, out)]
+    assert (g.fg.roots(), g.fg.leaves()) == ([node], [out])
+    assert (g.bg.roots(), g.bg.leaves()) == ([out], [node])
+    assert g.bg.topsort() == g.backwardnodes
+    assert sorted((id(b), id(a)) for a, b in g.fg.edges) == sorted((id(a), id(b)) for a, b in g.bg.edges)
+    assert g.innode.children == [node]
+    assert g.outnode.inputs == [out]
+    assert g.innode.data.module is None
+    assert (g.nInputs, g.name, g.verbose) == (1, "gModule", False)
+
+
+def test_walking_the_nodes_initialises_by_name_as_real_code_does():
+    node = nn.Identity()()
+    gates = [nn.Linear(3, 6)(node).annotate(name=f"i2h_{layer}") for layer in range(2)]
+    g = nn.gModule([node], gates)
+    for found in g.forwardnodes:
+        if found.data.annotations.get("name", "").startswith("i2h_"):
+            found.data.module.bias[3:] = 1
+    assert all((linear.bias[3:] == 1).all() for linear in g.findModules("nn.Linear")[0])
+
+
+def test_P6_a_pickled_graph_holds_names_and_annotations_and_no_results():
+    node = nn.Identity()().annotate(name="pixels", description="gray")
+    g = nn.gModule([node], [nn.Tanh()(node)])
+    small = len(pickle.dumps(g))
+    g.keep().forward(np.zeros((500, 300)))
+    assert len(pickle.dumps(g)) < small + 200
+    other = pickle.loads(pickle.dumps(g))  # noqa: S301 - our own
+    assert other.node("pixels").data.annotations == node.data.annotations
+    assert_close(other.forward(X), np.tanh(X), SAME_MATHS)
+    assert_close(other.node("pixels").output, X, EXACT)
+    with pytest.raises(errors.StateError):
+        _ = g.clearState().node("pixels").output

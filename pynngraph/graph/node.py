@@ -85,15 +85,13 @@ class Node:
         "number",
         "part",
         "place",
-        "split_place",
     )
 
     def __init__(self, module: Module | None, inputs: Any, part: int | None = None) -> None:
         self.data = NodeData(module)
         self.inputs = inputs
         self.part = part
-        self.n_parts: int | None = None  # how many the node was split into, and where
-        self.split_place: Place | None = None
+        self.n_parts: int | None = None  # how many the node was split into
         self.evaluation: Evaluation | None = None  # the last one, if it is watched
         self.forward_hooks: tuple[Hook, ...] = ()
         self.backward_hooks: tuple[Hook, ...] = ()
@@ -131,7 +129,6 @@ class Node:
             message = f"{self.label()} was split into {self.n_parts} before, and now into {count}"
             raise GraphError(message)
         self.n_parts = count
-        self.split_place = calling_place()
         return [Node(None, self, part) for part in range(count)]
 
     def select(self, input: Any) -> Any:

@@ -308,7 +308,8 @@ class Module:
         if self._defines("backward"):
             # One method does both: where only gradInput is wanted, gradients are added zero times.
             return self.backward(input, gradOutput, scale if accumulate else 0.0)
-        gradInput = self.updateGradInput(input, gradOutput)
+        without = not self.takes_input and not self._defines("updateGradInput")
+        gradInput = None if without else self.updateGradInput(input, gradOutput)
         if accumulate:
             self.accGradParameters(input, gradOutput, scale)
         return gradInput
