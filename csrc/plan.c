@@ -24,6 +24,7 @@ struct pnng_planner {
     bool *active;            /* wanted, and one arrives */
     pnng_view *grad;         /* of roots: where the gradient is */
     uint8_t *mode;           /* of roots: grad_mode */
+    int32_t *giver;          /* of roots: the last op that contributed to it, or -1 */
     pnng_value *region;      /* GRAD_PARTS: the value that stands for this value's region */
     bool *started;           /* of roots or regions: something was stored */
     size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
@@ -36,7 +37,7 @@ struct pnng_planner {
     size_t cap_refs, cap_flags, cap_levels;
     pnng_steps *steps; /* forward's or backward's */
     uint32_t mask;     /* for steps that write no gradient of their own */
-    int32_t op;        /* the op under way, or -1 */
+    int32_t op;        /* the op that steps are being made for, or -1 */
     bool failed;       /* memory ran out */
 };
 
@@ -499,6 +500,7 @@ pnng_target pnng_grad_target(pnng_planner *planner, pnng_value value) {
     const pnng_value region = planner->mode[root] == GRAD_PARTS ? planner->region[value] : root;
     const bool accumulate = planner->started[region];
     planner->started[region] = true;
+    planner->giver[root] = planner->op;
     return (pnng_target){grad_view(planner, value), planner->need[value], accumulate, false};
 }
 
@@ -519,6 +521,7 @@ void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, doub
         planner->program->values[root].origin != PNNG_FROM_INPUT) {
         planner->mode[root] = GRAD_WHOLE;
         planner->started[root] = true;
+        planner->giver[root] = planner->op;
         planner->grad[root] = from.view;
         return;
     }
@@ -627,6 +630,7 @@ static void add_param_grads(pnng_planner *planner) {
         const pnng_value param = program->params[k];
         if (!planner->active[param] || planner->mode[param] == GRAD_UNDECIDED)
             continue;
+        planner->op = planner->giver[param];
         const pnng_target target = pnng_scaled_target(planner, param);
         pnng_emit_scale(planner, &planner->shape[param], target,
                         (pnng_ref){planner->grad[param], PNNG_ALWAYS, false}, 1);
@@ -644,6 +648,12 @@ static void zero_untouched_inputs(pnng_planner *planner) {
     }
 }
 
+/* The op that a value comes from, or -1. */
+static int32_t maker(const pnng_program *program, pnng_value value) {
+    const pnng_value_info *const info = &program->values[value];
+    return info->origin == PNNG_FROM_OP ? (int32_t)info->index : -1;
+}
+
 static void plan_backward(pnng_planner *planner) {
     const pnng_program *const program = planner->program;
     find_needs(planner);
@@ -653,9 +663,9 @@ static void plan_backward(pnng_planner *planner) {
         return;
     }
     planner->steps = &planner->plan->backward;
-    planner->op = -1;
     for (size_t k = 0; k < program->n_outputs && !planner->failed; k++) {
         const pnng_value output = program->outputs[k];
+        planner->op = maker(program, output);
         planner->mask = planner->need[output];
         const pnng_view seed = slot_view(planner, PNNG_SLOT_GRAD_OUTPUT, k, output);
         pnng_pass_grad(planner, output, (pnng_ref){seed, PNNG_ALWAYS, false}, 1);
@@ -670,9 +680,9 @@ static void plan_backward(pnng_planner *planner) {
             planner->mask |= planner->need[op->first_out + (pnng_value)k];
         pnng_family_of(op->code)->backward(planner, op);
     }
-    planner->op = -1;
     if (!planner->failed)
         add_param_grads(planner);
+    planner->op = -1;
     if (!planner->failed)
         zero_untouched_inputs(planner);
 }
@@ -697,7 +707,6 @@ static void plan_forward(pnng_planner *planner) {
         planner->op = (int32_t)o;
         pnng_family_of(program->ops[o].code)->forward(planner, &program->ops[o]);
     }
-    planner->op = -1;
 }
 
 /* Note which storages are read or written by which run. */
@@ -729,6 +738,7 @@ static void place_outputs(pnng_planner *planner) {
             storage->slot = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_OUTPUT, k);
             continue;
         }
+        planner->op = maker(program, output);
         const pnng_ref from = pnng_read(planner, output);
         const pnng_ref to = {slot_view(planner, PNNG_SLOT_OUTPUT, k, output), PNNG_ALWAYS,
                              from.is_index};
@@ -819,26 +829,27 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
     *planner = (pnng_planner){.plan = plan,
                               .program = plan->program,
                               .allocator = allocator,
-                              .shape = plan->shapes->shape,
-                              .op = -1};
+                              .shape = plan->shapes->shape};
     planner->value = pnng_allocate(allocator, n, sizeof *planner->value);
     planner->root = pnng_allocate_zeroed(allocator, n, sizeof *planner->root);
     planner->need = pnng_allocate_zeroed(allocator, n, sizeof *planner->need);
     planner->active = pnng_allocate_zeroed(allocator, n, sizeof *planner->active);
     planner->grad = pnng_allocate(allocator, n, sizeof *planner->grad);
     planner->mode = pnng_allocate_zeroed(allocator, n, sizeof *planner->mode);
+    planner->giver = pnng_allocate_zeroed(allocator, n, sizeof *planner->giver);
     planner->region = pnng_allocate_zeroed(allocator, n, sizeof *planner->region);
     planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
     planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
     return planner->value && planner->root && planner->need && planner->active && planner->grad &&
-           planner->mode && planner->region && planner->started && planner->first_part;
+           planner->mode && planner->giver && planner->region && planner->started &&
+           planner->first_part;
 }
 
 static void close_planner(pnng_planner *planner) {
-    void *const parts[] = {planner->value,      planner->root,  planner->need,     planner->active,
-                           planner->grad,       planner->mode,  planner->region,   planner->started,
-                           planner->first_part, planner->part,  planner->storages, planner->refs,
-                           planner->flags,      planner->levels};
+    void *const parts[] = {planner->value,   planner->root,       planner->need,  planner->active,
+                           planner->grad,    planner->mode,       planner->giver, planner->region,
+                           planner->started, planner->first_part, planner->part,  planner->storages,
+                           planner->refs,    planner->flags,      planner->levels};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
