@@ -30,6 +30,10 @@ typedef struct pnng_family {
     /* Append the op's backward steps. Called only when a gradient of an output arrives and some
      * input or parameter wants one, and never for an alias, whose gradient is an alias. */
     void (*backward)(pnng_planner *planner, const pnng_op_node *op);
+    /* Multiply-adds of an op's forward, by the sizes of its inputs and outputs: see pnng_times.
+     * NULL: none. */
+    uint64_t (*multiply_adds)(const pnng_op_node *op, const pnng_shape *const *in,
+                              const pnng_shape *out);
     uint32_t index_inputs;    /* bit k: input k holds indices */
     uint32_t no_grad_inputs;  /* bit k: input k gets no gradient */
     uint32_t no_grad_outputs; /* bit k: output k carries none, it is kept for the backward */
@@ -52,5 +56,10 @@ int64_t pnng_resolve_dim(const pnng_inference *inference, int64_t dim, int64_t n
 
 /* infer for ops whose output is like their first input. */
 pnng_status pnng_infer_same(const pnng_inference *inference);
+
+/* For multiply_adds functions: x y, or UINT64_MAX where that is more. */
+static inline uint64_t pnng_times(uint64_t x, uint64_t y) {
+    return y && x > UINT64_MAX / y ? UINT64_MAX : x * y;
+}
 
 #endif

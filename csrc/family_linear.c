@@ -29,6 +29,13 @@ static pnng_status linear_infer(const pnng_inference *inference) {
     return PNNG_OK;
 }
 
+/* rows * out * in */
+static uint64_t linear_multiply_adds(const pnng_op_node *op, const pnng_shape *const *in,
+                                     const pnng_shape *out) {
+    (void)op;
+    return pnng_times(pnng_count(&out[0]), (uint64_t)in[1]->dim[1]);
+}
+
 /* What both directions need to know of one op. */
 typedef struct linear {
     pnng_value x, weight, bias, y; /* bias: -1 for none */
@@ -149,4 +156,5 @@ static void linear_backward(pnng_planner *planner, const pnng_op_node *op) {
 const pnng_family pnng_family_linear = {.name = "linear",
                                         .infer = linear_infer,
                                         .forward = linear_forward,
-                                        .backward = linear_backward};
+                                        .backward = linear_backward,
+                                        .multiply_adds = linear_multiply_adds};

@@ -941,7 +941,7 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-                           plan->slot_use,     plan->arena_memory};
+                           plan->slot_use,     plan->arena_memory,  plan->sums};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);
@@ -958,6 +958,12 @@ pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape 
         return PNNG_ERROR_ARGUMENT;
     *out = plan->shapes->shape[value];
     return PNNG_OK;
+}
+
+pnng_status pnng_plan_multiply_adds(const pnng_plan *plan, int64_t op, uint64_t *out) {
+    if (!plan->made || op < 0 || (uint64_t)op >= plan->program->n_ops)
+        return PNNG_ERROR_ARGUMENT;
+    return pnng_shapes_multiply_adds(plan->shapes, (size_t)op, out);
 }
 
 size_t pnng_plan_arena_size(const pnng_plan *plan) { return plan->arena_size; }

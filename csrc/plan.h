@@ -44,7 +44,7 @@ struct pnng_step {
     uint32_t
         first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
     uint32_t mask;   /* backward: which runs need it */
-    int32_t op;      /* the op it was made for, or -1 */
+    int32_t op;      /* the op it was made for, or -1: for none */
     bool scaled;     /* the run's `scale` multiplies `a` */
     size_t rows, cols, n, inner;
     double a, b;
@@ -55,6 +55,11 @@ typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
 } pnng_steps;
+
+/* What measuring keeps of a step. */
+typedef struct pnng_step_sum {
+    uint64_t nanoseconds, runs;
+} pnng_step_sum;
 
 struct pnng_plan {
     pnng_program *program;
@@ -78,6 +83,8 @@ struct pnng_plan {
     atomic_flag busy;
     bool made; /* else it is there for its message only */
     bool ran_forward;
+    bool measures;       /* steps are timed */
+    pnng_step_sum *sums; /* forward's, then backward's; NULL until they are first wanted */
     /* of the run under way */
     uint64_t seed;
     double scale;
@@ -158,7 +165,7 @@ void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target w
 pnng_ref *pnng_refs(pnng_planner *planner, size_t count);
 uint8_t *pnng_flags(pnng_planner *planner, size_t count);
 
-typedef enum pnng_direction { PNNG_FORWARD, PNNG_BACKWARD } pnng_direction;
+typedef int32_t pnng_direction; /* PNNG_FORWARD or PNNG_BACKWARD */
 
 /* A step of an op's own kernel, with the op's real attributes. */
 pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
@@ -182,6 +189,9 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+/* Nanoseconds since some moment, that never run backwards where the system has such a clock. */
+uint64_t pnng_clock(void);
 
 /* Place the arena's storages by the time they are in use; the arena's bytes (memory.c). */
 bool pnng_lay_out(const pnng_allocator *allocator, pnng_storage *storages, size_t count,

@@ -93,6 +93,9 @@ struct pnng_shapes {
 /* Infer the first `n_ops` ops. */
 pnng_status pnng_shapes_run(pnng_shapes *shapes, size_t n_ops);
 
+/* Multiply-adds of the forward of an op that was inferred. Errors: PNNG_ERROR_MEMORY. */
+pnng_status pnng_shapes_multiply_adds(const pnng_shapes *shapes, size_t number, uint64_t *out);
+
 /* Errors: PNNG_ERROR_SHAPE for negative sizes, too many dims, or more bytes than an address
  * space holds. */
 pnng_status pnng_check_shape(pnng_message *message, const pnng_shape *shape);

@@ -1,4 +1,4 @@
-/* A run: a loop over steps. */
+/* A run: a loop over steps, timed where that is asked for. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -84,22 +84,60 @@ static pnng_status run_nested(pnng_plan *plan, const pnng_step *step, void **ptr
     }
 }
 
-static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static const pnng_steps *steps_of(const pnng_plan *plan, pnng_direction direction) {
+    return direction == PNNG_FORWARD ? &plan->forward : &plan->backward;
+}
+
+/* Where measuring keeps the times of the steps of a run. */
+static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
+    return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
+}
+
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask) {
     void **const ptr = plan->scratch;
-    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
-        if (!(step->mask & mask))
+    const pnng_operand *const operand = plan->operands + step->first_operand;
+    for (size_t k = 0; k < step->n_operands; k++)
+        ptr[k] = operand[k].base && operand[k].mask & mask
+                     ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                     : NULL;
+    return step->n_outer ? run_nested(plan, step, ptr) : step->run(plan, step, ptr);
+}
+
+/* As run_steps, and keep the time of each. One step ends where the next one begins. */
+static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32_t mask,
+                                pnng_step_sum *sums) {
+    uint64_t start = pnng_clock();
+    for (size_t s = 0; s < steps->count; s++) {
+        if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_operand *const operand = plan->operands + step->first_operand;
-        for (size_t k = 0; k < step->n_operands; k++)
-            ptr[k] = operand[k].base && operand[k].mask & mask
-                         ? (char *)plan->bases[operand[k].base] + operand[k].offset
-                         : NULL;
-        const pnng_status status =
-            step->n_outer ? run_nested(plan, step, ptr) : step->run(plan, step, ptr);
+        const pnng_status status = run_step(plan, &steps->step[s], mask);
+        const uint64_t end = pnng_clock();
+        sums[s].nanoseconds += end > start ? end - start : 0;
+        sums[s].runs++;
+        start = end;
         if (status)
             return status;
     }
     return PNNG_OK;
+}
+
+static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        if (!(step->mask & mask))
+            continue;
+        const pnng_status status = run_step(plan, step, mask);
+        if (status)
+            return status;
+    }
+    return PNNG_OK;
+}
+
+static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
+    const pnng_steps *const steps = steps_of(plan, direction);
+    return plan->measures ? run_measured(plan, steps, mask, sums_of(plan, direction))
+                          : run_steps(plan, steps, mask);
 }
 
 /* ---- checks before a run -------------------------------------------------------------------- */
@@ -171,7 +209,7 @@ pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
         plan->seed = seed;
         plan->scale = 1;
         plan->mask = PNNG_ALWAYS;
-        status = run_steps(plan, &plan->forward, PNNG_ALWAYS);
+        status = run_direction(plan, PNNG_FORWARD, PNNG_ALWAYS);
         plan->ran_forward = status == PNNG_OK;
     }
     atomic_flag_clear(&plan->busy);
@@ -200,7 +238,7 @@ pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask) {
     if (!status) {
         plan->scale = scale;
         plan->mask = (uint32_t)mask;
-        status = run_steps(plan, &plan->backward, (uint32_t)mask);
+        status = run_direction(plan, PNNG_BACKWARD, (uint32_t)mask);
     }
     atomic_flag_clear(&plan->busy);
     return status;
@@ -221,4 +259,56 @@ pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
                          "%s %zu is not aligned to its elements", group_names[group], index);
     plan->bases[PNNG_BASE_SLOTS + slot] = data;
     return PNNG_OK;
+}
+
+/* ---- what a run costs ----------------------------------------------------------------------- */
+
+static pnng_status switch_measuring(pnng_plan *plan, bool on) {
+    if (on) {
+        const size_t count = plan->forward.count + plan->backward.count;
+        if (!plan->sums)
+            plan->sums = pnng_allocate(&plan->program->allocator, count, sizeof *plan->sums);
+        if (!plan->sums)
+            return pnng_fail(&plan->message, PNNG_ERROR_MEMORY, "out of memory");
+        memset(plan->sums, 0, count * sizeof *plan->sums);
+    }
+    plan->measures = on;
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_measure(pnng_plan *plan, int32_t on) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = switch_measuring(plan, on != 0);
+    atomic_flag_clear(&plan->busy);
+    return status;
+}
+
+static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index,
+                                pnng_step_info *out) {
+    if (direction != PNNG_FORWARD && direction != PNNG_BACKWARD)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such run: %d", direction);
+    const pnng_steps *const steps = steps_of(plan, direction);
+    if (index >= steps->count)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such step: %zu", index);
+    const pnng_step *const step = &steps->step[index];
+    *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    if (plan->sums) {
+        const pnng_step_sum *const sum = sums_of(plan, direction) + index;
+        out->seconds = (double)sum->nanoseconds * 1e-9;
+        out->runs = sum->runs;
+    }
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_step(pnng_plan *plan, int32_t direction, size_t index, pnng_step_info *out) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = look_at_step(plan, direction, index, out);
+    atomic_flag_clear(&plan->busy);
+    return status;
 }

@@ -85,19 +85,34 @@ static void fill_leaves(pnng_shapes *shapes) {
 
 enum { PNNG_FEW_INPUTS = 16 };
 
-static pnng_status infer_op(pnng_shapes *shapes, size_t number) {
+/* The shapes of an op's inputs: in `few` where they fit, else in memory to be released with
+ * release_inputs; NULL when memory ran out. */
+static const pnng_shape **input_shapes(const pnng_shapes *shapes, const pnng_op_node *op,
+                                       const pnng_shape *few[PNNG_FEW_INPUTS]) {
     const pnng_program *const program = shapes->program;
-    const pnng_op_node *const op = &program->ops[number];
     const pnng_value *const in = pnng_op_inputs(program, op);
-    const pnng_shape *few[PNNG_FEW_INPUTS];
     const pnng_shape **const pointers =
         op->n_in <= PNNG_FEW_INPUTS
             ? few
             : pnng_allocate(&program->allocator, op->n_in, sizeof *pointers);
+    for (size_t k = 0; pointers && k < op->n_in; k++)
+        pointers[k] = &shapes->shape[in[k]];
+    return pointers;
+}
+
+static void release_inputs(const pnng_shapes *shapes, const pnng_shape **pointers,
+                           const pnng_shape **few) {
+    if (pointers != few)
+        pnng_release(&shapes->program->allocator, (void *)pointers);
+}
+
+static pnng_status infer_op(pnng_shapes *shapes, size_t number) {
+    const pnng_program *const program = shapes->program;
+    const pnng_op_node *const op = &program->ops[number];
+    const pnng_shape *few[PNNG_FEW_INPUTS];
+    const pnng_shape **const pointers = input_shapes(shapes, op, few);
     if (!pointers)
         return pnng_fail(&shapes->message, PNNG_ERROR_MEMORY, "out of memory");
-    for (size_t k = 0; k < op->n_in; k++)
-        pointers[k] = &shapes->shape[in[k]];
     const pnng_inference inference = {
         .program = program,
         .op = op,
@@ -109,8 +124,7 @@ static pnng_status infer_op(pnng_shapes *shapes, size_t number) {
     pnng_status status = pnng_family_of(op->code)->infer(&inference);
     for (size_t k = 0; k < op->n_out && !status; k++)
         status = pnng_check_shape(&shapes->message, &inference.out[k]);
-    if (pointers != few)
-        pnng_release(&program->allocator, (void *)pointers);
+    release_inputs(shapes, pointers, few);
     if (status)
         shapes->message.op = (int64_t)number;
     return status;
@@ -132,6 +146,22 @@ pnng_status pnng_shapes_run(pnng_shapes *shapes, size_t n_ops) {
         if (status)
             return status;
     }
+    return PNNG_OK;
+}
+
+pnng_status pnng_shapes_multiply_adds(const pnng_shapes *shapes, size_t number, uint64_t *out) {
+    const pnng_op_node *const op = &shapes->program->ops[number];
+    const pnng_family *const family = pnng_family_of(op->code);
+    if (!family->multiply_adds) {
+        *out = 0;
+        return PNNG_OK;
+    }
+    const pnng_shape *few[PNNG_FEW_INPUTS];
+    const pnng_shape **const in = input_shapes(shapes, op, few);
+    if (!in)
+        return PNNG_ERROR_MEMORY;
+    *out = family->multiply_adds(op, in, &shapes->shape[op->first_out]);
+    release_inputs(shapes, in, few);
     return PNNG_OK;
 }
 

@@ -275,6 +275,34 @@ enum {
  * May be called again, with the same forward. Errors: as forward, and PNNG_ERROR_ORDER. */
 PNNG_API pnng_status pnng_plan_backward(pnng_plan *plan, double scale, int32_t mask);
 
+/* ---- what a run costs --------------------------------------------------------------------- */
+
+/* Switch the timing of steps on or off. Switching on sets all sums to zero, also if it was on;
+ * switching off keeps them to be read. A plan starts with it off, which costs a run nothing.
+ * Errors: PNNG_ERROR_ARGUMENT (the plan could not be made), PNNG_ERROR_MEMORY, PNNG_ERROR_BUSY. */
+PNNG_API pnng_status pnng_plan_measure(pnng_plan *plan, int32_t on);
+
+enum { PNNG_FORWARD = 0, PNNG_BACKWARD = 1 }; /* the two runs of a plan */
+
+typedef struct pnng_step_info {
+    const int32_t *ops; /* the ops that it was made for, numbered as they were appended */
+    size_t n_ops;       /* 0: for none, e.g. zeros for an input that nothing depends on */
+    double seconds;     /* sum over `runs` */
+    uint64_t runs;      /* how often it ran while measured; a run's mask leaves steps out */
+} pnng_step_info;
+
+/* What is known of step `index` of a run: see pnng_plan_n_forward and pnng_plan_n_backward. Times
+ * of the steps of a run add up to that of the run, but for its checks.
+ * Lifetime: `ops` is the plan's. Errors: PNNG_ERROR_ARGUMENT (no such step, no such run, the plan
+ * could not be made), PNNG_ERROR_BUSY. */
+PNNG_API pnng_status pnng_plan_step(pnng_plan *plan, int32_t direction, size_t index,
+                                    pnng_step_info *out);
+
+/* How many multiply-adds the forward of an op does, at the plan's sizes: of matrix products, for
+ * all other ops 0. UINT64_MAX stands for all that is more.
+ * Errors: PNNG_ERROR_ARGUMENT (no such op, the plan could not be made), PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_plan_multiply_adds(const pnng_plan *plan, int64_t op, uint64_t *out);
+
 /* pnng:cdef end */
 
 #ifdef __cplusplus

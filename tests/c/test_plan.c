@@ -988,6 +988,26 @@ static void check_gradients(const net *t, pnng_plan *plan, slots *s, bool f64, d
     check_backward(plan, s, 3, first);
 }
 
+/* Steps name the op that they are for. Without one are only copies of inputs and parameters that
+ * are outputs, their gradients, and zeros for inputs that nothing depends on. */
+static void check_ops_of_steps(const net *t, pnng_plan *plan) {
+    bool leaves_alone = true;
+    for (int k = 0; k < t->n_outputs; k++)
+        leaves_alone = leaves_alone && t->v[t->outputs[k]].node >= 0;
+    for (int32_t direction = 0; direction < 2; direction++) {
+        const pnng_steps *const steps = direction ? &plan->backward : &plan->forward;
+        for (size_t k = 0; k < steps->count; k++) {
+            pnng_step_info info = {0};
+            CHECK(pnng_plan_step(plan, direction, k, &info) == PNNG_OK);
+            if (info.n_ops == 1)
+                CHECK(info.ops[0] >= 0 && info.ops[0] < t->n_nodes);
+            else if (leaves_alone)
+                CHECK(steps->step[k].kernel == plan->kernels->common.fill &&
+                      steps->step[k].mask == PNNG_GRAD_INPUTS);
+        }
+    }
+}
+
 /* All there is to check of a net in one number type. */
 static void check_net_as(net *t, bool f64, const char *what) {
     static slots s;
@@ -1018,6 +1038,8 @@ static void check_net_as(net *t, bool f64, const char *what) {
             CHECK(pnng_plan_shape(plan, k, &shape) == PNNG_OK);
             CHECK(shapes_equal(&shape, &t->v[k].shape));
         }
+        check_ops_of_steps(t, plan);
+        CHECK(pnng_plan_measure(plan, f64) == PNNG_OK); /* it changes no number */
         slots_open(&s, t, f64);
         slots_bind(&s, plan);
         CHECK(pnng_plan_backward(plan, 1, 3) == PNNG_ERROR_ORDER);
