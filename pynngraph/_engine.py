@@ -384,6 +384,14 @@ class Shapes:
 # ---- plans ---------------------------------------------------------------------------------------
 
 
+class StepTime(NamedTuple):
+    """What measuring found of one step of a plan."""
+
+    ops: tuple[int, ...]  # that it was made for, by number; () for none
+    seconds: float  # sum over `runs`
+    runs: int
+
+
 class Plan:
     """A program with sizes, a dtype and memory: what runs."""
 
@@ -433,6 +441,26 @@ class Plan:
     def n_steps(self) -> tuple[int, int]:
         """Steps of the forward and of the backward run."""
         return int(lib.pnng_plan_n_forward(self._c)), int(lib.pnng_plan_n_backward(self._c))
+
+    def measure(self, on: bool) -> None:
+        """Time the steps of runs from now on, from sums of zero; or stop, and keep the sums."""
+        self._check(lib.pnng_plan_measure(self._c, on))
+
+    def step_times(self, backward: bool) -> list[StepTime]:
+        """The steps of the forward or of the backward run, in order, with the times measured."""
+        direction = lib.PNNG_BACKWARD if backward else lib.PNNG_FORWARD
+        info = ffi.new("pnng_step_info *")
+        times = []
+        for index in range(self.n_steps[backward]):
+            self._check(lib.pnng_plan_step(self._c, direction, index, info))
+            times.append(StepTime(tuple(info.ops[0 : info.n_ops]), info.seconds, info.runs))
+        return times
+
+    def multiply_adds(self, op: int) -> int:
+        """How many multiply-adds the forward of an op does; 0 for all but matrix products."""
+        count = ffi.new("uint64_t *")
+        _check(lib.pnng_plan_multiply_adds(self._c, op, count), ffi.NULL)
+        return int(count[0])
 
     def _bind(self, slot: int, arrays: Sequence[Array | None]) -> None:
         slots = self._slots
