@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import optim
     from .graph.debug import annotateNodes, setDebug
     from .graph.draw import dot
+    from .graph.profile import profile
 
 __all__ = [
     "CpuInfo",
@@ -36,6 +37,7 @@ __all__ = [
     "manualSeed",
     "nest",
     "optim",
+    "profile",
     "setDebug",
     "tree",
 ]
@@ -46,6 +48,7 @@ __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
 _LATER = {
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
+    "profile": ".graph.profile",
     "setDebug": ".graph.debug",
 }
 

@@ -42,6 +42,18 @@ def manualSeed(seed: int) -> None:  # noqa: N802 - Torch's name
         _state["generator"] = np.random.default_rng(seed)
 
 
+def get_state() -> Any:
+    """What :func:`set_state` goes back to."""
+    with _lock:
+        return _generator().bit_generator.state
+
+
+def set_state(state: Any) -> None:
+    """Go on from where :func:`get_state` was called."""
+    with _lock:
+        _generator().bit_generator.state = state
+
+
 def uniform(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Numbers drawn evenly from [low, high), float64."""
     with _lock:

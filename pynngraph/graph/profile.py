@@ -1,0 +1,290 @@
+"""Where the time of a module's runs goes, node by node."""
+
+from __future__ import annotations
+
+import sys
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import random
+from ..errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import TextIO
+
+    from .._engine import Plan, StepTime
+    from ..nn.execution import Lowered
+    from ..nn.lowering import Visit
+    from ..nn.module import Module
+
+ROUNDS = 7  # the median of so many means is told
+
+
+class ProfileRow(NamedTuple):
+    """The time of one evaluation of a module, with all that is inside of it."""
+
+    depth: int
+    """How many modules it is inside of; the rows of these come before."""
+    label: str
+    """The node, or the module."""
+    forward: float
+    """Seconds a call."""
+    backward: float
+    """Seconds a call; 0 without a gradOutput."""
+    is_fused: bool
+    """Whether steps of it serve other modules too: their time is divided evenly."""
+    has_steps: bool
+    """False for what costs nothing, such as a view of an array."""
+
+
+class Profile:
+    """What :func:`profile` found.
+
+    Attributes
+    ----------
+    rows
+        A :class:`ProfileRow` for each evaluation of a module, in order.
+    forward, backward
+        Seconds of a whole call from Python.
+    calls
+        How many calls were timed.
+    """
+
+    def __init__(self, label: str, rows: list[ProfileRow], forward: float, backward: float, calls: int) -> None:
+        self.label = label
+        self.rows = rows
+        self.forward = forward
+        self.backward = backward
+        self.calls = calls
+
+    @property
+    def in_steps(self) -> float:
+        """Seconds a call spends in the steps of the modules; the rest goes into checks and Python."""
+        return sum(row.forward + row.backward for row in self.rows if row.depth == 0)
+
+    def __str__(self) -> str:
+        whole = self.forward + self.backward
+        lines = [("", "forward µs", "backward µs", "share")]
+        for row in self.rows:
+            label = "  " * row.depth + row.label + (" *" if row.is_fused else "")
+            if row.has_steps:
+                share = f"{(row.forward + row.backward) / whole:.1%}"
+                lines.append((label, _microseconds(row.forward), _microseconds(row.backward), share))
+            else:
+                lines.append((label, "-", "-", "-"))
+        lines.append(("outside of steps", "", _microseconds(whole - self.in_steps), f"{1 - self.in_steps / whole:.1%}"))
+        lines.append(("whole call", _microseconds(self.forward), _microseconds(self.backward), "100.0%"))
+        wide = [max(len(line[place]) for line in lines) for place in range(4)]
+        text = [
+            f"{line[0]:<{wide[0]}}  {line[1]:>{wide[1]}}  {line[2]:>{wide[2]}}  {line[3]:>{wide[3]}}" for line in lines
+        ]
+        rule = "-" * len(text[0])
+        text[1:1] = [rule]
+        text[-2:-2] = [rule]
+        notes = [f"{self.label}: medians of {self.calls} calls; - takes no step"]
+        if any(row.is_fused for row in self.rows):
+            notes.append("* shares steps with others, whose time is divided evenly")
+        return "\n".join([*text, *notes])
+
+    def __repr__(self) -> str:
+        return f"<Profile of {self.label}: {self.forward * 1e6:.3g} + {self.backward * 1e6:.3g} µs>"
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A bar chart of the innermost rows, by matplotlib.
+
+        Parameters
+        ----------
+        path
+            Where to save it, as matplotlib saves: ``.png``, ``.svg``, ``.pdf``.
+
+        Returns
+        -------
+        The matplotlib figure.
+
+        Raises
+        ------
+        StateError
+            If matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+        except ImportError:
+            message = "a chart needs matplotlib: pip install 'pynngraph[plot]'"
+            raise StateError(message) from None
+        rows = [
+            row
+            for row, after in zip(self.rows, [*self.rows[1:], None], strict=True)
+            if row.has_steps and (after is None or after.depth <= row.depth)
+        ]
+        figure = Figure(figsize=(8, 1 + 0.28 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        places = range(len(rows))
+        forward = [row.forward * 1e6 for row in rows]
+        axes.barh(places, forward, label="forward")
+        axes.barh(places, [row.backward * 1e6 for row in rows], left=forward, label="backward")
+        axes.set_yticks(places, [row.label + (" *" if row.is_fused else "") for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("µs a call")
+        axes.set_title(self.label)
+        axes.legend()
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+
+def profile(
+    module: Module,
+    input: Any,
+    gradOutput: Any = None,
+    *,
+    seconds: float = 1.0,
+    file: TextIO | None = None,
+) -> Profile:
+    """Run a module many times and print what each node, or module inside, takes of the time.
+
+    Gradients of parameters are as before when it returns, and random numbers go on as if nothing had run. The time of a
+    step includes that of reading the clock twice, some 50 ns.
+
+    Parameters
+    ----------
+    module
+        A graph, a container or any module.
+    input
+        What to run forward.
+    gradOutput
+        What to run backward; without it only forward is run.
+    seconds
+        About how long to measure.
+    file
+        Where to print the table; standard output without it.
+
+    Returns
+    -------
+    A :class:`Profile`, whose ``plot()`` draws a bar chart.
+
+    Examples
+    --------
+    >>> import io, numpy as np, pynngraph as nn
+    >>> net = nn.Sequential(nn.Linear(3, 5), nn.Identity(), nn.Tanh())
+    >>> found = nn.profile(net, np.zeros((2, 3)), np.ones((2, 5)), seconds=0.01, file=io.StringIO())
+    >>> [(row.label, row.has_steps) for row in found.rows]
+    [('Linear(3 -> 5)', True), ('Identity', False), ('Tanh', True)]
+    """
+    found = _measured(module, input, gradOutput, seconds)
+    (file or sys.stdout).write(f"{found}\n")
+    return found
+
+
+def _measured(module: Module, input: Any, grad_output: Any, seconds: float) -> Profile:
+    cells = [cell for cell in module.cells() if cell.grad is not None]
+    grads = [np.array(cell.grad) for cell in cells]
+    state = random.get_state()
+    try:
+        return _timed(module, input, grad_output, seconds)
+    finally:
+        for cell, grad in zip(cells, grads, strict=True):
+            np.copyto(cell.grad, grad)  # type: ignore[arg-type]
+        random.set_state(state)
+
+
+def _timed(module: Module, input: Any, grad_output: Any, seconds: float) -> Profile:
+    def forward() -> None:
+        module.forward(input)
+
+    def backward() -> None:
+        module.backward(input, grad_output)
+
+    calls: list[Callable[[], None]] = [forward] if grad_output is None else [forward, backward]
+    forward()  # plans
+    call = module._execution.last_call()
+    if call is None:
+        message = f"{module.label()} did not run by itself, so that its steps cannot be timed"
+        raise StateError(message)
+    plan, lowered = call.ready.plan, call.ready.lowered
+    once = _wall(calls)
+    each = max(1, int(seconds / ROUNDS / max(sum(once), 1e-9)))
+    walls: list[list[float]] = []
+    rounds: list[list[list[float]]] = []
+    try:
+        for _ in range(ROUNDS):
+            plan.measure(True)
+            times = [_wall(calls) for _ in range(each)]
+            walls.append([sum(column) / each for column in zip(*times, strict=True)])
+            rounds.append([_means(plan.step_times(backward=back)) for back in (False, True)])
+    finally:
+        plan.measure(False)
+    steps = [
+        [median(times) for times in zip(*(found[back] for found in rounds), strict=True)] for back in (False, True)
+    ]
+    whole = [median(column) for column in zip(*walls, strict=True)]
+    rows = _rows(lowered, plan, steps)
+    return Profile(module.label(), rows, whole[0], whole[1] if len(whole) > 1 else 0.0, ROUNDS * each)
+
+
+def _wall(calls: list[Callable[[], None]]) -> list[float]:
+    times = []
+    for call in calls:
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return times
+
+
+def _means(steps: list[StepTime]) -> list[float]:
+    return [step.seconds / step.runs if step.runs else 0.0 for step in steps]
+
+
+def _rows(lowered: Lowered, plan: Plan, steps: list[list[float]]) -> list[ProfileRow]:
+    """A row for each visit, from the times of ops; the outermost module itself has none, but where it is alone."""
+    n_ops = len(lowered.sites)
+    times = np.zeros((2, n_ops))
+    fused = np.zeros(n_ops, bool)
+    busy = np.zeros(n_ops, bool)
+    for back in (0, 1):
+        for step, time in zip(plan.step_times(backward=bool(back)), steps[back], strict=True):
+            for op in step.ops:
+                times[back, op] += time / len(step.ops)
+                busy[op] = True
+                fused[op] |= len(step.ops) > 1
+    visits = sorted(lowered.visits, key=lambda visit: visit.site.number)
+    if len(visits) > 1:
+        visits = visits[1:]
+    base = min(map(_depth, visits))
+    rows = []
+    for visit in visits:
+        ops = slice(visit.first_op, visit.end_op)
+        label = _label(visit)
+        rows.append(
+            ProfileRow(
+                _depth(visit) - base,
+                label,
+                float(times[0, ops].sum()),
+                float(times[1, ops].sum()),
+                bool(fused[ops].any()),
+                bool(busy[ops].any()),
+            )
+        )
+    return rows
+
+
+def _depth(visit: Visit) -> int:
+    depth, site = 0, visit.site.outer
+    while site is not None:
+        depth, site = depth + 1, site.outer
+    return depth
+
+
+def _label(visit: Visit) -> str:
+    node, module = visit.site.node, visit.site.module
+    if node is None:
+        return "" if module is None else module.label()
+    return node.label()
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.2f}"
