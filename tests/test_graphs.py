@@ -93,6 +93,22 @@ def test_G3_the_position_is_told():
         nn.CAddTable()([node, node, None])
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda x: x - nn.Tanh, lambda x: nn.Tanh - x, lambda x: x - X, lambda x: X - x, lambda x: x - x, lambda x: -x,
+     lambda x: x(nn.Tanh()), lambda x: nn.Tanh(x), lambda x: nn.Linear(x, 3), lambda x: nn.Sequential(x)],
+    ids=("class", "class first", "array", "array first", "node", "minus", "call", "argument", "size", "container"),
+)  # fmt: skip
+def test_G3_a_node_where_it_cannot_stand_is_an_error_that_says_what_to_write(wrong):
+    with pytest.raises(errors.GraphError, match=r"module|Tanh|\(\.\.\.\)\(node\)"):
+        wrong(nn.Identity()())
+
+
+def test_arguments_that_a_module_does_not_take_are_an_error():
+    with pytest.raises(errors.GraphError, match="takes no arguments, got 3"):
+        nn.Tanh(3)
+
+
 def test_G3_no_outputs_are_an_error():
     with pytest.raises(errors.GraphError):
         nn.gModule([nn.Identity()()], [])

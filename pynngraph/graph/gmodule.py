@@ -67,6 +67,8 @@ class gModule(Container):
     [(3, 3), (3, 3)]
     """
 
+    takes_nodes = True
+
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
         super().__init__()
         self._place = calling_place()
@@ -245,8 +247,8 @@ def _nodes(nodes: Any, what: str, least: int) -> list[Node]:
     for place, node in enumerate(nodes):
         if not isinstance(node, Node):
             hint = ""
-            if isinstance(node, Module):
-                hint = ": write module() or module(node)"
+            if isinstance(node, Module) or (isinstance(node, type) and issubclass(node, Module)):
+                hint = ": write module(...)() or module(...)(node)"
             elif tree.is_table(node):
                 hint = ": nn.nest makes a node of several"
             message = f"entry [{place}] of the {what} of gModule is {type(node).__name__}, not a node{hint}"

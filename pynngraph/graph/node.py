@@ -249,12 +249,34 @@ class Node:
         """The node in words: its name, what it is, and the line that made it."""
         return f"{self.name + ', ' if self.name else ''}{self.kind()} at {self.place}"
 
+    __array_ufunc__ = None  # so that `array - node` comes here too
+
     def __sub__(self, module: Any) -> Node:
         """``node - module`` is ``module(node)``."""
-        if not hasattr(module, "lower"):
-            return NotImplemented
+        if isinstance(module, type) or not hasattr(module, "lower"):
+            raise self._no_operand(module)
         made: Node = module(self)
         return made
+
+    def __rsub__(self, other: Any) -> Node:
+        """Nothing but an error: what comes after the minus is a module."""
+        raise self._no_operand(other)
+
+    def __neg__(self) -> Node:
+        """Nothing but an error: ``-module`` makes an input node."""
+        raise self._no_operand(self)
+
+    def __call__(self, *arguments: Any) -> Node:
+        """Nothing but an error: modules are called."""
+        message = f"{self.label()} is a graph node already: write module(node), or node - module, to go on from it"
+        raise GraphError(message)
+
+    def _no_operand(self, got: Any) -> GraphError:
+        if isinstance(got, type):
+            what = f"the class {got.__name__}: write {got.__name__}(...)"
+        else:
+            what = "a node" if isinstance(got, Node) else f"{type(got).__name__}"
+        return GraphError(f"{self.label()}: minus is for node - module and -module, got {what}")
 
     def __repr__(self) -> str:
         return f"<Node {self.label()}>"
@@ -295,7 +317,7 @@ def _checked(inputs: Any, what: str) -> Any:
     """A node or nested list of nodes, as it was given; else an error with the position and a hint."""
     leaves, structure = tree.flatten(inputs)
     if not leaves:
-        message = f"{what} was given an empty list: write it without an argument for an input of the graph"
+        message = f"{what} was given an empty list of nodes"
         raise GraphError(message)
     for leaf, path in zip(leaves, tree.paths(structure), strict=True):
         if isinstance(leaf, Node):

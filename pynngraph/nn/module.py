@@ -93,6 +93,7 @@ class Module:
 
     is_host: ClassVar[bool] = False
     takes_input: bool = True  # False: its graph node needs no input
+    takes_nodes: ClassVar[bool] = False  # whether it is made of graph nodes
     maxPlans: int = MAX_PLANS
     """How many plans are kept for inputs of other sizes, nestings and dtypes: those used last."""
     __array_ufunc__ = None  # so that `array - module` is an error that says so
@@ -117,8 +118,14 @@ class Module:
                 cls.is_host = True
                 break
 
-    def __new__(cls, *_args: Any, **_keywords: Any) -> Any:
+    def __new__(cls, *args: Any, **_keywords: Any) -> Any:
         """A module in its first state; users' classes need not call `__init__`."""
+        if not cls.takes_nodes and any(isinstance(arg, Node) for arg in args):
+            message = f"{cls.__name__} was given a graph node: write {cls.__name__}(...)(node)"
+            raise GraphError(message)
+        if args and cls.__init__ is object.__init__:
+            message = f"{cls.__name__} takes no arguments, got {', '.join(map(repr, args))}"
+            raise GraphError(message)
         self = super().__new__(cls)
         state = self.__dict__
         state.update(train=True, _cells={}, _buffers={}, _dtype=default_dtype(), _version=0)

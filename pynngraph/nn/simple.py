@@ -226,7 +226,7 @@ class Parameters(Module):
     (3,)
     >>> g.backward([], np.ones(3))
     []
-    >>> bool((bias.gradWeight == 1 - np.tanh(bias.weight) ** 2).all())
+    >>> bool(np.allclose(bias.gradWeight, 1 - np.tanh(bias.weight) ** 2))
     True
     """
 
