@@ -96,7 +96,7 @@ def test_G3_the_position_is_told():
 @pytest.mark.parametrize(
     "wrong",
     [lambda x: x - nn.Tanh, lambda x: nn.Tanh - x, lambda x: x - X, lambda x: X - x, lambda x: x - x, lambda x: -x,
-     lambda x: x(nn.Tanh()), lambda x: nn.Tanh(x), lambda x: nn.Linear(x, 3), lambda x: nn.Sequential(x)],
+     lambda x: x(nn.Tanh()), nn.Tanh, lambda x: nn.Linear(x, 3), nn.Sequential],
     ids=("class", "class first", "array", "array first", "node", "minus", "call", "argument", "size", "container"),
 )  # fmt: skip
 def test_G3_a_node_where_it_cannot_stand_is_an_error_that_says_what_to_write(wrong):

@@ -266,7 +266,7 @@ class Node:
         """Nothing but an error: ``-module`` makes an input node."""
         raise self._no_operand(self)
 
-    def __call__(self, *arguments: Any) -> Node:
+    def __call__(self, *_arguments: Any) -> Node:
         """Nothing but an error: modules are called."""
         message = f"{self.label()} is a graph node already: write module(node), or node - module, to go on from it"
         raise GraphError(message)

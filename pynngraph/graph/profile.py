@@ -148,7 +148,7 @@ def profile(
     """Run a module many times and print what each node, or module inside, takes of the time.
 
     Gradients of parameters are as before when it returns, and random numbers go on as if nothing had run. The time of a
-    step includes that of reading the clock twice, some 50 ns.
+    step includes that of reading the clock, some 20 ns.
 
     Parameters
     ----------
