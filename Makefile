@@ -12,7 +12,7 @@ help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
 	@echo "make check   style, types, sanitizers, symbols, NEON, documents"
-	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime"
+	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite compile' selects)"
 	@echo "make fmt     format all sources"
 	@echo "make lib     the C library, static and shared, in build/release"
 	@echo "make dist    sdist and wheel, checked, in dist"
@@ -28,7 +28,7 @@ test: $(VENV)/.test
 	exit $$status
 
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 lib:
 	@command -v cmake >/dev/null || { echo "make lib needs CMake: sudo apt install cmake"; exit 1; }

@@ -2,7 +2,8 @@
 
 Prints, for every workload, pynngraph's time and how many times longer the others take, and writes
 all numbers to a JSON file. Contenders are timed in one process, interleaved, with results that
-were compared first.
+were compared first. After that come, for pynngraph alone, the costs of making plans and of
+importing it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
 PEERS = ("NumPy", "PyTorch", "ONNX Runtime")
+COMPILE, IMPORT = "compile", "import"  # suites without contenders
 DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxruntime"}
 
 
@@ -41,38 +43,31 @@ def main() -> int:
         print("The benchmarks need a few packages more: pip install 'pynngraph[bench]'")
         return 1
     import contenders  # noqa: PLC0415
-    from timing import Budget  # noqa: PLC0415
 
-    peers = [peer for peer in PEERS if contenders.installed(peer)]
+    chosen = [workload for workload in WORKLOADS if workload.suite in options.suite]
+    peers = [peer for peer in PEERS if chosen and contenders.installed(peer)]
     about = describe(options, peers)
     for line in about["text"]:
         print(line)
     for peer in PEERS:
-        if peer not in peers:
+        if chosen and peer not in peers:
             print(f"not installed: {peer} ({contenders.NEEDS[peer][1]})")
-    print()
 
-    chosen = [workload for workload in WORKLOADS if workload.suite in options.suite]
-    budget = Budget(7, 0.004) if options.quick else Budget(21, 0.015)
-    try:
-        results = run(chosen, peers, options.dtype, budget)
-    except contenders.DisagreementError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print_table(results, peers, options.dtype)
-    print_summary(results)
-    print_noise(results)
-
-    footprint = measure_footprint(repeats=7 if options.quick else 15)
-    print(
-        f"\nimport pynngraph: {footprint['import_ms']:.1f} ms after NumPy's own "
-        f"{footprint['numpy_import_ms']:.1f} ms; extension module: "
-        f"{footprint['extension_bytes'] / 1024:.0f} KiB"
-    )
+    document: dict[str, Any] = {"about": about}
+    if chosen:
+        try:
+            document["results"] = compare(chosen, peers, options)
+        except contenders.DisagreementError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    if COMPILE in options.suite:
+        document["compile"] = measure_compiling(options)
+    if IMPORT in options.suite:
+        document["footprint"] = measure_footprint(repeats=7 if options.quick else 15)
+        print_footprint(document["footprint"])
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    document = {"about": about, "results": results, "footprint": footprint}
     options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"all numbers: {options.json}")
+    print(f"\nall numbers: {options.json}")
     return 0
 
 
@@ -83,10 +78,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--suite",
         nargs="+",
-        choices=SUITES,
-        default=SUITES,
+        choices=(*SUITES, COMPILE, IMPORT),
+        default=(*SUITES, COMPILE, IMPORT),
         metavar="NAME",
-        help=f"which ones: {', '.join(SUITES)} (default: all)",
+        help=f"which ones: {', '.join((*SUITES, COMPILE, IMPORT))} (default: all)",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument(
@@ -102,6 +97,32 @@ def parse_arguments() -> argparse.Namespace:
 
 
 # ---- measuring ----------------------------------------------------------------------------------
+
+
+def compare(chosen: Sequence[Workload], peers: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the workloads and print what came."""
+    from timing import Budget  # noqa: PLC0415
+
+    print()
+    budget = Budget(7, 0.004) if options.quick else Budget(21, 0.015)
+    results = run(chosen, peers, options.dtype, budget)
+    print_table(results, peers, options.dtype)
+    print_summary(results)
+    print_noise(results)
+    return results
+
+
+def measure_compiling(options: argparse.Namespace) -> dict[str, Any]:
+    """Time the making of plans and print what came."""
+    import compiling  # noqa: PLC0415
+
+    results = {
+        "per_node": compiling.per_node(options.dtype, quick=options.quick),
+        "batch_sizes_us": compiling.batch_sizes(options.dtype, quick=options.quick),
+    }
+    compiling.print_per_node(results["per_node"])
+    compiling.print_batch_sizes(results["batch_sizes_us"])
+    return results
 
 
 def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Budget) -> list[dict[str, Any]]:
@@ -220,6 +241,15 @@ def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: 
         ratios = [f"{result['ratios'][peer]:>12.2f}x" if peer in result["ratios"] else f"{'-':>13}" for peer in peers]
         time = f"{result['times']['pynngraph']['median_us']:,.2f} us"
         print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13}{''.join(ratios)}")
+
+
+def print_footprint(footprint: dict[str, float]) -> None:
+    """Print what an import takes."""
+    print(
+        f"\nimport pynngraph: {footprint['import_ms']:.1f} ms after NumPy's own "
+        f"{footprint['numpy_import_ms']:.1f} ms; extension module: "
+        f"{footprint['extension_bytes'] / 1024:.0f} KiB"
+    )
 
 
 def print_noise(results: Sequence[dict[str, Any]]) -> None:
