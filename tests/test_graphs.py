@@ -493,3 +493,12 @@ def test_P6_a_pickled_graph_holds_names_and_annotations_and_no_results():
     assert_close(other.node("pixels").output, X, EXACT)
     with pytest.raises(errors.StateError):
         _ = g.clearState().node("pixels").output
+
+
+def test_a_list_that_changes_after_the_call_changes_no_node():
+    nodes = [nn.Identity()(), nn.Identity()()]
+    total = nn.CAddTable()(nodes)
+    both = nn.nest(nodes)
+    g = nn.gModule(nodes, [total, both])
+    nodes.append(nn.Identity()())
+    assert nesting(g.forward([X, Y])) == ("list", X.shape, ("list", X.shape, Y.shape))

@@ -310,40 +310,45 @@ def nest(nodes: Any) -> Node:
     >>> g.forward([np.zeros(1), np.ones(1)])
     [array([0.]), [array([1.])]]
     """
-    return Node(None, _checked(nodes, "nest"))
+    return Node(None, _checked(nodes, lambda: "nest"))
 
 
-def _checked(inputs: Any, what: str) -> Any:
-    """A node or nested list of nodes, as it was given; else an error with the position and a hint."""
+def _checked(inputs: Any, name: Callable[[], str]) -> Any:
+    """A node or nested list of nodes, nested as given; else an error with its name, the position and a hint."""
+    if isinstance(inputs, Node):
+        return inputs
     leaves, structure = tree.flatten(inputs)
     if not leaves:
-        message = f"{what} was given an empty list of nodes"
+        message = f"{name()} was given an empty list of nodes"
         raise GraphError(message)
-    for leaf, path in zip(leaves, tree.paths(structure), strict=True):
-        if isinstance(leaf, Node):
-            continue
-        where = f"entry {path} of the input" if path else "the input"
-        if hasattr(leaf, "lower"):
-            hint = f"a module, not a node: write {type(leaf).__name__}(...)(...), or ...() for an input of the graph"
-        elif leaf is None:
-            hint = "None: was a variable not set?"
-        elif hasattr(leaf, "__array__"):
-            hint = "an array: calling makes graph nodes; to compute use forward"
-        else:
-            hint = f"{type(leaf).__name__}, not a node"
-        message = f"{what}: {where} is {hint}"
-        raise GraphError(message)
-    return inputs
+    for place, leaf in enumerate(leaves):
+        if not isinstance(leaf, Node):
+            path = tree.paths(structure)[place]
+            where = f"entry {path} of the input" if path else "the input"
+            message = f"{name()}: {where} is {_no_node(leaf)}"
+            raise GraphError(message)
+    return tree.rebuild(structure, leaves)  # the caller may change its lists later
+
+
+def _no_node(got: Any) -> str:
+    """What was given where a node is meant, and what was probably forgotten."""
+    if hasattr(got, "lower"):
+        name = got.__name__ if isinstance(got, type) else type(got).__name__
+        return f"a module, not a node: write {name}(...)(...), or ...() for an input of the graph"
+    if got is None:
+        return "None: was a variable not set?"
+    if hasattr(got, "__array__"):
+        return "an array: calling makes graph nodes; to compute use forward"
+    return f"{type(got).__name__}, not a node"
 
 
 def call_module(module: Module, inputs: tuple[Any, ...]) -> Node:
     """The node for a call of a module."""
-    what = f"{module.label()} called at {calling_place()}"
     if not inputs:
         return Node(module, None)
     if len(inputs) > 1:
         arrays = any(hasattr(entry, "__array__") for entry in inputs)
         hint = "to compute use forward" if arrays else "write module([a, b])"
-        message = f"{what} takes one node or one list of nodes: {hint}"
+        message = f"{module.label()} called at {calling_place()} takes one node or one list of nodes: {hint}"
         raise GraphError(message)
-    return Node(module, _checked(inputs[0], what))
+    return Node(module, _checked(inputs[0], lambda: f"{module.label()} called at {calling_place()}"))
