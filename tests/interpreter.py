@@ -33,10 +33,35 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def relu(x, near):
-    if (np.abs(x) < near).any():
-        raise TieError
-    return x * (x > 0), lambda g: g * (x > 0)
+def kinked(forward, derivative, kinks):
+    """An elementwise op whose derivative jumps at some x: all are functions of x and of the spec's arguments."""
+
+    def op(x, near, *arguments):
+        if any((np.abs(x - kink) < near).any() for kink in kinks(*arguments)):
+            raise TieError
+        return forward(x, *arguments), lambda g: g * derivative(x, *arguments)
+
+    return op
+
+
+def at_zero(*_):
+    return (0,)
+
+
+def bounds(low=-1, high=1):
+    return low, high
+
+
+def leaky_relu(x, slope=0.01):
+    return np.where(x > 0, x, slope * x)
+
+
+def elu(x, alpha=1):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def softplus(x, beta=1):
+    return np.where(beta * x > 20, x, np.logaddexp(0, beta * x) / beta)
 
 
 def extreme(pick):
@@ -119,6 +144,8 @@ OPS = {
     "Sigmoid": with_output(sigmoid, lambda y, g: g * y * (1 - y)),
     "SoftMax": with_output(softmax, lambda y, g: y * (g - (g * y).sum(-1, keepdims=True))),
     "LogSoftMax": with_output(log_softmax, lambda y, g: g - np.exp(y) * g.sum(-1, keepdims=True)),
+    "Square": lambda x: (x * x, lambda g: 2 * x * g),
+    "SoftSign": lambda x: (x / (1 + np.abs(x)), lambda g: g / (1 + np.abs(x)) ** 2),
     "MulConstant": lambda x, a: (a * x, lambda g: a * g),
     "AddConstant": lambda x, a: (x + a, lambda g: g),
     "CAddTable": lambda xs: (sum(xs), lambda g: type(xs)(g for _ in xs)),
@@ -132,7 +159,24 @@ OPS = {
 }
 
 # Ops with kinks, which look for ties.
-KINKED = {"ReLU": relu, "CMaxTable": extreme(np.max), "CMinTable": extreme(np.min)}
+KINKED = {
+    "ReLU": kinked(lambda x: x * (x > 0), lambda x: x > 0, at_zero),
+    "LeakyReLU": kinked(leaky_relu, lambda x, slope=0.01: np.where(x > 0, 1, slope), at_zero),
+    "ELU": kinked(elu, lambda x, alpha=1: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))), at_zero),
+    "Abs": kinked(np.abs, lambda x: np.where(x < 0, -1, 1), at_zero),
+    "HardTanh": kinked(
+        lambda x, *ends: np.clip(x, *bounds(*ends)),
+        lambda x, *ends: (bounds(*ends)[0] < x) & (x < bounds(*ends)[1]),
+        bounds,
+    ),
+    "SoftPlus": kinked(
+        softplus,
+        lambda x, beta=1: np.where(beta * x > 20, 1, sigmoid(np.minimum(beta * x, 20))),
+        lambda beta=1: (20 / beta,),
+    ),
+    "CMaxTable": extreme(np.max),
+    "CMinTable": extreme(np.min),
+}
 
 
 class Interpreter:
@@ -152,7 +196,7 @@ class Interpreter:
         name, *arguments = spec
         if name == "Linear":
             return self.linear(key, x)
-        return KINKED[name](x, self.near) if name in KINKED else OPS[name](x, *arguments)
+        return KINKED[name](x, self.near, *arguments) if name in KINKED else OPS[name](x, *arguments)
 
     def linear(self, key, x):
         weight, *bias = self.parameters[key]

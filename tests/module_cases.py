@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from op_cases import OP_CASES, Input
-from tolerances import EXACT, SUMS, Tolerance
+from tolerances import EXACT, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
 
 import pynngraph as nn
@@ -100,6 +100,14 @@ MODULES = (
     *(_of_op(case) for case in OP_CASES if case.module),
     ModuleCase("Identity-table", nn.Identity, DEEP, lambda x: x, per_sample=True),
     ModuleCase("ReLU-inplace", lambda: nn.ReLU(True), Input((BATCH, 6), "nonzero"), lambda x: np.maximum(x, 0)),
+    ModuleCase("LeakyReLU-inplace", lambda: nn.LeakyReLU(True), Input((BATCH, 6), "nonzero"),
+               lambda x: np.where(x > 0, x, 0.01 * x)),
+    ModuleCase("ELU-inplace", lambda: nn.ELU(None, True), X, lambda x: np.where(x > 0, x, np.expm1(x)), TRANSCENDENTAL),
+    ModuleCase("Threshold-inplace", lambda: nn.Threshold(0.5, 0, True), X, lambda x: np.where(x > 0.5, x, 0)),
+    ModuleCase("HardTanh-inplace", lambda: nn.HardTanh(None, None, True), X, lambda x: np.clip(x, -1, 1)),
+    ModuleCase("Clamp", lambda: nn.Clamp(-0.5, 0.75), X, lambda x: np.clip(x, -0.5, 0.75), per_sample=True),
+    ModuleCase("ReLU6", nn.ReLU6, X, lambda x: np.clip(x, 0, 6), per_sample=True),
+    ModuleCase("SoftPlus", nn.SoftPlus, X, lambda x: np.logaddexp(0, x), TRANSCENDENTAL, per_sample=True),
     ModuleCase("CAddTable-inplace", lambda: nn.CAddTable(True), [X, X], np.add.reduce, per_sample=True),
     ModuleCase("Linear-noBias", lambda: nn.Linear(6, 5).noBias(), X, lambda x, w: x @ w.T, SUMS, per_sample=True),
     ModuleCase("Reshape-no-batch", lambda: nn.Reshape(6, 4, False), X, lambda x: x.reshape(6, 4)),

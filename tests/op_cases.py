@@ -100,6 +100,10 @@ def _sigmoid(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
+def _softplus(x):
+    return np.where(2 * x > 20, x, np.logaddexp(0, np.minimum(2 * x, 20)) / 2)
+
+
 def _softmax(x, dim):
     e = np.exp(x - x.max(dim, keepdims=True))
     return e / e.sum(dim, keepdims=True)
@@ -169,6 +173,17 @@ OP_CASES = (
     _unary("relu", "ReLU", lambda x: np.maximum(x, 0), EXACT, EXACT, "nonzero"),
     _unary("exp", "Exp", np.exp, TRANSCENDENTAL, TRANSCENDENTAL),
     _unary("log", "Log", np.log, TRANSCENDENTAL, ROUNDED, "positive"),
+    _unary("abs", "Abs", np.abs, EXACT, EXACT, "nonzero"),
+    _unary("square", "Square", np.square, EXACT, EXACT),
+    _unary("sqrt", "Sqrt", np.sqrt, EXACT, ROUNDED, "positive"),
+    _unary("softsign", "SoftSign", lambda x: x / (1 + np.abs(x)), ROUNDED, ROUNDED),
+    _unary("logsigmoid", "LogSigmoid", lambda x: -np.logaddexp(0, -x), TRANSCENDENTAL, TRANSCENDENTAL),
+    _unary("softplus", "SoftPlus", _softplus, TRANSCENDENTAL, TRANSCENDENTAL, nums=(2.0,)),
+    _unary("elu", "ELU", lambda x: np.where(x > 0, x, 0.75 * np.expm1(np.minimum(x, 0))), TRANSCENDENTAL, CANCELLING,
+           "nonzero", nums=(0.75,)),
+    _unary("leakyrelu", "LeakyReLU", lambda x: np.where(x > 0, x, 0.25 * x), EXACT, EXACT, "nonzero", nums=(0.25,)),
+    _unary("threshold", "Threshold", lambda x: np.where(x <= 0.25, -0.5, x), EXACT, EXACT, nums=(0.25, -0.5)),
+    _unary("hardtanh", "HardTanh", lambda x: np.clip(x, -0.5, 0.75), EXACT, EXACT, nums=(-0.5, 0.75)),
     _unary("mul_constant", "MulConstant", lambda x: 2.5 * x, EXACT, EXACT, nums=(2.5,)),
     _unary("add_constant", "AddConstant", lambda x: x - 1.25, EXACT, EXACT, nums=(-1.25,)),
     _table("add", "CAddTable", THREE, lambda *x: sum(x), CANCELLING, EXACT),

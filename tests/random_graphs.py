@@ -16,6 +16,12 @@ UNARY = (
     ["Identity"],
     ["MulConstant", -0.5],
     ["AddConstant", 0.25],
+    ["Abs"],
+    ["HardTanh", -0.5, 0.75],
+    ["LeakyReLU", 0.1],
+    ["ELU", 0.5],
+    ["SoftPlus", 2.0],
+    ["SoftSign"],
 )
 NARY = ("CAddTable", "CMulTable", "CMaxTable", "CMinTable")
 
