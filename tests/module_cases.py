@@ -107,6 +107,8 @@ MODULES = (
     ModuleCase("HardTanh-inplace", lambda: nn.HardTanh(None, None, True), X, lambda x: np.clip(x, -1, 1)),
     ModuleCase("Clamp", lambda: nn.Clamp(-0.5, 0.75), X, lambda x: np.clip(x, -0.5, 0.75), per_sample=True),
     ModuleCase("ReLU6", nn.ReLU6, X, lambda x: np.clip(x, 0, 6), per_sample=True),
+    ModuleCase("Power-fraction", lambda: nn.Power(-1.5), Input((BATCH, 6), "positive"), lambda x: x**-1.5,
+               TRANSCENDENTAL, per_sample=True),
     ModuleCase("SoftPlus", nn.SoftPlus, X, lambda x: np.logaddexp(0, x), TRANSCENDENTAL, per_sample=True),
     ModuleCase("CAddTable-inplace", lambda: nn.CAddTable(True), [X, X], np.add.reduce, per_sample=True),
     ModuleCase("Linear-noBias", lambda: nn.Linear(6, 5).noBias(), X, lambda x, w: x @ w.T, SUMS, per_sample=True),

@@ -176,6 +176,7 @@ OP_CASES = (
     _unary("abs", "Abs", np.abs, EXACT, EXACT, "nonzero"),
     _unary("square", "Square", np.square, EXACT, EXACT),
     _unary("sqrt", "Sqrt", np.sqrt, EXACT, ROUNDED, "positive"),
+    _unary("power", "Power", lambda x: np.power(x, 3), TRANSCENDENTAL, TRANSCENDENTAL, "nonzero", nums=(3.0,)),
     _unary("softsign", "SoftSign", lambda x: x / (1 + np.abs(x)), ROUNDED, ROUNDED),
     _unary("logsigmoid", "LogSigmoid", lambda x: -np.logaddexp(0, -x), TRANSCENDENTAL, TRANSCENDENTAL),
     _unary("softplus", "SoftPlus", _softplus, TRANSCENDENTAL, TRANSCENDENTAL, nums=(2.0,)),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from op_cases import OP_CASES
-from tolerances import EXACT, assert_close
+from tolerances import EXACT, TRANSCENDENTAL, assert_close
 
 import pynngraph as nn
 from pynngraph._engine import OPS
@@ -46,6 +46,29 @@ def test_gradients_far_out_are_neither_nan_nor_less_than_they_are():
     for module, expected in ((nn.SoftPlus(), np.exp(np.minimum(x, 0))), (nn.LogSigmoid(), np.exp(np.minimum(-x, 0)))):
         module.forward(x)
         assert_close(module.backward(x, ones) / expected, ones, EXACT._replace(float64=64))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("power", [0, 1, 2, 3, -1, -2, 0.75, -0.5, 2.5, 1e9, 1e9 + 1, np.inf, -np.inf])
+def test_powers_at_the_edges_are_those_of_numpy(power, dtype):
+    info = np.finfo(dtype)
+    sizes = [0, info.smallest_subnormal, info.tiny, 0.5, 1, 1 + info.eps, 2, info.max, np.inf]
+    x = np.array([sign * size for size in sizes for sign in (1, -1)]).astype(dtype)
+    output = nn.Power(power).type(dtype).forward(x)
+    with np.errstate(all="ignore"):
+        expected = np.power(x, np.dtype(dtype).type(power))
+    assert_close(output, expected, TRANSCENDENTAL)
+    signs = np.isnan(output) | (np.signbit(output) == np.signbit(expected))
+    assert signs.all()
+
+
+@pytest.mark.parametrize("power", [0, 1, 2, 3])
+def test_the_derivative_of_a_power_at_0(power):
+    x = np.array([-0.0, 0.0])
+    module = nn.Power(power)
+    module.forward(x)
+    expected = [np.nan, 1, 0, 0][power]  # 0 times infinity for power 0, as in Torch7
+    assert_close(module.backward(x, np.ones(2)), np.full(2, expected), EXACT)
 
 
 def test_none_is_an_argument_that_is_left_out():

@@ -332,6 +332,31 @@ class Sqrt(Unary, op="sqrt"):
         self.eps = _number(b, 0)
 
 
+class Power(Unary, op="power"):
+    """y = x^p; NaN where x < 0 and p is no whole number.
+
+    Any shape; the output has the input's.
+
+    Parameters
+    ----------
+    p
+        The exponent, kept as ``pow``.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Power(3).forward(np.array([-2.0, 0.5]))
+    array([-8.   ,  0.125])
+    """
+
+    def __init__(self, p: float) -> None:
+        self.pow = float(p)
+
+    def numbers(self) -> tuple[float, ...]:
+        """The exponent."""
+        return (self.pow,)
+
+
 class SoftSign(Unary, op="softsign"):
     """y = x / (1 + |x|).
 
@@ -461,6 +486,7 @@ __all__ = [
     "Log",
     "LogSigmoid",
     "LogSoftMax",
+    "Power",
     "ReLU",
     "ReLU6",
     "Sigmoid",

@@ -99,6 +99,7 @@ static long double ref_log(double x, double a) { return logl(x); }
 static long double ref_abs(double x, double a) { return fabs(x); }
 static long double ref_square(double x, double a) { return rnd(x * x); }
 static long double ref_sqrt(double x, double a) { return rnd(sqrt(x)); }
+static long double ref_power(double x, double a) { return powl(x, a); }
 static long double ref_softsign(double x, double a) { return rnd(x / rnd(1 + fabs(x))); }
 static long double ref_logsigmoid(double x, double a) {
     return fminl(x, 0) - log1pl(expl(-fabsl(x)));
@@ -124,6 +125,7 @@ static double back_log(double x, double g, double a) { return rnd(g / x); }
 static double back_abs(double x, double g, double a) { return x >= 0 ? g : -g; }
 static double back_square(double x, double g, double a) { return rnd(2 * g * x); }
 static double back_sqrt(double y, double g, double a) { return y == 0 ? 0 : rnd(g / 2 / y); }
+static double back_power(double x, double g, double a) { return rnd(g * a * pow(x, a - 1)); }
 static double back_softsign(double x, double g, double a) {
     const double d = rnd(1 + fabs(x));
     return rnd(g / rnd(d * d));
@@ -162,6 +164,7 @@ static const unary_case unary_cases[] = {
     UNARY_CASE(ABS, abs, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
     UNARY_CASE(SQUARE, square, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
     UNARY_CASE(SQRT, sqrt, EXACT, EXACT, 0, 4, 0, {0, 0}, {0, 0}),
+    UNARY_CASE(POWER, power, ULP2, SUM, 0.1, 4, 2.5, {1e-15, 1e15}, {1e-120, 1e120}),
     UNARY_CASE(SOFTSIGN, softsign, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
     UNARY_CASE(LOGSIGMOID, logsigmoid, ULP2, SUM, -9, 9, 0, {-30, 106}, {-50, 747}),
     UNARY_CASE(SOFTPLUS, softplus, ULP2, SUM, -9, 9, 2, {-53, 15}, {-373, 15}),
@@ -311,17 +314,19 @@ static void test_unary(void) {
     }
 }
 
-/* The result of a unary op for one number, in every lane the same. */
-static double unary_of(pnng_op op, double x) {
+/* The result of a unary op for one number. */
+static double unary_with(pnng_op op, double x, double a) {
     double in[8], out[8];
     real_set(in, f64, 0, x);
     call k;
-    call_new(&k, 1, 1);
+    call_new(&k, 1, 1)->c.a = a;
     k.ptr[0] = out;
     k.ptr[1] = in;
     kernels->op[op].forward(&k.c);
     return real_get(out, f64, 0);
 }
+
+static double unary_of(pnng_op op, double x) { return unary_with(op, x, 1); }
 
 static void test_special_values(void) {
     snprintf(test_where, sizeof test_where, "%s %s special values", isa->name, f64 ? "f64" : "f32");
@@ -395,6 +400,36 @@ static void test_special_values(void) {
     }
     CHECK(ulps(f64, unary_of(PNNG_OP_LOG, tiny), logl(tiny)) <= 2);
     CHECK(ulps(f64, unary_of(PNNG_OP_LOG, max), logl(max)) <= 2);
+}
+
+static void check_power(double x, double p, double allowed) {
+    const double y = unary_with(PNNG_OP_POWER, x, p);
+    const long double expected = powl(rnd(x), rnd(p));
+    const bool same_sign = isnan(y) || !signbit(y) == !signbit((double)expected);
+    if (!CHECK(ulps(f64, y, expected) <= allowed && same_sign))
+        printf("    %a to the power of %a is %a, not %La\n", x, p, y, expected);
+}
+
+/* All edges that C's pow knows, and how exactness goes down with the size of the power. */
+static void test_power(void) {
+    snprintf(test_where, sizeof test_where, "%s %s power", isa->name, f64 ? "f64" : "f32");
+    const double tiny = f64 ? 0x1p-1074 : 0x1p-149, max = f64 ? DBL_MAX : (double)FLT_MAX;
+    const double least = f64 ? DBL_MIN : (double)FLT_MIN, eps = f64 ? DBL_EPSILON : FLT_EPSILON;
+    const double sizes[] = {0,   tiny, least, 0.5, 1 - eps, 1,       1 + eps,
+                            1.5, 2,    3,     1e4, max,     INFINITY};
+    const double powers[] = {0,   tiny, eps,  0.5,     1 / 3.0, 1,   1.5, 2,       3,
+                             4.5, 1e3,  1001, 1 / eps, 1e15,    max, max, INFINITY};
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++)
+        for (size_t j = 0; j < 2 * sizeof powers / sizeof *powers; j++)
+            check_power(i % 2 ? -sizes[i / 2] : sizes[i / 2],
+                        j % 2 ? -powers[j / 2] : powers[j / 2], 16);
+    for (size_t j = 1; j < sizeof powers / sizeof *powers; j++)
+        CHECK(isnan(unary_with(PNNG_OP_POWER, NAN, powers[j])));
+    for (int k = 0; k < 20000; k++) {
+        const double range = k % 2 ? 32 : 2000, p = random_in(-range, range);
+        const double most = (f64 ? 1020 : 126) / fabs(p); /* of the exponent of x */
+        check_power(exp2(random_in(-most, most)), p, k % 2 ? 2 : 64);
+    }
 }
 
 /* ---- the accuracy of transcendental functions ---- */
@@ -1324,6 +1359,7 @@ static void test_all(long points, bool print) {
     test_table();
     test_unary();
     test_special_values();
+    test_power();
     test_accuracy(points, print);
     test_tables();
     test_slices();
