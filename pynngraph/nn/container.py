@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Container")
 
+MOST_SHOWN = 200  # modules of one container, when it is printed
+
 
 class ModuleList(list[Module]):
     """The list of a container's modules: plans are made anew when it changes."""
@@ -95,17 +97,39 @@ class Container(Module):
 
     def describe(self) -> str:
         """How many modules there are."""
-        return f" of {len(self.modules)} modules"
-
-    def _arrows(self) -> str:
-        return ""
+        return f" of {len(self.modules)} module{'' if len(self.modules) == 1 else 's'}"
 
     def __repr__(self) -> str:
-        lines = [f"nn.{type(self).__name__} {{{self._arrows()}"]
-        for place, module in enumerate(self.modules):
-            inner = repr(module).replace("\n", "\n  ")
-            lines.append(f"  ({place}): {inner}")
-        return "\n".join([*lines, "}"])
+        return "\n".join([f"nn.{type(self).__name__} {{", *self._tree(), "}"])
+
+    def _tree(self) -> list[str]:
+        """The lines of what is inside, as Torch7 prints it."""
+        return _branches(self.modules, ("  ", "  "), ("  ", "  "))
+
+
+def _branches(modules: list[Module], branch: tuple[str, str], last_branch: tuple[str, str]) -> list[str]:
+    """Modules with their places, each behind a branch; its second part stands before a module's further lines."""
+    lines: list[str] = []
+    for place in _shown(len(modules)):
+        first, further = last_branch if place == len(modules) - 1 else branch
+        text = f"... {len(modules) - MOST_SHOWN} more"
+        if place is not None:
+            text = f"({place}): {modules[place]!r}"
+        lines.append(first + text.replace("\n", f"\n{further}"))
+    return lines
+
+
+def _shown(count: int) -> list[int | None]:
+    """Which of so many places to print; None stands for those left out."""
+    if count <= MOST_SHOWN:
+        return list(range(count))
+    return [*range(MOST_SHOWN // 2), None, *range(count - MOST_SHOWN // 2, count)]
+
+
+def _side_by_side(modules: list[Module]) -> list[str]:
+    """The lines of modules that each make a part of the output."""
+    branches = _branches(modules, ("    |`-> ", "    |    "), ("     `-> ", "         "))
+    return ["  input", *branches, "     ... -> output"]
 
 
 class Sequential(Container):
@@ -127,9 +151,9 @@ class Sequential(Container):
             input = b.lower(module, input)
         return input
 
-    def _arrows(self) -> str:
-        places = "".join(f"({place}) -> " for place in range(len(self.modules)))
-        return f"\n  [input -> {places}output]"
+    def _tree(self) -> list[str]:
+        places = ["..." if place is None else f"({place})" for place in _shown(len(self.modules))]
+        return [f"  [{' -> '.join(['input', *places, 'output'])}]", *super()._tree()]
 
 
 class ConcatTable(Container):
@@ -149,6 +173,9 @@ class ConcatTable(Container):
         """All on one input."""
         return [b.lower(module, input) for module in self.modules]
 
+    def _tree(self) -> list[str]:
+        return _side_by_side(self.modules)
+
 
 class ParallelTable(Container):
     """Each module on its own entry of the input list; the list of their outputs.
@@ -165,3 +192,6 @@ class ParallelTable(Container):
         """The k-th on the k-th entry."""
         entries: Iterable[Values] = b.table(input, len(self.modules))
         return [b.lower(module, entry) for module, entry in zip(self.modules, entries, strict=True)]
+
+    def _tree(self) -> list[str]:
+        return _side_by_side(self.modules)
