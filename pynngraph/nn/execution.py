@@ -453,8 +453,10 @@ class Execution:
                 continue  # lowering again says what is wrong, if it is
         return None
 
-    def _lowered(self, structure: tree.Structure, kinds: tuple[int, ...], shapes: tuple[Shape, ...]) -> Lowered:
-        builder, values = self._builder(structure, kinds, shapes)
+    def _lowered(
+        self, structure: tree.Structure, kinds: tuple[int, ...], shapes: Sequence[Shape], *, watched: bool = True
+    ) -> Lowered:
+        builder, values = self._builder(structure, kinds, shapes, watched=watched)
         output = self._lower(builder, values)
         leaves, output_structure = tree.flatten(output)
         return self._sealed(builder, leaves, output_structure, self._grad_structure(structure), kinds)
@@ -465,9 +467,11 @@ class Execution:
         kinds: tuple[int, ...],
         shapes: Sequence[Shape],
         end: int | None = None,
+        *,
+        watched: bool = True,
     ) -> tuple[Builder, Values]:
         """A builder, and the values of the input."""
-        builder = Builder(self._owner.dtype, self._hosts, end)
+        builder = Builder(self._owner.dtype, self._hosts, end, watched=watched)
         with_grad = tree.count(self._grad_structure(structure))
         values = [
             builder.input(shape, kind, has_grad=place < with_grad)
@@ -510,6 +514,42 @@ class Execution:
         except EngineFailure as failure:
             raise self._translated(failure, lowered.sites) from None
         return Ready(lowered, plan, shapes)
+
+    # ---- looking without running ---------------------------------------------------------------
+
+    def prepared(self, input: Any) -> Ready:
+        """The program and plan for an input, without a run: the last call, and what is kept of it, stay as they are.
+
+        Only modules written in Python are run, once each, with all that is before them, where it is not known yet
+        what they give for such arrays.
+        """
+        with self._lock:
+            leaves, structure = tree.flatten(input)
+            arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
+            last = self._last, self._output, self._no_last
+            self._begin()
+            try:
+                while True:
+                    try:
+                        shapes = [array.shape for array in arrays]
+                        lowered = self._lowered(structure, _kinds(arrays), shapes, watched=False)
+                        return self._planned(lowered, shapes)
+                    except HostNeeded as needed:  # noqa: PERF203 - as often as there are modules in Python
+                        self._discover_quietly(needed, arrays)
+            finally:
+                self._running = False
+                self._last, self._output, self._no_last = last
+                self._hosts.end_call()
+
+    def _discover_quietly(self, needed: HostNeeded, arrays: list[Array]) -> None:
+        """As :meth:`_discover`; random numbers go on as if nothing had run."""
+        state = random.get_state()
+        try:
+            self._discover(needed, arrays, None)
+        except HostChanged:
+            pass  # it has learned something, and is asked again
+        finally:
+            random.set_state(state)
 
     # ---- backward ------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class Guard:
 class Builder:
     """A program under construction, and what is to be known of it later."""
 
-    def __init__(self, dtype: Any, hosts: HostResults, end: int | None = None) -> None:
+    def __init__(self, dtype: Any, hosts: HostResults, end: int | None = None, *, watched: bool = True) -> None:
         self.program = Program()
         self.dtype = dtype
         self.cells: list[Cell] = []
@@ -128,6 +128,7 @@ class Builder:
         self.visits: list[Visit] = []  # one a site
         self.evaluations: list[Evaluation] = []  # those that are watched
         self.has_noise = False
+        self._watched = watched  # whether anybody may look on
         self._end = end  # the number of the site to stop at
         self._n_sites = 0
         self._keeping = False  # whether a module around has keep() on
@@ -229,9 +230,9 @@ class Builder:
         try:
             if module is not None:
                 self._keeping = kept or module.keeps
-                if outer is not None:
+                if outer is not None and self._watched:
                     module.note_inside()
-            evaluation = None if outer is None else self._evaluation(site, outer)
+            evaluation = self._evaluation(site, outer) if outer is not None and self._watched else None
             if evaluation is not None:
                 input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
             first_op = self.program.n_ops
