@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .graph.debug import annotateNodes, setDebug
     from .graph.draw import dot
     from .graph.profile import profile
+    from .graph.summary import summary
 
 __all__ = [
     "CpuInfo",
@@ -39,6 +40,7 @@ __all__ = [
     "optim",
     "profile",
     "setDebug",
+    "summary",
     "tree",
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
@@ -50,6 +52,7 @@ _LATER = {
     "dot": ".graph.draw",
     "profile": ".graph.profile",
     "setDebug": ".graph.debug",
+    "summary": ".graph.summary",
 }
 
 

@@ -204,6 +204,14 @@ class gModule(Container):
         """The graph and the line that packed it."""
         return f"gModule at {self._place}"
 
+    def __repr__(self) -> str:
+        return f"nn.{self.label()} of {len(self._order)} node{'' if len(self._order) == 1 else 's'}"
+
+    def __str__(self) -> str:
+        from .summary import Summary, of_last_call  # noqa: PLC0415 - only where a graph is printed
+
+        return str(Summary(self, of_last_call(self)))
+
     def __getstate__(self) -> dict[str, Any]:
         # Nodes by number, so that long chains of them do not recurse when copied or saved.
         state = super().__getstate__()
