@@ -212,6 +212,12 @@ class gModule(Container):
 
         return str(Summary(self, of_last_call(self)))
 
+    def _repr_svg_(self) -> str | None:
+        """The drawing that a notebook shows; None, so that it shows text, where there is none to be had."""
+        from .draw import svg  # noqa: PLC0415 - as above
+
+        return svg(self)
+
     def __getstate__(self) -> dict[str, Any]:
         # Nodes by number, so that long chains of them do not recurse when copied or saved.
         state = super().__getstate__()
