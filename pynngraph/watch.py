@@ -86,7 +86,7 @@ class Evaluation:
         self._hosts.shown.add(self.site.number)
         node = self.site.node
         if self._verbose:
-            sys.stdout.write(f" V : {self.site.describe()}: {shapes_of(output)}\n")
+            self._print("", output)
         if node is not None:
             for hook in node.forward_hooks:
                 hook.function(node, self.input, output)
@@ -101,7 +101,7 @@ class Evaluation:
         self._check(grad_input, self.gradOutput, "gradInput", "gradOutput")
         node = self.site.node
         if self._verbose:
-            sys.stdout.write(f" V : backward of {self.site.describe()}: {shapes_of(grad_input)}\n")
+            self._print("backward of ", grad_input)
         if node is not None:
             for hook in node.backward_hooks:
                 hook.function(node, grad_input, self.gradOutput)
@@ -112,6 +112,11 @@ class Evaluation:
             self.gradOutput = tree.map_leaves(lambda leaf: np.zeros(leaf.shape, dtype), self.output)
         if self.input is not None and self.gradInput is None:
             self.gradInput = tree.map_leaves(lambda leaf: np.zeros(leaf.shape, dtype), self.input)
+
+    def _print(self, what: str, table: Any) -> None:
+        from .graph.text import shapes_of  # noqa: PLC0415 - seldom needed
+
+        sys.stdout.write(f" V : {what}{self.site.describe()}: {shapes_of(table)}\n")
 
     def _check(self, after: Any, before: Any, after_name: str, before_name: str) -> None:
         """While debugging, NaN and inf are errors where they first come up."""
@@ -176,14 +181,6 @@ def _is_finite(table: Any) -> bool:
 def _has(test: Callable[[Any], Any], table: Any) -> bool:
     leaves, _ = tree.flatten(table)
     return any(leaf.dtype.kind == "f" and bool(test(leaf).any()) for leaf in leaves)
-
-
-def shapes_of(table: Any) -> str:
-    """The shapes in a table of arrays, nested as it is: ``[3x5, (2, 2)]``."""
-    if not tree.is_table(table):
-        return "x".join(map(str, table.shape)) or "scalar"
-    inside = ", ".join(map(shapes_of, table))
-    return f"[{inside}]" if isinstance(table, list) else f"({inside})"
 
 
 def kept(evaluation: Evaluation | None, what: str, label: str) -> Any:

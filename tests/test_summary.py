@@ -10,7 +10,8 @@ from samples import mlp
 
 import pynngraph as nn
 from pynngraph import errors
-from pynngraph.graph.summary import Memory, printable, shapes_text
+from pynngraph.graph.summary import Memory
+from pynngraph.graph.text import printable, shapes_text
 
 
 def of(module, input=None):

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import tree
 from ..errors import Error, GraphError
-from ..watch import Debug, note_watching, shapes_of
+from ..watch import Debug, note_watching
 from .node import Node
+from .text import shapes_of
 
 if TYPE_CHECKING:
     from pathlib import Path

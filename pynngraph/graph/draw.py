@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GraphError
 from .digraph import Digraph
 from .gmodule import gModule
-from .summary import of_nodes, printable, shapes_text
+from .known import of_nodes
+from .text import printable, shapes_text
 
 if TYPE_CHECKING:
     from pathlib import Path

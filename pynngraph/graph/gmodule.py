@@ -208,7 +208,8 @@ class gModule(Container):
         return f"nn.{self.label()} of {len(self._order)} node{'' if len(self._order) == 1 else 's'}"
 
     def __str__(self) -> str:
-        from .summary import Summary, of_last_call  # noqa: PLC0415 - only where a graph is printed
+        from .known import of_last_call  # noqa: PLC0415 - only where a graph is printed
+        from .summary import Summary  # noqa: PLC0415
 
         return str(Summary(self, of_last_call(self)))
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from .. import random
 from ..errors import StateError
+from ..nn.module import check_module
+from .text import Column, fit, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,27 +71,23 @@ class Profile:
 
     def __str__(self) -> str:
         whole = self.forward + self.backward
-        lines = [("", "forward µs", "backward µs", "share")]
-        for row in self.rows:
-            label = "  " * row.depth + row.label + (" *" if row.is_fused else "")
-            if row.has_steps:
-                share = f"{(row.forward + row.backward) / whole:.1%}"
-                lines.append((label, _microseconds(row.forward), _microseconds(row.backward), share))
-            else:
-                lines.append((label, "-", "-", "-"))
-        lines.append(("outside of steps", "", _microseconds(whole - self.in_steps), f"{1 - self.in_steps / whole:.1%}"))
-        lines.append(("whole call", _microseconds(self.forward), _microseconds(self.backward), "100.0%"))
-        wide = [max(len(line[place]) for line in lines) for place in range(4)]
-        text = [
-            f"{line[0]:<{wide[0]}}  {line[1]:>{wide[1]}}  {line[2]:>{wide[2]}}  {line[3]:>{wide[3]}}" for line in lines
+        labels = ["  " * row.depth + row.label + (" *" if row.is_fused else "") for row in self.rows]
+        forward = [_microseconds(row.forward) if row.has_steps else "-" for row in self.rows]
+        backward = [_microseconds(row.backward) if row.has_steps else "-" for row in self.rows]
+        shares = [f"{(row.forward + row.backward) / whole:.1%}" if row.has_steps else "-" for row in self.rows]
+        columns = [
+            Column("node", [*labels, "outside of steps", "whole call"], is_flexible=True),
+            Column("forward µs", [*forward, "", _microseconds(self.forward)], is_number=True),
+            Column("backward µs", [*backward, "", _microseconds(self.backward)], is_number=True),
+            Column("share", [*shares, f"{1 - self.in_steps / whole:.1%}", "100.0%"], is_number=True),
         ]
-        rule = "-" * len(text[0])
-        text[1:1] = [rule]
-        text[-2:-2] = [rule]
+        fit(columns)
+        lines = lines_of(columns)
+        rule = "-" * max(map(len, lines))
         notes = [f"{self.label}: medians of {self.calls} calls; - takes no step"]
         if any(row.is_fused for row in self.rows):
             notes.append("* shares steps with others, whose time is divided evenly")
-        return "\n".join([*text, *notes])
+        return "\n".join([lines[0], rule, *lines[1:-2], rule, *lines[-2:], *notes])
 
     def __repr__(self) -> str:
         return f"<Profile of {self.label}: {self.forward * 1e6:.3g} + {self.backward * 1e6:.3g} µs>"
@@ -175,6 +173,7 @@ def profile(
     >>> [(row.label, row.has_steps) for row in found.rows]
     [('Linear(3 -> 5)', True), ('Identity', False), ('Tanh', True)]
     """
+    check_module(module, "profile")
     found = _measured(module, input, gradOutput, seconds)
     (file or sys.stdout).write(f"{found}\n")
     return found

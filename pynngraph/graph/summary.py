@@ -2,151 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 import sys
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
-from .. import tree
-from .._engine import INDEX, INDEX_DTYPE
+from ..nn.module import check_module
 from .gmodule import gModule
+from .known import Known, of_last_call
+from .text import WIDTH, Column, bytes_text, first_of, fit, lines_of, one_line, shapes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..nn.execution import Ready
-    from ..nn.lowering import Site, Values, Visit
+    from ..nn.lowering import Visit
     from ..nn.module import Module
     from .node import Node
 
-WIDTH = 120  # columns that a table takes at most
-GAP = "  "  # between two of its columns
 MOST_ROWS = 200  # rows of a printed table
-MOST_NAMED = 4  # entries of a table of shapes, and sources of a node, that are written out
-
-
-# ---- what is known of a run ----------------------------------------------------------------------
-
-
-class Known:
-    """What a program and its plan tell of the modules in it."""
-
-    def __init__(self, ready: Ready) -> None:
-        self._plan = plan = ready.plan
-        lowered = ready.lowered
-        self._sizes = (lowered.dtype.itemsize, INDEX_DTYPE.itemsize)
-        self._inside: dict[int, list[Visit]] = {}
-        self._root: Visit | None = None
-        for visit in sorted(lowered.visits, key=lambda visit: visit.site.number):
-            if visit.site.outer is None:
-                self._root = visit
-            else:
-                self._inside.setdefault(id(visit.site.outer), []).append(visit)
-        work = map(plan.multiply_adds, range(plan.program.n_ops))
-        self._work = [0, *itertools.accumulate(work)]
-        self.arena = plan.arena_size
-
-    @property
-    def root(self) -> Visit | None:
-        """The visit of the module that was run."""
-        return self._root
-
-    def inside(self, site: Site) -> list[Visit]:
-        """The visits directly inside of a site, in order."""
-        return self._inside.get(id(site), [])
-
-    def shapes(self, values: Values) -> Any:
-        """The shapes of a table of values."""
-        return tree.map_leaves(self._plan.shape, values)
-
-    def bytes(self, value: int) -> int:
-        """How much memory an array of this value takes."""
-        is_index = self._plan.program.kinds[value] == INDEX
-        return prod(self._plan.shape(value)) * self._sizes[is_index]
-
-    def multiply_adds(self, visit: Visit) -> int:
-        """The work of one forward at a visit."""
-        return self._work[visit.end_op] - self._work[visit.first_op]
-
-    def makes(self, visit: Visit) -> list[int]:
-        """The values that are made at a visit, of those that it gives: none where it only passes some on."""
-        if visit.first_op == visit.end_op:
-            return []
-        return list(dict.fromkeys(tree.flatten(visit.output)[0]))
-
-
-def of_last_call(module: Module) -> Known | None:
-    """What the module's last forward tells, if there was one and the module is still the same."""
-    execution = module.__dict__.get("_run")
-    call = None if execution is None else execution.last_call()
-    if call is None or call.ready.lowered.dtype != module.dtype:
-        return None
-    return Known(call.ready) if _structure(call.fingerprint) == _structure(module.fingerprint()) else None
-
-
-def _structure(fingerprint: Any) -> list[Any]:
-    """What a fingerprint says of the modules, but for whether they are in training."""
-    return [(id(module), version, count) for module, version, _, count in fingerprint[1:]]
-
-
-def of_nodes(graph: gModule) -> dict[int, tuple[Any, Any]]:
-    """The shapes of the inputs and outputs of a graph's nodes, by the nodes' ids, as far as they are known."""
-    known = of_last_call(graph)
-    if known is not None and known.root is not None:
-        return {
-            id(visit.site.node): (known.shapes(visit.input), known.shapes(visit.output))
-            for visit in known.inside(known.root.site)
-        }
-    shapes = {}
-    for node in graph:
-        kept = node.evaluation
-        if kept is not None and kept.is_valid and kept.input is not None and kept.output is not None:
-            input, output = (tree.map_leaves(np.shape, table) for table in (kept.input, kept.output))
-            shapes[id(node)] = input, output
-    return shapes
-
-
-# ---- text ----------------------------------------------------------------------------------------
-
-_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-
-
-def printable(text: object) -> str:
-    """Text without control characters other than newlines: they are written as Python writes them."""
-    lines = str(text).replace("\r\n", "\n")
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), lines)
-
-
-def shapes_text(shapes: Any) -> str:
-    """Shapes as text, nested as they are: ``[3x5, (2, 2)]``; of long tables, the first entries."""
-    if isinstance(shapes, tuple) and all(type(size) is int for size in shapes):
-        return "x".join(map(str, shapes)) or "scalar"
-    inside = ", ".join(_first(map(shapes_text, shapes), len(shapes)))
-    return f"[{inside}]" if isinstance(shapes, list) else f"({inside})"
-
-
-def _first(texts: Iterator[str], count: int) -> list[str]:
-    """The first of so many texts, and how many more there are."""
-    if count <= MOST_NAMED:
-        return list(texts)
-    return [*itertools.islice(texts, MOST_NAMED - 1), f"... {count - MOST_NAMED + 1} more"]
-
-
-def _bytes_text(count: int) -> str:
-    """``1.5 KiB``."""
-    if count < 1024:
-        return f"{count} B"
-    units = iter(("KiB", "MiB", "GiB"))
-    size, unit = count / 1024, next(units)
-    while size >= 1023.95 and unit != "GiB":
-        size, unit = size / 1024, next(units)
-    return f"{size:,.1f} {unit}"
-
-
-# ---- rows ----------------------------------------------------------------------------------------
 
 
 class Row(NamedTuple):
@@ -313,7 +187,7 @@ class Summary:
             self.rows.append(self._row(entry, known, parameters, made))
         root = None if known is None else known.root
         what = repr(module) if isinstance(module, gModule) else f"nn.{module.label()}"
-        self.title = f"{_one_line(what)}, {module.dtype}"
+        self.title = f"{one_line(what)}, {module.dtype}"
         outputs = arena = None
         self.multiply_adds: int | None = None
         if known is not None and root is not None:
@@ -345,8 +219,8 @@ class Summary:
         return Row(
             entry.place,
             entry.depth,
-            _one_line(name),
-            _one_line(kind),
+            one_line(name),
+            one_line(kind),
             entry.sources,
             input,
             output,
@@ -371,31 +245,30 @@ class Summary:
         if left_out > 0:
             rows = [*rows[: max(2, most) // 2], *rows[len(rows) - (max(2, most) + 1) // 2 :]]
         columns = [column for column in self._columns(rows) if any(column.texts)]
-        _fit(columns, width)
-        lines = [GAP.join(column.cell(place) for column in columns).rstrip() for place in range(-1, len(rows) + 1)]
+        fit(columns, width)
+        head, *body, total = lines = lines_of(columns)
         rule = "-" * max(map(len, lines))
-        head, *body, total = lines
         if left_out > 0:
             body.insert(max(2, most) // 2, f"... {left_out:,} more")
         return "\n".join([self.title, rule, head, rule, *body, rule, total, *self._notes(rows)])
 
-    def _columns(self, rows: list[Row]) -> list[_Column]:
+    def _columns(self, rows: list[Row]) -> list[Column]:
         """All columns; the last text of each is that of the line of totals."""
-        sources = [", ".join(_first(iter(row.sources), len(row.sources))) for row in rows]
+        sources = [", ".join(first_of(iter(row.sources), len(row.sources))) for row in rows]
         shapes = [
             ["" if shape is None else shapes_text(shape) for shape in (*(getattr(row, side) for row in rows), None)]
             for side in ("input", "output")
         ]
-        memory = [_count(row.memory, _bytes_text) for row in rows]
+        memory = [_count(row.memory, bytes_text) for row in rows]
         return [
-            _Column("place", [*(row.place for row in rows), "total"]),
-            _Column("name", [*(row.name for row in rows), ""], is_flexible=True),
-            _Column("module", [*("  " * row.depth + row.module for row in rows), ""], is_flexible=True),
-            _Column("from", [*sources, ""], is_flexible=True),
-            _Column("input", shapes[0], is_flexible=True),
-            _Column("output", shapes[1], is_flexible=True),
-            _Column("parameters", [*map(_parameters_text, rows), f"{self.parameters:,} "], is_number=True),
-            _Column(
+            Column("place", [*(row.place for row in rows), "total"]),
+            Column("name", [*(row.name for row in rows), ""], is_flexible=True),
+            Column("module", [*("  " * row.depth + row.module for row in rows), ""], is_flexible=True),
+            Column("from", [*sources, ""], is_flexible=True),
+            Column("input", shapes[0], is_flexible=True),
+            Column("output", shapes[1], is_flexible=True),
+            Column("parameters", [*map(_parameters_text, rows), f"{self.parameters:,} "], is_number=True),
+            Column(
                 "multiply-adds",
                 [
                     *(_count(row.multiply_adds, "{:,}".format) for row in rows),
@@ -403,17 +276,17 @@ class Summary:
                 ],
                 is_number=True,
             ),
-            _Column("memory", [*memory, _total(self.memory.outputs, _bytes_text)], is_number=True),
+            Column("memory", [*memory, _total(self.memory.outputs, bytes_text)], is_number=True),
         ]
 
     def _notes(self, rows: list[Row]) -> list[str]:
         parts = []
         if self.parameters:
-            parts.append(f"parameters {_bytes_text(self.memory.parameters)}")
-            parts.append(f"their gradients {_bytes_text(self.memory.gradients)}")
+            parts.append(f"parameters {bytes_text(self.memory.parameters)}")
+            parts.append(f"their gradients {bytes_text(self.memory.gradients)}")
         if self.memory.arena is not None and self.memory.outputs is not None:
-            parts.append(f"outputs {_bytes_text(self.memory.outputs)}")
-            parts.append(f"the engine's arena for training {_bytes_text(self.memory.arena)}")
+            parts.append(f"outputs {bytes_text(self.memory.outputs)}")
+            parts.append(f"the engine's arena for training {bytes_text(self.memory.arena)}")
         notes = [f"memory: {', '.join(parts)}"] if parts else []
         if any(row.shared for row in rows):
             notes.append("* parameters that a row above has too: counted once")
@@ -428,10 +301,6 @@ class Summary:
         return f"<Summary of {self.title}: {len(self.rows)} rows, {self.parameters:,} parameters>"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(printable(text).split())
-
-
 def _parameters_text(row: Row) -> str:
     # A star or a space: the digits stay aligned.
     return f"{row.parameters:,}{'*' if row.shared else ' '}" if row.parameters else ""
@@ -444,41 +313,6 @@ def _count(number: int | None, text: Any) -> str:
 
 def _total(number: int | None, text: Any) -> str:
     return "" if number is None else text(number)
-
-
-class _Column:
-    """A column of a table."""
-
-    LEAST = 8  # what a flexible column keeps
-
-    def __init__(self, heading: str, texts: list[str], *, is_flexible: bool = False, is_number: bool = False) -> None:
-        self.heading = heading
-        self.texts = texts
-        self.is_flexible = is_flexible
-        self._is_number = is_number
-        self.width = max(map(len, (heading, *texts)))
-
-    def cell(self, place: int) -> str:
-        """The text at a place; the heading at -1."""
-        text = self.heading if place < 0 else self.texts[place]
-        if len(text) > self.width:
-            text = text[: self.width - 3].rstrip(" ,.") + "..."
-        return text.rjust(self.width) if self._is_number else text.ljust(self.width)
-
-
-def _fit(columns: list[_Column], width: int) -> None:
-    """Make the widest columns narrower until all fit."""
-    flexible = [column for column in columns if column.is_flexible]
-    excess = sum(column.width + len(GAP) for column in columns) - len(GAP) - width
-    while excess > 0 and flexible:
-        widest = max(flexible, key=lambda column: column.width)
-        if widest.width <= _Column.LEAST:
-            return
-        widest.width -= 1
-        excess -= 1
-
-
-# ---- the function --------------------------------------------------------------------------------
 
 
 def summary(module: Module, input: Any = None, file: TextIO | None = None) -> Summary:
@@ -517,6 +351,7 @@ def summary(module: Module, input: Any = None, file: TextIO | None = None) -> Su
     >>> table.parameters, table.rows[0].output
     (15, (2, 3))
     """
+    check_module(module, "summary")
     known = of_last_call(module) if input is None else Known(_prepared(module, input))
     table = Summary(module, known)
     (sys.stdout if file is None else file).write(f"{table}\n")
