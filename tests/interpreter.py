@@ -158,6 +158,34 @@ OPS = {
     "Reshape": reshape,
 }
 
+# Those that test_random_graphs.py has written in Python.
+OPS |= {
+    "OwnSine": lambda x: (np.sin(x), lambda g: g * np.cos(x)),
+    "OwnBlend": lambda xs: (
+        sum(x / (k + 1) for k, x in enumerate(xs)),
+        lambda g: type(xs)(g / (k + 1) for k in range(len(xs))),
+    ),
+    "OwnRotate": lambda xs: ([*xs[1:], xs[0]], lambda g: type(xs)([g[-1], *g[:-1]])),
+}
+
+
+def mean_squared_error(x, target):
+    return np.array([((x - target) ** 2).mean()]), lambda g: [g * 2 * (x - target) / x.size, np.zeros_like(x)]
+
+
+def cross_entropy(x, classes):
+    rows = np.arange(len(x))
+
+    def back(g):
+        right = np.zeros_like(x)
+        right[rows, classes] = 1
+        return [g * (softmax(x) - right) / len(x), np.zeros(len(x))]
+
+    return np.array([-log_softmax(x)[rows, classes].mean()]), back
+
+
+CRITERIONS = {"MSECriterion": mean_squared_error, "CrossEntropyCriterion": cross_entropy}
+
 # Ops with kinks, which look for ties.
 KINKED = {
     "ReLU": kinked(lambda x: x * (x > 0), lambda x: x > 0, at_zero),
@@ -187,15 +215,21 @@ class Interpreter:
 
     def __init__(self, spec, parameters, near=NEAR):
         self.spec, self.parameters, self.near = spec, parameters, near
+        self.key = ()  # of the graph itself, where it is in another
         self.gradients = {key: [np.zeros_like(p) for p in pair] for key, pair in parameters.items()}
 
     def module(self, spec, key, x):
         """Output of a module, and its way back, which also accumulates gradients of parameters."""
+        if isinstance(spec, dict) and "graph" in spec:
+            return self.graph(spec["graph"], key, x)
         if isinstance(spec, dict):
             return self.container(spec["nn"], spec["children"], key, x)
         name, *arguments = spec
         if name == "Linear":
             return self.linear(key, x)
+        if name == "OwnScale":
+            return self.scaled(key, x)
+        arguments = [a for a in arguments if a is not True]  # a flag to work in place changes nothing
         return KINKED[name](x, self.near, *arguments) if name in KINKED else OPS[name](x, *arguments)
 
     def linear(self, key, x):
@@ -208,6 +242,28 @@ class Interpreter:
             return g @ weight
 
         return x @ weight.T + sum(bias), back
+
+    def scaled(self, key, x):
+        weight, bias = self.parameters[key]
+
+        def back(g):
+            for gradient, new in zip(self.gradients[key], (g * x, g), strict=True):
+                np.add(gradient, self.scale * new.sum(0), out=gradient)
+            return g * weight
+
+        return weight * x + bias, back
+
+    def graph(self, spec, key, x):
+        """A graph in this one, with its parameters among those of this one."""
+        inner = Interpreter(spec, {}, self.near)
+        inner.key, inner.parameters, inner.gradients = key, self.parameters, self.gradients
+        outputs = inner.forward([x] if len(spec["inputs"]) == 1 else x)
+
+        def back(g):
+            gradients = inner.backward([g] if len(outputs) == 1 else g, self.scale)
+            return gradients[0] if len(gradients) == 1 else type(x)(gradients)
+
+        return outputs[0] if len(outputs) == 1 else outputs, back
 
     def container(self, name, children, key, x):
         backs, outputs = [], []
@@ -241,13 +297,16 @@ class Interpreter:
         elif "nest" in node:
             values[name] = nested(values.get, node["nest"])
             self.ways.append((name, node["nest"], lambda g: g))
+        elif "criterion" in node:
+            values[name], back = CRITERIONS[node["criterion"][0]](*map(values.get, node["inputs"]))
+            self.ways.append((name, list(node["inputs"]), back))
         else:
             sources = node.get("inputs", [])
             source = sources[0] if len(sources) == 1 else list(sources)
             x = given[name] if name in given else nested(values.get, source)
             shared = node.get("same", name)
             spec = next(n["module"] for n in self.spec["nodes"] if n["id"] == shared)
-            values[name], back = self.module(spec, (shared,), x)
+            values[name], back = self.module(spec, (*self.key, shared), x)
             self.ways.append((name, name if name in given else source, back))
 
     def backward(self, grad_outputs, scale):

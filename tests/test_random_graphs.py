@@ -4,7 +4,7 @@ import golden_cases
 import numpy as np
 import pytest
 from golden_cases import build_graph, load
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from interpreter import KINKED, OPS, Interpreter, TieError
 from random_graphs import arrays, containers, graphs
@@ -14,6 +14,54 @@ from trees import as_lists, leaves, nesting, random_like, tree_map
 import pynngraph as nn
 
 SCALES = (1.0, 0.5, -2.0)
+
+
+class OwnSine(nn.Module):
+    def updateOutput(self, input):
+        return np.sin(input)
+
+    def updateGradInput(self, input, gradOutput):
+        return gradOutput * np.cos(input)
+
+
+class OwnBlend(nn.Module):
+    """A table in, an array out."""
+
+    def updateOutput(self, input):
+        return sum(x / (k + 1) for k, x in enumerate(input))
+
+    def backward(self, input, gradOutput, scale=1.0):
+        return type(input)(gradOutput / (k + 1) for k in range(len(input)))
+
+
+class OwnRotate(nn.Module):
+    """A table in, a table out."""
+
+    def forward(self, input):
+        return [*input[1:], input[0]]
+
+    def backward(self, input, gradOutput, scale=1.0):
+        return type(input)([gradOutput[-1], *gradOutput[:-1]])
+
+
+class OwnScale(nn.Module):
+    """It has parameters."""
+
+    def __init__(self, width):
+        self.weight, self.bias = np.linspace(-1, 2, width), np.full(width, 0.25)
+
+    def updateOutput(self, input):
+        return self.weight * input + self.bias
+
+    def updateGradInput(self, input, gradOutput):
+        return self.weight * gradOutput
+
+    def accGradParameters(self, input, gradOutput, scale=1.0):
+        self.gradWeight += scale * (gradOutput * input).sum(0)
+        self.gradBias += scale * gradOutput.sum(0)
+
+
+OWN = {module.__name__: module for module in (OwnSine, OwnBlend, OwnRotate, OwnScale)}
 
 
 def linears(spec, module, key):
@@ -30,6 +78,25 @@ def all_linears(spec, modules):
     return dict(found for node in nodes for found in linears(node["module"], modules[node["id"]], (node["id"],)))
 
 
+def build(spec, key=()):
+    """A graph with those of its modules that the package does not have, and the owners of parameters by key."""
+    modules, owners = {}, {}
+    for node in spec["nodes"]:
+        if node.get("same") != node["id"]:
+            continue
+        name, own = (*key, node["id"]), node["module"]
+        if "graph" in own:
+            modules[node["id"]], inner = build(own["graph"], name)
+            owners.update(inner)
+        else:
+            modules[node["id"]] = OWN[own[0]](*own[1:])
+            if own[0] == "OwnScale":
+                owners[name] = modules[node["id"]]
+    graph = build_graph(spec, modules)
+    owners.update({(*key, *place): linear for place, linear in all_linears(spec, modules).items()})
+    return graph, owners
+
+
 def parameters_of(linear, kind=""):
     """Weight and bias, or their gradients."""
     names = ("gradWeight", "gradBias") if kind else ("weight", "bias")
@@ -41,14 +108,23 @@ def bare(entries):
     return entries[0] if len(entries) == 1 else entries
 
 
-def compare(graph, interpreter, inputs, scale, rng):
+def backward(graph, input, grad_output, scale, *, apart):
+    """The gradient of the input, by one method or by two."""
+    if not apart:
+        return graph.backward(input, grad_output, scale)
+    found = graph.updateGradInput(input, grad_output)
+    graph.accGradParameters(input, grad_output, scale)
+    return found
+
+
+def compare(graph, interpreter, inputs, scale, rng, *, apart):
     """One pass of both."""
     expected = interpreter.forward(inputs)
     grad_outputs = [random_like(output, rng) for output in expected]
     expected_gradients = interpreter.backward(grad_outputs, scale)
     output = graph.forward(bare(inputs))
-    assert_trees_close(as_lists(output), as_lists(bare(expected)), GRAPH, "output")
-    found = graph.backward(bare(inputs), bare(grad_outputs), scale)
+    assert_trees_close(output, bare(expected), GRAPH, "output")
+    found = backward(graph, bare(inputs), bare(grad_outputs), scale, apart=apart)
     assert nesting(found) == nesting(bare(inputs))
     assert_trees_close(found, bare(expected_gradients), GRAPH, "gradInput")
 
@@ -58,21 +134,20 @@ def compare_parameters(interpreter, modules_by_key):
         assert_trees_close(parameters_of(linear, "grad"), interpreter.gradients[key], GRAPH, f"{key}")
 
 
+@settings(max_examples=3 * settings.default.max_examples)
 @given(data=st.data(), graph=graphs(), rows=st.lists(st.integers(1, 4), min_size=1, max_size=3),
-       seed=st.integers(0, 1000))  # fmt: skip
-def test_random_graphs_do_as_the_interpreter(data, graph, rows, seed):
+       apart=st.booleans(), seed=st.integers(0, 1000))  # fmt: skip
+def test_random_graphs_do_as_the_interpreter(data, graph, rows, apart, seed):
     spec, kinds = graph
     rng = np.random.default_rng(seed)
-    modules = {}
-    built = build_graph(spec, modules)
-    by_key = all_linears(spec, modules)
+    built, by_key = build(spec)
     interpreter = Interpreter(spec, {key: [p.copy() for p in parameters_of(m)] for key, m in by_key.items()})
     tables = [data.draw(containers(kind)) for kind in kinds]
     built.zeroGradParameters()
     for count, scale in zip(rows, SCALES, strict=False):
         inputs = [arrays(kind, count, rng, table) for kind, table in zip(kinds, tables, strict=True)]
         try:
-            compare(built, interpreter, inputs, scale, rng)
+            compare(built, interpreter, inputs, scale, rng, apart=apart)
         except TieError:
             assume(False)
     compare_parameters(interpreter, by_key)
@@ -83,7 +158,7 @@ def test_graphs_nest_in_graphs(graph, seed):
     """A gModule used as a node of another, twice, is one set of parameters and two evaluations."""
     spec, kinds = graph
     rng = np.random.default_rng(seed)
-    inner = build_graph(spec)
+    inner, _ = build(spec)
     input = bare([arrays(kind, 2, rng) for kind in kinds])
     node = nn.Identity()()
     outer = nn.gModule([node], [inner(node), inner(node)])
