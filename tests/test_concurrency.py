@@ -128,7 +128,8 @@ def test_gradients_of_parameters_are_those_of_the_backwards_that_did_not_fail(ro
 def test_threads_with_a_copy_each_never_fail(rows, copy):
     g = seed_graph()
     made = cases(g, rows)
-    runs = [repeated(lambda case=case, net=copy(g): case.both(net)) for case in made]
+    copies = [copy(g) for _ in made]
+    runs = [repeated(lambda case=case, net=net: case.both(net)) for case, net in zip(made, copies, strict=True)]
     in_threads(*runs)
     assert all(run.done == ROUNDS for run in runs)
 
@@ -151,7 +152,7 @@ def other(g):
         "clone": g.clone,
         "pickle": lambda: COPIES["pickle"](g),
         "getParameters": g.getParameters,
-        "getParameters of a part": lambda: g.modules[1].getParameters(),
+        "getParameters of a part": g.modules[1].getParameters,
         "evaluate": lambda: (g.evaluate(), g.training()),
         "output": lambda: (g.output, g.gradInput),
         "drawing": lambda: nn.dot(g),
@@ -212,7 +213,8 @@ def test_graphs_that_share_a_module_run_at_once():
     def work(g):
         assert_close(g.forward(x), expected, SAME_MATHS)
 
-    runs = [repeated(lambda g=graph(): work(g)) for _ in range(THREADS)]
+    graphs = [graph() for _ in range(THREADS)]
+    runs = [repeated(lambda g=g: work(g)) for g in graphs]
     in_threads(*runs)
     assert all(run.done == ROUNDS for run in runs)
 
