@@ -312,7 +312,7 @@ class Interpreter:
     def backward(self, grad_outputs, scale):
         """Gradients of the input nodes' values, a list."""
         self.scale = scale
-        grads = {name: zeros(value) for name, value in self.values.items()}
+        self.grads = grads = {name: zeros(value) for name, value in self.values.items()}
         given = set(self.spec["inputs"])
         of_inputs = {}
         for name, g in zip(self.spec["outputs"], grad_outputs, strict=True):

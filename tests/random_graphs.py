@@ -73,9 +73,10 @@ def is_table(kind):
 class Drawing:
     """A graph that grows by one node at a time; `kinds` has the type of each value, by id."""
 
-    def __init__(self, draw, depth=0):
+    def __init__(self, draw, depth=0, *, own=False):
         self.draw = draw
         self.depth = depth  # how many graphs this one is in
+        self.has_own = own  # whether there are modules that the test makes itself
         self.nodes, self.kinds = [], {}
         self.inputs = {}  # the type of each input
         self.takes = {}  # the types that the module of a node takes
@@ -165,7 +166,8 @@ class Drawing:
         if name is None:
             return False
         kind = self.kinds[name]
-        what = self.choose((["Identity"], ["OwnBlend"], ["OwnRotate"], *([n] for n in NARY)))
+        own = (["OwnBlend"], ["OwnRotate"]) if self.has_own else ()
+        what = self.choose((["Identity"], *own, *([n] for n in NARY)))
         gives = kind if what[0] in ("Identity", "OwnRotate") else kind.width
         self.module(self.in_place(what), [name], gives, own=what[0].startswith("Own"))
         return True
@@ -173,7 +175,7 @@ class Drawing:
     def own(self):
         """A module written in Python, that takes an array or a table."""
         name = self.choose(self.of_kind(is_leaf) or [None])
-        if name is None:
+        if name is None or not self.has_own:
             return False
         width = self.kinds[name]
         what = self.choose(("OwnSine", "OwnScale", "OwnBlend", "OwnRotate"))
@@ -187,10 +189,10 @@ class Drawing:
 
     def graph(self):
         """A graph as a module."""
-        if self.depth == 2:
+        if self.depth == 2 or not self.has_own:
             return False
         names = [self.choose(self.kinds) for _ in range(self.draw(st.integers(1, 2)))]
-        spec, kinds, outputs = grown(self.draw, [self.kinds[name] for name in names], 4, self.depth + 1)
+        spec, kinds, outputs = grown(self.draw, [self.kinds[name] for name in names], 4, self.depth + 1, own=True)
         if any(isinstance(kind, Classes) for kind in kinds):
             return False
         self.module({"graph": spec}, names, outputs[0] if len(outputs) == 1 else outputs, own=True)
@@ -302,9 +304,9 @@ class Drawing:
         any(way(self) for way in self.GROW[first:] + self.GROW[:first])
 
 
-def grown(draw, kinds, max_nodes, depth=0):
+def grown(draw, kinds, max_nodes, depth=0, *, own=False):
     """A graph's spec, the types of its inputs, the first ones being `kinds`, and those of its outputs."""
-    drawing = Drawing(draw, depth)
+    drawing = Drawing(draw, depth, own=own)
     for kind in kinds:
         drawing.input(kind)
     for _ in range(draw(st.integers(1, max_nodes))):
@@ -316,9 +318,9 @@ def grown(draw, kinds, max_nodes, depth=0):
 
 
 @st.composite
-def graphs(draw, max_nodes=15):
-    """A graph's spec and the types of its inputs."""
-    return grown(draw, draw(st.lists(types, min_size=1, max_size=3)), max_nodes)[:2]
+def graphs(draw, max_nodes=15, *, own=False):
+    """A graph's spec and the types of its inputs; `own` allows modules that the test makes itself."""
+    return grown(draw, draw(st.lists(types, min_size=1, max_size=3)), max_nodes, own=own)[:2]
 
 
 @st.composite
