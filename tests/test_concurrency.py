@@ -145,7 +145,11 @@ def test_threads_with_clones_that_share_weights_never_fail():
         assert_trees_close(net.parameters()[1], [ROUNDS * g for g in case.of_parameters], GRAPH)
 
 
-def other(g):
+def see_nothing(node, input, output):
+    """A hook that does nothing."""
+
+
+def other(g, folder):
     """What may be done to a graph while it runs, and changes no answer."""
     return {
         "clearState": g.clearState,
@@ -156,19 +160,50 @@ def other(g):
         "evaluate": lambda: (g.evaluate(), g.training()),
         "output": lambda: (g.output, g.gradInput),
         "drawing": lambda: nn.dot(g),
+        "keep": lambda: (g.keep(), g.keep(False)),
+        "setDebug": lambda: (nn.setDebug(True, folder), nn.setDebug(False)),
+        "hook": lambda: g.outputs[0].onForward(see_nothing).remove(),
+        "annotate": lambda: g.outputs[0].annotate(name="sum"),
         "repr": lambda: repr(g),
         "a wrong call": lambda: g.forward([np.ones((2, 3)), np.ones((3, 3))]),
         "another structure": lambda: g.forward([np.ones(3), np.ones(3)]),
     }
 
 
-@pytest.mark.parametrize("name", other(seed_graph()))
-def test_what_else_is_done_to_a_graph_under_run_does_no_harm(name):
+@pytest.mark.parametrize("name", other(seed_graph(), ""))
+def test_what_else_is_done_to_a_graph_under_run_does_no_harm(name, tmp_path):
     g = seed_graph()
     made = cases(g, DIFFERENT[:4])
-    in_threads(*(repeated(case.both) for case in made), repeated(other(g)[name]))
+    in_threads(*(repeated(case.both) for case in made), repeated(other(g, tmp_path)[name]))
     for case in made:
         case.both()
+
+
+def test_threads_on_a_graph_that_keeps_its_numbers():
+    g = seed_graph().keep()
+    made = cases(g, DIFFERENT)
+    in_threads(*(repeated(case.both, 30) for case in made))
+    for case in made:
+        case.both()
+        assert_close(g.outputs[0].output, case.output, EXACT)
+
+
+def test_hooks_see_each_run_once():
+    g = seed_graph()
+    made = cases(g, DIFFERENT)
+    seen = []
+
+    def see(node, input, output):
+        seen.append(output)
+
+    g.outputs[0].onForward(see)
+    runs = [repeated(case.forward, 30) for case in made]
+    in_threads(*runs)
+    assert sum(run.done for run in runs) == len(seen)
+    for case in made:
+        same = [output for output in seen if len(output) == len(case.output)]
+        assert len(same) == 30
+        assert_close(same[0], case.output, EXACT)
 
 
 def test_threads_with_more_shapes_than_plans_are_kept():
