@@ -31,7 +31,7 @@ UNARY = (
 )
 NARY = ("CAddTable", "CMulTable", "CMaxTable", "CMinTable")
 # These have a flag to work in place as their last argument.
-IN_PLACE = {"ReLU", "MulConstant", "AddConstant", "CAddTable"}
+IN_PLACE = {"ReLU", "LeakyReLU", "ELU", "HardTanh", "MulConstant", "AddConstant", "CAddTable"}
 
 
 @dataclass(frozen=True)
