@@ -80,7 +80,7 @@ class TestALongChain:
             assert not long_chain.evaluate().modules[-1].train
             assert long_chain.training().modules[-1].train
             assert nn.dot(long_chain).count("->") == LONG + 1
-            assert repr(long_chain).count("AddConstant") == LONG - 2
+            assert str(long_chain).count("AddConstant") == 198  # the first and the last
 
     def test_is_saved_loaded_and_given_back(self, long_chain):
         with little_stack():
@@ -272,10 +272,7 @@ def test_twice_the_nodes_are_twice_the_calls(make, step):
     assert counts[1] <= 2.2 * counts[0]
 
 
-QUADRATIC = pytest.mark.xfail(strict=True, reason="each part of a split is shown the whole table")
-
-
-@pytest.mark.parametrize("make", [chain, fan, pytest.param(splits, marks=QUADRATIC)])
+@pytest.mark.parametrize("make", [chain, fan, splits])
 def test_twice_the_nodes_are_twice_the_calls_while_numbers_are_kept(make):
     counts = []
     for nodes in (100, 200):

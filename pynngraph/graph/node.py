@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import tree
@@ -122,9 +123,10 @@ class Node:
         >>> g.forward([np.ones(2), np.full(2, 3.0)])
         array([2., 2.])
         """
-        if not isinstance(count, int) or count < 1:
+        if isinstance(count, bool) or not hasattr(count, "__index__") or index(count) < 1:
             message = f"split takes how many entries there are, got {count!r}"
             raise GraphError(message)
+        count = index(count)
         if self.n_parts not in (None, count):
             message = f"{self.label()} was split into {self.n_parts} before, and now into {count}"
             raise GraphError(message)
@@ -168,14 +170,13 @@ class Node:
         >>> hidden.data.annotations["name"]
         'hidden'
         """
-        if isinstance(name, dict):
-            self.data.annotations.update(name)
-            return self
-        for key, value in (("name", name), ("description", description)):
-            if value is not None:
-                self.data.annotations[key] = value
-        if graphAttributes is not None:
-            self.data.annotations["graphAttributes"] = dict(graphAttributes)
+        given = {"name": name, "description": description, "graphAttributes": graphAttributes}
+        notes = name if isinstance(name, dict) else {key: note for key, note in given.items() if note is not None}
+        for key, wanted in (("name", str), ("description", str), ("graphAttributes", dict)):
+            if not isinstance(notes.get(key, wanted()), wanted):
+                message = f"{self.label()}: the {key} of annotate must be {wanted.__name__}, got {notes[key]!r}"
+                raise GraphError(message)
+        self.data.annotations.update(notes)
         return self
 
     # ---- results and hooks ---------------------------------------------------------------------
@@ -205,7 +206,7 @@ class Node:
         """Whether a function is to be called when the node runs."""
         return bool(self.forward_hooks or self.backward_hooks)
 
-    def onForward(self, function: Callable[[Node, Any, Any], object]) -> Hook:
+    def onForward(self, function: Any) -> Hook:
         """Call ``function(node, input, output)`` each time the node has run forward.
 
         The arrays are read-only copies, good to keep; what the function returns is not used, and what it raises
@@ -227,7 +228,7 @@ class Node:
         """
         return Hook(self, "forward_hooks", function)
 
-    def onBackward(self, function: Callable[[Node, Any, Any], object]) -> Hook:
+    def onBackward(self, function: Any) -> Hook:
         """Call ``function(node, gradInput, gradOutput)`` each time the node has run backward; see :meth:`onForward`."""
         return Hook(self, "backward_hooks", function)
 
@@ -285,7 +286,10 @@ class Node:
 class Hook:
     """A function that is called when a node runs."""
 
-    def __init__(self, node: Node, direction: str, function: Callable[[Node, Any, Any], object]) -> None:
+    def __init__(self, node: Node, direction: str, function: Any) -> None:
+        if not callable(function):
+            message = f"a hook is a function of a node and two tables of arrays, got {function!r}"
+            raise GraphError(message)
         self._node = node
         self._direction = direction
         self.function = function

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from operator import is_ as _is
 from operator import ne as _ne
-from sys import getrefcount
+from sys import getrecursionlimit, getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -29,7 +29,7 @@ from .._engine import (
     Shape,
     Shapes,
 )
-from ..errors import DataError, DTypeError, Error, ShapeError, StateError
+from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, StateError
 from ..watch import Debug, Evaluation
 from .host import HostChanged, HostNeeded, HostResults
 from .lowering import Builder, Guard, Reached, Site, Visit, located
@@ -434,7 +434,10 @@ class Execution:
 
     def _drop_unused(self, programs: list[Lowered]) -> None:
         """Keep no more than the module wants."""
-        most = max(1, self._owner.maxPlans)
+        most = self._owner.maxPlans
+        if not hasattr(most, "__index__") or most < 1:
+            message = f"maxPlans of {self._owner.label()} must be a whole number from 1, got {most!r}"
+            raise StateError(message)
         del programs[:-most]
         for kept in (self._plans, self._programs):
             while len(kept) > most:
@@ -457,7 +460,14 @@ class Execution:
         self, structure: tree.Structure, kinds: tuple[int, ...], shapes: Sequence[Shape], *, watched: bool = True
     ) -> Lowered:
         builder, values = self._builder(structure, kinds, shapes, watched=watched)
-        output = self._lower(builder, values)
+        try:
+            output = self._lower(builder, values)
+        except RecursionError:
+            message = (
+                f"modules in {self._owner.label()} are in one another too deep for Python: "
+                f"raise its limit of {getrecursionlimit()} by sys.setrecursionlimit, or put them side by side"
+            )
+            raise GraphError(message) from None
         leaves, output_structure = tree.flatten(output)
         return self._sealed(builder, leaves, output_structure, self._grad_structure(structure), kinds)
 
@@ -556,32 +566,16 @@ class Execution:
     def backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
         """Run backward; the gradient of the input, if the mask has it."""
         with self._lock:
-            last = self._last
-            if last is None:
-                message = f"backward of {self._owner.label()} {self._no_last}"
-                raise StateError(message)
-            ready = last.ready
-            if self._owner.dtype != ready.lowered.dtype:
-                message = f"{self._owner.label()} became {self._owner.dtype} since its forward: run that again"
-                raise StateError(message)
-            leaves, structure = tree.flatten(input)
-            if structure != last.structure or not all(map(_is, leaves, last.leaves)):
-                self._check_input(last, input)
-            if any(map(_ne, (array.shape for array in last.arrays), ready.input_shapes)):
-                message = f"{self._input_name()} was reshaped in place since the forward"
-                raise ShapeError(message)
-            plan = ready.plan
-            # Kept in a variable until the run is over: plans hold addresses, not arrays.
-            grads = self._check_grad_output(ready, grad_output)
-            plan.bind_grad_outputs(grads)
-            ready.bind_params()
-            if mask & GRAD_INPUTS:
-                self._gradInput = None  # else the arrays would count as held
-                ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
-                plan.bind_grad_inputs(ready.grad_inputs)
-            self._run_backward(last, scale, mask)
+            self._begin()
+            try:
+                leaves, structure = tree.flatten(input)
+                last = self._call_of(input, leaves, structure)
+                self._run_backward(last, grad_output, scale, mask)
+            finally:
+                self._running = False
             if not mask & GRAD_INPUTS:
                 return None
+            ready = last.ready
             for evaluation in ready.lowered.evaluations:
                 evaluation.finish_backward(ready.lowered.dtype)
             for place in ready.without_grad:
@@ -590,16 +584,40 @@ class Execution:
             self._gradInput = tree.rebuild(self._grad_structure(structure), ready.grad_inputs)
             return self._gradInput
 
-    def _run_backward(self, last: Call, scale: float, mask: int) -> None:
+    def _call_of(self, input: Any, leaves: list[Any], structure: tree.Structure) -> Call:
+        """The last forward, which must have been one of this input."""
+        last = self._last
+        if last is None:
+            message = f"backward of {self._owner.label()} {self._no_last}"
+            raise StateError(message)
+        if self._owner.dtype != last.ready.lowered.dtype:
+            message = f"{self._owner.label()} became {self._owner.dtype} since its forward: run that again"
+            raise StateError(message)
+        if structure != last.structure or not all(map(_is, leaves, last.leaves)):
+            self._check_input(last, input)
+        if any(map(_ne, (array.shape for array in last.arrays), last.ready.input_shapes)):
+            message = f"{self._input_name()} was reshaped in place since the forward"
+            raise ShapeError(message)
+        return last
+
+    def _run_backward(self, last: Call, grad_output: Any, scale: float, mask: int) -> None:
         ready = last.ready
+        plan = ready.plan
+        # Kept in a variable until the run is over: plans hold addresses, not arrays.
+        grads = self._check_grad_output(ready, grad_output)
+        plan.bind_grad_outputs(grads)
+        ready.bind_params()
+        if mask & GRAD_INPUTS:
+            self._gradInput = None  # else the arrays would count as held
+            ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
+            plan.bind_grad_inputs(ready.grad_inputs)
         # Only a module written in Python may raise half-way: gradients are then as they were before.
-        hosts = ready.plan.program.hosts is not None
+        hosts = plan.program.hosts is not None
         cells = self._owner.cells() if hosts else []
         before = [(cell.grad, np.array(cell.grad)) for cell in cells if cell.grad is not None]
-        self._begin()
         try:
             try:
-                ready.plan.backward(scale, mask)
+                plan.backward(scale, mask)
             except EngineFailure as failure:
                 raise self._translated(failure, ready.lowered.sites) from None
         except BaseException as error:
@@ -608,8 +626,6 @@ class Execution:
             if Debug.is_on and isinstance(error, Exception):
                 self._explain(error, last.structure, last.arrays)
             raise
-        finally:
-            self._running = False
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""

@@ -232,26 +232,31 @@ class Builder:
                 self._keeping = kept or module.keeps
                 if outer is not None and self._watched:
                     module.note_inside()
+            elif node is not None:
+                # Seen as what it gives: the parts of a split would show the whole table, each of them.
+                input = node.select(input)
             evaluation = self._evaluation(site, outer) if outer is not None and self._watched else None
-            if evaluation is not None:
-                input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
-            first_op = self.program.n_ops
-            if module is None:
-                output = node.select(input)  # type: ignore[union-attr]
-            elif module.is_host and not native:
-                output = self.host(module, input)
-            else:
-                output = module.lower(self, input)
-            self.visits.append(Visit(site, input, output, first_op, self.program.n_ops))
-            if evaluation is not None:
-                output = self._tapped(output, evaluation.leave, evaluation.enter_backward)
+            if evaluation is None:
+                return self._lowered_at(site, input, native=native)
+            input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
+            output = self._lowered_at(site, input, native=native)
+            return self._tapped(output, evaluation.leave, evaluation.enter_backward)
         except Exception as error:
             note_site(error, site)
             raise
-        else:
-            return output
         finally:
             self._site, self._keeping = outer, kept
+
+    def _lowered_at(self, site: Site, input: Values, *, native: bool) -> Values:
+        module, first_op = site.module, self.program.n_ops
+        if module is None:
+            output = input
+        elif module.is_host and not native:
+            output = self.host(module, input)
+        else:
+            output = module.lower(self, input)
+        self.visits.append(Visit(site, input, output, first_op, self.program.n_ops))
+        return output
 
     def _evaluation(self, site: Site, outer: Site) -> Evaluation | None:
         """Who looks on at a site, if anybody wants to."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
-from ..errors import GraphError, StateError
+from ..errors import DTypeError, GraphError, StateError
 from ..graph.node import Node, call_module
 from ..watch import Changes, Evaluation, kept, note_watching
 from .dtype import as_dtype, default_dtype
@@ -284,12 +284,14 @@ class Module:
 
     def backwardUpdate(self, input: Any, gradOutput: Any, lr: float) -> Any:
         """:meth:`updateGradInput`, then :meth:`accUpdateGradParameters`."""
+        lr = number(lr, "lr")
         gradInput = self.updateGradInput(input, gradOutput)
         self.accUpdateGradParameters(input, gradOutput, lr)
         return gradInput
 
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
         """Subtract `lr` times the gradients from the parameters at once; ``gradWeight`` and so on stay."""
+        lr = number(lr, "lr")
         cells = [cell for cell in self.cells() if cell.grad is not None]
         kept = [np.array(cell.grad) for cell in cells]
         try:
@@ -474,6 +476,7 @@ class Module:
 
     def updateParameters(self, learningRate: float) -> None:
         """Subtract `learningRate` times the gradient from each parameter."""
+        learningRate = number(learningRate, "learningRate")
         for cell in self.cells():
             if cell.grad is not None:
                 np.subtract(cell.data, learningRate * cell.grad, out=cell.data)
@@ -661,6 +664,14 @@ def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
     if isinstance(kind, str):
         return type(module).__name__ == kind.rsplit(".", 1)[-1]
     return isinstance(module, kind)
+
+
+def number(value: Any, name: str) -> builtins.float:
+    """`value`, which must be a number."""
+    if isinstance(value, (int, float, np.integer, np.floating)) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return float(value)
+    message = f"{name} must be a number, got {type(value).__name__}"
+    raise DTypeError(message)
 
 
 def check_module(module: Any, where: str) -> Module:

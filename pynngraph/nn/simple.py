@@ -233,7 +233,7 @@ class Parameters(Module):
     takes_input = False
 
     def __init__(self, *sizes: int) -> None:
-        if any(size < 0 for size in sizes):
+        if not sizes or not all(hasattr(size, "__index__") and size >= 0 for size in sizes):
             message = f"Parameters takes sizes, got {sizes}"
             raise ShapeError(message)
         self.add_cell("weight", np.empty(sizes))
