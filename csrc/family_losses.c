@@ -18,22 +18,24 @@ static void emit_loss_backward(pnng_planner *planner, pnng_step prototype, pnng_
     pnng_finish_target(planner, target, written, shape);
 }
 
-/* ---- mean squared error --------------------------------------------------------------------- */
+/* ---- sums over elements: mean squared error, binary cross-entropy --------------------------- */
 
-static pnng_status mse_infer(const pnng_inference *inference) {
-    if (!pnng_same_shape(inference->in[0], inference->in[1])) {
-        char input[PNNG_SHAPE_TEXT], target[PNNG_SHAPE_TEXT];
+static pnng_status loss_infer(const pnng_inference *inference) {
+    for (uint32_t k = 1; k < inference->op->n_in; k++) {
+        if (pnng_same_shape(inference->in[0], inference->in[k]))
+            continue;
+        char input[PNNG_SHAPE_TEXT], other[PNNG_SHAPE_TEXT];
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
-                         "expects a target of its input's shape %s, got %s",
-                         pnng_shape_text(inference->in[0], input),
-                         pnng_shape_text(inference->in[1], target));
+                         "expects %s of its input's shape %s, got %s",
+                         k == 1 ? "a target" : "weights", pnng_shape_text(inference->in[0], input),
+                         pnng_shape_text(inference->in[k], other));
     }
     inference->out[0] = one_element;
     return PNNG_OK;
 }
 
-static pnng_step mse_prototype(const pnng_planner *planner, const pnng_op_node *op,
-                               pnng_kernel *kernel) {
+static pnng_step loss_prototype(const pnng_planner *planner, const pnng_op_node *op,
+                                pnng_kernel *kernel) {
     const pnng_program *const program = pnng_planner_program(planner);
     const size_t count = pnng_count(pnng_value_shape(planner, *pnng_op_inputs(program, op)));
     const bool average = pnng_op_ints(program, op)[0] && count;
@@ -41,35 +43,41 @@ static pnng_step mse_prototype(const pnng_planner *planner, const pnng_op_node *
         .kernel = kernel, .rows = 1, .cols = count, .a = average ? 1 / (double)count : 1};
 }
 
-static void mse_forward(pnng_planner *planner, const pnng_op_node *op) {
+/* Inputs from x on, contiguous. */
+static void loss_operands(pnng_planner *planner, const pnng_op_node *op, pnng_ref *refs) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_shape *const shape = pnng_value_shape(planner, in[0]);
-    const pnng_step prototype =
-        mse_prototype(planner, op, pnng_planner_kernels(planner)->op[op->code].forward);
-    const pnng_ref x = pnng_as_contiguous(planner, pnng_read(planner, in[0]), shape);
-    const pnng_ref t = pnng_as_contiguous(planner, pnng_read(planner, in[1]), shape);
-    const pnng_ref refs[] = {pnng_define(planner, op->first_out), x, t};
-    pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
+    for (uint32_t k = 0; k < op->n_in; k++)
+        refs[k] = pnng_as_contiguous(planner, pnng_read(planner, in[k]),
+                                     pnng_value_shape(planner, in[k]));
+    if (op->n_in == 2)
+        refs[2] = (pnng_ref){.view = {.storage = -1}, .mask = PNNG_ALWAYS};
 }
 
-static void mse_backward(pnng_planner *planner, const pnng_op_node *op) {
-    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_shape *const shape = pnng_value_shape(planner, in[0]);
+static void loss_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_step prototype =
-        mse_prototype(planner, op, pnng_planner_kernels(planner)->op[op->code].backward);
+        loss_prototype(planner, op, pnng_planner_kernels(planner)->op[op->code].forward);
     pnng_ref refs[4];
-    ptrdiff_t strides[4] = {0};
-    refs[1] = pnng_grad(planner, op->first_out);
-    refs[2] = pnng_as_contiguous(planner, pnng_read(planner, in[0]), shape);
-    refs[3] = pnng_as_contiguous(planner, pnng_read(planner, in[1]), shape);
-    emit_loss_backward(planner, prototype, in[0], refs, strides, 4, 0);
+    loss_operands(planner, op, refs + 1);
+    refs[0] = pnng_define(planner, op->first_out);
+    pnng_emit(planner, &prototype, refs, NULL, 4, NULL, 0);
 }
 
-const pnng_family pnng_family_mse = {.name = "mse",
-                                     .infer = mse_infer,
-                                     .forward = mse_forward,
-                                     .backward = mse_backward,
-                                     .no_grad_inputs = 2};
+static void loss_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_step prototype =
+        loss_prototype(planner, op, pnng_planner_kernels(planner)->op[op->code].backward);
+    pnng_ref refs[5];
+    ptrdiff_t strides[5] = {0};
+    refs[1] = pnng_grad(planner, op->first_out);
+    loss_operands(planner, op, refs + 2);
+    emit_loss_backward(planner, prototype, x, refs, strides, 5, 0);
+}
+
+const pnng_family pnng_family_loss = {.name = "loss",
+                                      .infer = loss_infer,
+                                      .forward = loss_forward,
+                                      .backward = loss_backward,
+                                      .no_grad_inputs = 2 | 4};
 
 /* ---- negative log-likelihood ---------------------------------------------------------------- */
 

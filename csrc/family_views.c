@@ -1,4 +1,5 @@
-/* Families that move no numbers: alias (identity, reshape, narrow, select) and join. */
+/* Families that move no numbers: alias (identity, reshape, narrow, select, transpose), detach and
+ * join. */
 #include <inttypes.h>
 
 #include "plan.h"
@@ -118,6 +119,20 @@ static pnng_status infer_select(const pnng_inference *inference) {
     return PNNG_OK;
 }
 
+static pnng_status infer_transpose(const pnng_inference *inference) {
+    const pnng_shape *const in = inference->in[0];
+    const int64_t first = pnng_resolve_dim(inference, inference->ints[0], in->ndim);
+    const int64_t second =
+        first < 0 ? -1 : pnng_resolve_dim(inference, inference->ints[1], in->ndim);
+    if (second < 0)
+        return PNNG_ERROR_SHAPE;
+    pnng_shape *const out = &inference->out[0];
+    *out = *in;
+    out->dim[first] = in->dim[second];
+    out->dim[second] = in->dim[first];
+    return PNNG_OK;
+}
+
 static pnng_status alias_infer(const pnng_inference *inference) {
     switch (inference->op->code) {
     case PNNG_OP_RESHAPE:
@@ -126,6 +141,8 @@ static pnng_status alias_infer(const pnng_inference *inference) {
         return infer_narrow(inference);
     case PNNG_OP_SELECT:
         return infer_select(inference);
+    case PNNG_OP_TRANSPOSE:
+        return infer_transpose(inference);
     default:
         return pnng_infer_same(inference);
     }
@@ -199,6 +216,12 @@ static bool make_view(const pnng_program *program, const pnng_op_node *op, const
         for (int64_t d = r.dim; d < out->ndim; d++)
             to->stride[d] = from->stride[d + 1];
     }
+    if (op->code == PNNG_OP_TRANSPOSE) {
+        const int64_t first = ints[0] < 0 ? ints[0] + in->ndim : ints[0];
+        const int64_t second = ints[1] < 0 ? ints[1] + in->ndim : ints[1];
+        to->stride[first] = from->stride[second];
+        to->stride[second] = from->stride[first];
+    }
     return true;
 }
 
@@ -236,6 +259,14 @@ const pnng_family pnng_family_alias = {.name = "alias",
                                        .backward = alias_backward,
                                        .any_kind = true,
                                        .keeps_kind = true};
+
+/* The same, where no gradient goes: targets of losses that are made of other ops. */
+const pnng_family pnng_family_detach = {.name = "detach",
+                                        .infer = pnng_infer_same,
+                                        .forward = alias_forward,
+                                        .no_grad_inputs = 1,
+                                        .any_kind = true,
+                                        .keeps_kind = true};
 
 /* ---- join ----------------------------------------------------------------------------------- */
 

@@ -23,6 +23,8 @@ static size_t round_up(size_t x, size_t multiple) {
 }
 
 static bool is_thin(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes) {
+    if (form == PNNG_GEMM_TT)
+        return false;
     return (form == PNNG_GEMM_TN ? sizes.depth : sizes.rows) <= table->thin_rows;
 }
 
@@ -142,10 +144,10 @@ void pnng_gemm(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_size
         return;
     }
     const ptrdiff_t e = (ptrdiff_t)element;
-    const matrix rows_of_a =
-        form == PNNG_GEMM_TN ? (matrix){a, e, lda * e} : (matrix){a, lda * e, e};
-    const matrix cols_of_b =
-        form == PNNG_GEMM_NT ? (matrix){b, ldb * e, e} : (matrix){b, e, ldb * e};
+    const bool a_transposed = form == PNNG_GEMM_TN || form == PNNG_GEMM_TT;
+    const bool b_transposed = form == PNNG_GEMM_NT || form == PNNG_GEMM_TT;
+    const matrix rows_of_a = a_transposed ? (matrix){a, e, lda * e} : (matrix){a, lda * e, e};
+    const matrix cols_of_b = b_transposed ? (matrix){b, ldb * e, e} : (matrix){b, e, ldb * e};
     multiply_packed(table, sizes, element, rows_of_a, cols_of_b, c, ldc, alpha, bias, accumulate,
                     work);
 }

@@ -6,8 +6,13 @@
 
 #include "kernels.h"
 
-/* Which operand is transposed: nt is A B', nn is A B, tn is A' B, all row-major. */
-typedef enum pnng_gemm_form { PNNG_GEMM_NT, PNNG_GEMM_NN, PNNG_GEMM_TN } pnng_gemm_form;
+/* Which operand is transposed: nt is A B', nn is A B, tn is A' B, tt is A' B', all row-major. */
+typedef enum pnng_gemm_form {
+    PNNG_GEMM_NT,
+    PNNG_GEMM_NN,
+    PNNG_GEMM_TN,
+    PNNG_GEMM_TT /* always packed */
+} pnng_gemm_form;
 
 typedef struct pnng_gemm_sizes {
     size_t rows, cols, depth; /* of C, and what is summed over */

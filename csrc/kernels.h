@@ -56,12 +56,16 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
  *          zero, b = value kept. The k-th element is a function of (seed, k) only, on every ISA.
  *          backward dx, g, m       dx = g m, rows x cols with strides
- * mse      forward  y (1), x, t    one row of cols elements; a = factor
- *          backward dx, g (1), x, t        dx = 2 a g (x - t)
+ * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
+ *          backward dx, g (1), x, t, w     mse: dx = 2 a g (x - t)
+ *                                  bce: dx = a g w (x - t) / ((x + e) (1 - x + e)), e = 1e-12
  * nll      forward  y (1), total (1), x, t, w    x: rows x cols with stride, t: rows of int64,
  *          w: cols or NULL; i = average, j = index to ignore. A t outside [0, cols) that is not j:
  *          PNNG_ERROR_VALUE, bad = {row, t}. average with total 0 gives y = 0 (all were ignored).
  *          backward dx, g (1), total (1), t, w    all of dx is written: -g w_t (/ total), else 0
+ * gather   forward  y, w, t        y: rows x cols with stride, t: rows of int64, w: n x cols with
+ *          stride; y_r = w_t. A t outside [0, n): PNNG_ERROR_VALUE, bad = {row, t}, y unchanged.
+ *          backward dw, g, t       dw_t += a g_r but for t = i; stored: all of dw is written.
  * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
  */
 

@@ -8,7 +8,7 @@
 /* How contributions to the gradient of one stretch of memory fit together. */
 typedef enum grad_mode {
     GRAD_UNDECIDED,
-    GRAD_WHOLE, /* each contribution covers all: the first stores, the others add */
+    GRAD_WHOLE, /* each covers all, in one order: the first stores, the others add */
     GRAD_PARTS, /* they fall in disjoint regions that cover all: the first of each region stores */
     GRAD_ZEROED /* anything else: it is filled with zeros before, and all add */
 } grad_mode;
@@ -214,6 +214,22 @@ void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref
     push_step(planner, prototype, n_refs, flags, n_flags);
     for (size_t k = 0; k < n_refs; k++)
         push_operand(planner, &refs[k], strides ? strides[k] : 0);
+}
+
+void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
+                        const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags,
+                        size_t n_flags, size_t count, const ptrdiff_t *by) {
+    pnng_plan *const plan = planner->plan;
+    if (count == 0 || !make_room(planner, n_refs, n_flags, 1 + n_refs))
+        return;
+    pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
+    step->n_outer = count > 1;
+    step->first_outer = (uint32_t)plan->n_outer;
+    plan->outer[plan->n_outer++] = (int64_t)count;
+    for (size_t k = 0; k < n_refs; k++) {
+        plan->outer[plan->n_outer++] = by[k] * (ptrdiff_t)element_bytes(planner, refs[k].is_index);
+        push_operand(planner, &refs[k], strides[k]);
+    }
 }
 
 /* Loops over a shape, with dims merged where all of the operands allow it: `extent` from the
@@ -435,16 +451,39 @@ static bool parts_tile(pnng_planner *planner, pnng_value root, rectangle *parts,
     return (size_t)covered == pnng_count(&planner->shape[root]);
 }
 
+/* Whether an alias that is all of an array goes through it as it lies in memory. */
+static bool is_in_order(const pnng_planner *planner, pnng_value value) {
+    ptrdiff_t whole;
+    return is_rows(&planner->value[value], &planner->shape[value], 0, &whole);
+}
+
+/* Whether two aliases go through an array in the same order. */
+static bool same_order(const pnng_planner *planner, pnng_value a, pnng_value b) {
+    const pnng_shape *const shape = &planner->shape[a];
+    if (is_in_order(planner, a))
+        return is_in_order(planner, b);
+    if (!pnng_same_shape(shape, &planner->shape[b]))
+        return false;
+    for (int64_t d = 0; d < shape->ndim; d++)
+        if (shape->dim[d] != 1 && planner->value[a].stride[d] != planner->value[b].stride[d])
+            return false;
+    return true;
+}
+
 static grad_mode decide_mode(pnng_planner *planner, pnng_value root) {
     const size_t first = planner->first_part[root];
     const size_t count = planner->first_part[root + 1] - first;
     const size_t whole = pnng_count(&planner->shape[root]);
-    bool all_whole = true;
-    for (size_t k = 0; k < count; k++)
-        if (pnng_count(&planner->shape[planner->part[first + k]]) != whole)
-            all_whole = false;
+    bool all_whole = true, in_one_order = true;
+    for (size_t k = 0; k < count && all_whole; k++) {
+        all_whole = pnng_count(&planner->shape[planner->part[first + k]]) == whole;
+        in_one_order &=
+            !all_whole || same_order(planner, planner->part[first], planner->part[first + k]);
+    }
+    /* One step may write gradients of an array and of its transpose, element by element: then
+     * neither comes first everywhere. */
     if (all_whole)
-        return GRAD_WHOLE;
+        return in_one_order ? GRAD_WHOLE : GRAD_ZEROED;
     rectangle *const parts = pnng_allocate(planner->allocator, count, sizeof *parts);
     if (!parts) {
         planner->failed = true;

@@ -174,6 +174,10 @@ pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
  * @param strides  row strides, one an operand; NULL: all zero. */
 void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
                const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags, size_t n_flags);
+/* The same, `count` times: operands advance by `by` elements from one turn to the next. */
+void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
+                        const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags,
+                        size_t n_flags, size_t count, const ptrdiff_t *by);
 /* Append an elementwise step: loops are found from the strides. */
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,

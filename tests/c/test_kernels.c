@@ -935,6 +935,54 @@ static void check_mse(size_t n, placement where, bool add) {
     free(of_d);
 }
 
+static void check_bce(size_t n, placement where, bool weighted, bool add) {
+    const double a = 0.3, g = 1.5;
+    const operand x = make(0, where, 1, n, (ptrdiff_t)n), t = make(1, where, 1, n, (ptrdiff_t)n);
+    const operand w = make(2, where, 1, n, (ptrdiff_t)n), y = make(3, where, 1, 1, 1);
+    const operand d = make(4, where, 1, n, (ptrdiff_t)n);
+    operand_fill(&x, 0.05, 0.95);
+    operand_fill(&t, 0, 1);
+    operand_fill(&w, 0.5, 2);
+    operand_fill(&d, -1, 1);
+    double *const of_d = operand_copy(&d);
+    call k;
+    call_new(&k, 1, n)->c.a = a;
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    give(&k, 2, &t);
+    if (weighted)
+        give(&k, 3, &w);
+    CHECK(kernels->op[PNNG_OP_BCE].forward(&k.c) == PNNG_OK);
+    long double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const long double xi = get_at(&x, 0, i), ti = get_at(&t, 0, i);
+        sum -= (weighted ? get_at(&w, 0, i) : 1) *
+               (ti * logl(xi + 1e-12L) + (1 - ti) * logl(1 - xi + 1e-12L));
+    }
+    CHECK(within(SUM, f64, get_at(&y, 0, 0), a * sum, (double)n, (double)sum));
+    CHECK(operand_intact(&y));
+    set_at(&y, 0, 0, g);
+    give(&k, 0, &d);
+    give(&k, 1, &y);
+    give(&k, 2, &x);
+    give(&k, 3, &t);
+    k.ptr[4] = NULL;
+    if (weighted)
+        give(&k, 4, &w);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[PNNG_OP_BCE].backward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&d);
+    for (size_t i = 0; i < n; i++) {
+        const long double xi = get_at(&x, 0, i), ti = get_at(&t, 0, i);
+        const long double grad = a * g * (weighted ? get_at(&w, 0, i) : 1) * (xi - ti) /
+                                 ((xi + 1e-12L) * (1 - xi + 1e-12L));
+        const double old = add ? of_d[i] : 0;
+        ok &= within(SUM, f64, get_at(&d, 0, i), old + grad, 1, fabs(old) + (double)fabsl(grad));
+    }
+    CHECK(ok);
+    free(of_d);
+}
+
 static void check_nll(size_t rows, size_t cols, bool weighted, bool average, bool add,
                       placement where) {
     const ptrdiff_t stride = (ptrdiff_t)cols + 2;
@@ -1033,6 +1081,79 @@ static void test_nll_of_nothing(void) {
     CHECK(real_get(d, f64, 0) == 0 && real_get(d, f64, 1) == 0);
 }
 
+/* Rows by index, of which some come twice; gradients to all of them but one. */
+static void check_gather(size_t rows, size_t cols, bool add, placement where) {
+    const size_t n = 5;
+    const ptrdiff_t stride = (ptrdiff_t)cols + (where == AT_END ? 0 : 2);
+    const operand y = make(0, where, rows, cols, stride), w = make(1, where, n, cols, stride);
+    const operand t = operand_new(2, where, 8, 1, rows, 0);
+    const operand g = make(3, where, rows, cols, stride), d = make(4, where, n, cols, stride);
+    int64_t *const index = (int64_t *)t.data;
+    for (size_t r = 0; r < rows; r++)
+        index[r] = (int64_t)(random_bits() % n);
+    operand_fill(&w, -1, 1);
+    operand_fill(&g, -1, 1);
+    operand_fill(&d, -1, 1);
+    double *const of_d = operand_copy(&d);
+    call k;
+    call_new(&k, rows, cols)->c.n = n;
+    k.c.a = 0.5;
+    k.c.i = 2;
+    give(&k, 0, &y);
+    give(&k, 1, &w);
+    give(&k, 2, &t);
+    CHECK(kernels->op[PNNG_OP_GATHER].forward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&y);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < cols; i++)
+            ok &= get_at(&y, r, i) == get_at(&w, (size_t)index[r], i);
+    CHECK(ok);
+
+    give(&k, 0, &d);
+    give(&k, 1, &g);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[PNNG_OP_GATHER].backward(&k.c) == PNNG_OK);
+    ok = operand_intact(&d);
+    for (size_t row = 0; row < n; row++)
+        for (size_t i = 0; i < cols; i++) {
+            double expected = add ? of_d[row * cols + i] : 0;
+            for (size_t r = 0; r < rows; r++)
+                if (index[r] == (int64_t)row && row != 2)
+                    expected = rnd(expected + rnd(0.5 * get_at(&g, r, i)));
+            ok &= same_number(get_at(&d, row, i), expected);
+        }
+    CHECK(ok);
+
+    /* Indices that are none: nothing is written. */
+    if (rows > 1) {
+        index[rows - 1] = random_bits() % 2 ? (int64_t)n : -1;
+        double *const before = operand_copy(&d);
+        CHECK(kernels->op[PNNG_OP_GATHER].backward(&k.c) == PNNG_ERROR_VALUE);
+        CHECK(k.bad[0] == (int64_t)rows - 1 && k.bad[1] == index[rows - 1]);
+        k.bad[0] = -1;
+        give(&k, 1, &w);
+        CHECK(kernels->op[PNNG_OP_GATHER].forward(&k.c) == PNNG_ERROR_VALUE);
+        CHECK(k.bad[0] == (int64_t)rows - 1 && k.bad[1] == index[rows - 1]);
+        ok = true;
+        for (size_t row = 0; row < n; row++)
+            for (size_t i = 0; i < cols; i++)
+                ok &= get_at(&d, row, i) == before[row * cols + i];
+        CHECK(ok);
+        free(before);
+    }
+    free(of_d);
+}
+
+static void test_gather(void) {
+    for (size_t cols = 1; cols <= 2 * lanes + 1; cols++)
+        for (size_t rows = 0; rows < 9; rows += 4)
+            for (int add = 0; add < 2; add++) {
+                snprintf(test_where, sizeof test_where, "%s %s gather %zu x %zu, add %d", isa->name,
+                         f64 ? "f64" : "f32", rows, cols, add);
+                check_gather(rows, cols, add, (placement)((rows + cols) % PLACEMENTS));
+            }
+}
+
 static void check_to_index(size_t n, placement where) {
     const operand x = make(0, where, 1, n, 0), y = operand_new(1, where, 8, 1, n, 0);
     const double whole[] = {0, -0.0, 3, -17, 1e6, -0x1p63, 0x1p60};
@@ -1062,6 +1183,7 @@ static void test_losses(void) {
         snprintf(test_where, sizeof test_where, "%s %s losses %zu", isa->name, f64 ? "f64" : "f32",
                  n);
         check_mse(n, where, n % 2);
+        check_bce(n, where, n % 3 == 0, n % 2);
         check_to_index(n, where);
         for (int flags = 0; flags < 8; flags++)
             check_nll(n, 1 + n % 5, flags & 1, flags & 2, flags & 4, where);
@@ -1346,9 +1468,9 @@ static void test_table(void) {
         tested[op] = is_unary((pnng_op)op);
     for (int c = 0; c < TABLE_CASES; c++)
         tested[table_cases[c].op] = true;
-    const pnng_op others[] = {PNNG_OP_SOFTMAX, PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM,
-                              PNNG_OP_DROPOUT, PNNG_OP_MSE,        PNNG_OP_NLL,
-                              PNNG_OP_TO_INDEX};
+    const pnng_op others[] = {PNNG_OP_SOFTMAX,  PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM,
+                              PNNG_OP_DROPOUT,  PNNG_OP_MSE,        PNNG_OP_NLL,
+                              PNNG_OP_TO_INDEX, PNNG_OP_GATHER,     PNNG_OP_BCE};
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
         tested[others[k]] = true;
     for (int op = 0; op < PNNG_OP_COUNT; op++) /* no kernel without a test, nor the reverse */
@@ -1366,6 +1488,7 @@ static void test_all(long points, bool print) {
     test_reduce();
     test_noise();
     test_losses();
+    test_gather();
     test_common();
     test_gemm();
 }

@@ -147,6 +147,12 @@ static pnng_shape reshaped(const node *d, const pnng_shape *x) {
     return shape;
 }
 
+static void swap_sizes(pnng_shape *shape, int64_t a, int64_t b) {
+    const int64_t size = shape->dim[a];
+    shape->dim[a] = shape->dim[b];
+    shape->dim[b] = size;
+}
+
 static pnng_shape shape_after(const net *t, const node *d) {
     pnng_shape shape = d->n_in ? t->v[d->in[0]].shape : shape_of(0);
     const int64_t dim = d->n_ints ? place_of(d->ints[0], &shape) : 0;
@@ -159,7 +165,31 @@ static pnng_shape shape_after(const net *t, const node *d) {
     case PNNG_OP_LINEAR:
         shape.dim[shape.ndim - 1] = t->v[d->in[1]].shape.dim[0];
         return shape;
+    case PNNG_OP_MATMUL: {
+        const pnng_shape *const other = &t->v[d->in[1]].shape;
+        shape.dim[shape.ndim - 2] = shape.dim[shape.ndim - (d->ints[0] ? 1 : 2)];
+        shape.dim[shape.ndim - 1] = other->dim[shape.ndim - (d->ints[1] ? 2 : 1)];
+        return shape;
+    }
+    case PNNG_OP_GATHER: {
+        pnng_shape rows = t->v[d->in[1]].shape;
+        rows.dim[rows.ndim++] = shape.dim[1];
+        return rows;
+    }
+    case PNNG_OP_TRANSPOSE:
+        swap_sizes(&shape, dim, place_of(d->ints[1], &shape));
+        return shape;
+    case PNNG_OP_REPLICATE: {
+        const int64_t at = d->ints[0] < 0 ? d->ints[0] + shape.ndim + 1 : d->ints[0];
+        for (int64_t k = shape.ndim++; k > at; k--)
+            shape.dim[k] = shape.dim[k - 1];
+        shape.dim[at] = d->ints[1];
+        return shape;
+    }
+    case PNNG_OP_EXPAND:
+        return t->v[d->in[1]].shape;
     case PNNG_OP_MSE:
+    case PNNG_OP_BCE:
     case PNNG_OP_NLL:
         return shape_of(1, 1);
     case PNNG_OP_RESHAPE:
@@ -224,6 +254,58 @@ static void linear_values(net *t, const node *d) {
         }
 }
 
+/* Element (i, j) of matrix k of an operand, as it is multiplied. */
+static size_t matrix_at(const pnng_shape *shape, bool turned, size_t k, size_t i, size_t j) {
+    const size_t rows = (size_t)shape->dim[shape->ndim - 2];
+    const size_t cols = (size_t)shape->dim[shape->ndim - 1];
+    return (k * rows + (turned ? j : i)) * cols + (turned ? i : j);
+}
+
+/* Products, or their gradients: whatever the operands, it is one sum over three indices. */
+static void matmul(net *t, const node *d, bool gradients) {
+    value *const a = &t->v[d->in[0]], *const b = &t->v[d->in[1]], *const y = &t->v[d->out];
+    const int64_t n = y->shape.ndim;
+    const size_t count = n == 3 ? (size_t)y->shape.dim[0] : 1;
+    const size_t rows = (size_t)y->shape.dim[n - 2], cols = (size_t)y->shape.dim[n - 1];
+    const size_t depth = (size_t)a->shape.dim[n - (d->ints[0] ? 2 : 1)];
+    for (size_t m = 0; m < count * rows * cols; m++) {
+        const size_t k = m / (rows * cols), i = m / cols % rows, j = m % cols;
+        double sum = 0;
+        for (size_t p = 0; p < depth; p++) {
+            const size_t of_a = matrix_at(&a->shape, d->ints[0], k, i, p);
+            const size_t of_b = matrix_at(&b->shape, d->ints[1], k, p, j);
+            if (gradients) {
+                a->g[of_a] += y->g[m] * b->y[of_b];
+                b->g[of_b] += y->g[m] * a->y[of_a];
+            }
+            sum += a->y[of_a] * b->y[of_b];
+        }
+        if (!gradients)
+            y->y[m] = sum;
+    }
+}
+
+/* Which element of x an element of y comes from, for transpose, replicate and expand. */
+static size_t origin_of(const net *t, const node *d, size_t k) {
+    const pnng_shape *const x = &t->v[d->in[0]].shape, *const y = &t->v[d->out].shape;
+    int64_t at[PNNG_MAX_DIMS] = {0};
+    for (int64_t dim = y->ndim; dim-- > 0; k /= (size_t)y->dim[dim])
+        at[dim] = (int64_t)(k % (size_t)y->dim[dim]);
+    if (d->code == PNNG_OP_TRANSPOSE) {
+        const int64_t first = place_of(d->ints[0], x), second = place_of(d->ints[1], x);
+        const int64_t kept = at[first];
+        at[first] = at[second];
+        at[second] = kept;
+    } else if (d->code == PNNG_OP_REPLICATE) {
+        for (int64_t dim = place_of(d->ints[0], y); dim < x->ndim; dim++)
+            at[dim] = at[dim + 1];
+    }
+    size_t found = 0;
+    for (int64_t dim = 0; dim < x->ndim; dim++)
+        found = found * (size_t)x->dim[dim] + (size_t)(x->dim[dim] == 1 ? 0 : at[dim]);
+    return found;
+}
+
 static double table_value(const net *t, const node *d, size_t k) {
     double y = t->v[d->in[0]].y[k];
     for (int j = 1; j < d->n_in; j++) {
@@ -251,6 +333,19 @@ static void join_values(net *t, const node *d) {
                     y->y[at(whole, o, start + k, i)] = x->y[at(part, o, k, i)];
         start += part.n;
     }
+}
+
+/* What the terms of a binary cross-entropy are multiplied by. */
+static double bce_factor(const net *t, const node *d, size_t k, bool differences) {
+    const value *const w = d->n_in == 3 ? &t->v[d->in[2]] : NULL;
+    const double weight = !w ? 1 : (differences ? w->held : w->y)[k];
+    return d->ints[0] ? weight / (double)t->v[d->in[0]].n : weight;
+}
+
+/* Which element of the table an element of y is. */
+static size_t gathered(const net *t, const node *d, size_t k) {
+    const size_t size = (size_t)t->v[d->in[0]].shape.dim[1];
+    return (size_t)t->v[d->in[1]].y[k / size] * size + k % size;
 }
 
 /* Elementwise ops that stand in no switch below: the scalar kernel is asked. What such a function
@@ -314,6 +409,17 @@ static void node_values(net *t, const node *d, bool differences) {
     case PNNG_OP_IDENTITY:
     case PNNG_OP_RESHAPE:
         EACH(x->y[k]);
+    case PNNG_OP_DETACH:
+        EACH((differences ? x->held : x->y)[k]);
+    case PNNG_OP_TRANSPOSE:
+    case PNNG_OP_REPLICATE:
+    case PNNG_OP_EXPAND:
+        EACH(x->y[origin_of(t, d, k)]);
+    case PNNG_OP_GATHER:
+        EACH(x->y[gathered(t, d, k)]);
+    case PNNG_OP_MATMUL:
+        matmul(t, d, false);
+        break;
     case PNNG_OP_SOFTMAX:
         soft_values(a, y->y, x->y, false);
         break;
@@ -338,6 +444,15 @@ static void node_values(net *t, const node *d, bool differences) {
             const value *const target = &t->v[d->in[1]];
             const double e = x->y[k] - (differences ? target->held : target->y)[k];
             y->y[0] += e * e / (d->ints[0] ? (double)x->n : 1);
+        }
+        break;
+    case PNNG_OP_BCE:
+        y->y[0] = 0;
+        for (size_t k = 0; k < x->n; k++) {
+            const value *const target = &t->v[d->in[1]];
+            const double ti = (differences ? target->held : target->y)[k];
+            const double e = ti * log(x->y[k] + 1e-12) + (1 - ti) * log(1 - x->y[k] + 1e-12);
+            y->y[0] -= e * bce_factor(t, d, k, differences);
         }
         break;
     case PNNG_OP_NLL: {
@@ -521,10 +636,29 @@ static void node_gradients(net *t, const node *d) {
             x->g[k] +=
                 2 * y->g[0] * (x->y[k] - t->v[d->in[1]].y[k]) / (d->ints[0] ? (double)x->n : 1);
         break;
+    case PNNG_OP_BCE:
+        for (size_t k = 0; k < x->n; k++)
+            x->g[k] += y->g[0] * bce_factor(t, d, k, false) * (x->y[k] - t->v[d->in[1]].y[k]) /
+                       ((x->y[k] + 1e-12) * (1 - x->y[k] + 1e-12));
+        break;
     case PNNG_OP_NLL:
         nll_gradient(t, d);
         break;
     case PNNG_OP_TO_INDEX:
+    case PNNG_OP_DETACH:
+        break;
+    case PNNG_OP_TRANSPOSE:
+    case PNNG_OP_REPLICATE:
+    case PNNG_OP_EXPAND:
+        for (size_t k = 0; k < y->n; k++)
+            x->g[origin_of(t, d, k)] += y->g[k];
+        break;
+    case PNNG_OP_GATHER:
+        for (size_t k = 0; k < y->n; k++)
+            x->g[gathered(t, d, k)] += y->g[k];
+        break;
+    case PNNG_OP_MATMUL:
+        matmul(t, d, true);
         break;
     case PNNG_OP_NARROW:
     case PNNG_OP_SELECT: {
@@ -628,7 +762,8 @@ static int op_full(net *t, pnng_op code, const int *in, int n_in, const int64_t 
         d->in[k] = in[k];
     for (int k = 0; k < n_ints; k++)
         d->ints[k] = ints[k];
-    const bool is_alias = strcmp(info->family, "alias") == 0;
+    const bool is_alias = strcmp(info->family, "alias") == 0 || code == PNNG_OP_DETACH ||
+                          strcmp(info->family, "expand") == 0;
     const int kind = code == PNNG_OP_TO_INDEX ? PNNG_INDEX
                      : is_alias               ? t->v[in[0]].kind
                                               : PNNG_REAL;
@@ -1139,6 +1274,44 @@ static int apply_linear(net *t, int v, int turn, int *results) {
     return n;
 }
 
+/* As the left and the right operand of products, and as a batch, turned and not. */
+static int apply_matmul(net *t, int v, int turn, int *results) {
+    int n = 0;
+    const bool batch = t->v[v].shape.ndim == 3 && turn % 2;
+    const int x = batch ? v : as_matrix(t, v);
+    if (t->v[x].shape.ndim < 2)
+        return 0;
+    const pnng_shape *const shape = &t->v[x].shape;
+    const int rows = (int)shape->dim[shape->ndim - 2], cols = (int)shape->dim[shape->ndim - 1];
+    for (int way = 0; way < 4; way++) {
+        const bool ta = way & 1, tb = way & 2;
+        const int inner = ta ? rows : cols, other = 1 + (turn + way) % 11;
+        const int count = batch ? (int)shape->dim[0] : 1;
+        pnng_shape wanted = shape_of(3, count, tb ? other : inner, tb ? inner : other);
+        if (!batch)
+            wanted = without(wanted, 0);
+        int y = leaf(t, turn % 2, true, wanted, -1, 1);
+        if (way == turn % 4) /* columns that are contiguous */
+            y = op_ints(t, PNNG_OP_TRANSPOSE, y, 2, -1, -2, 0);
+        const bool tc = way == turn % 4 ? !tb : tb;
+        results[n++] = op_2(t, PNNG_OP_MATMUL, x, y, 2, ta, tc);
+        results[n++] = op_2(t, PNNG_OP_MATMUL, y, x, 2, !tc, !ta);
+    }
+    return n;
+}
+
+static int apply_gather(net *t, int v, int turn, int *results) {
+    int n = 0;
+    const int x = as_matrix(t, v);
+    if (t->v[x].shape.ndim < 2)
+        return 0;
+    const pnng_shape where = turn % 3 ? shape_of(1, 1 + turn % 7) : shape_of(2, 2, 3);
+    const int index = index_leaf(t, where, t->v[x].shape.dim[0], 0);
+    if (t->v[x].shape.dim[0] > 0)
+        results[n++] = op_2(t, PNNG_OP_GATHER, x, index, 1, -1, 0);
+    return n;
+}
+
 static void apply_nll(net *t, int v, int turn) {
     const int x = as_matrix(t, v);
     const pnng_shape *const shape = &t->v[x].shape;
@@ -1178,10 +1351,41 @@ static int apply(net *t, pnng_op code, int v, int turn, int *results) {
         output(t, results[0] + 1);
     } else if (code == PNNG_OP_LINEAR) {
         n = apply_linear(t, v, turn, results);
+    } else if (code == PNNG_OP_MATMUL) {
+        n = apply_matmul(t, v, turn, results);
+    } else if (code == PNNG_OP_GATHER) {
+        n = apply_gather(t, v, turn, results);
+    } else if (code == PNNG_OP_DETACH) {
+        results[n++] =
+            op_2(t, PNNG_OP_MUL, op_1(t, code, v), turn % 2 ? v : fresh_like(t, v, 0), 0, 0, 0);
+    } else if (code == PNNG_OP_TRANSPOSE) {
+        for (int64_t d = 0; d < shape.ndim; d++)
+            results[n++] = op_ints(t, code, v, 2, turn % 2 ? d : d - shape.ndim,
+                                   (d + 1 + turn / 2) % shape.ndim, 0);
+    } else if (code == PNNG_OP_REPLICATE) {
+        for (int64_t d = 0; d <= shape.ndim; d++)
+            results[n++] = op_ints(t, code, v, 2, turn % 2 ? d : d - shape.ndim - 1,
+                                   (turn + d) % 4 ? (turn + d) % 4 : 6, 0);
+    } else if (code == PNNG_OP_EXPAND) {
+        pnng_shape wanted = shape;
+        for (int64_t d = 0; d < shape.ndim; d++)
+            wanted.dim[d] = shape.dim[d] == 1 ? 1 + (turn + d) % 4 : shape.dim[d];
+        results[n++] = op_2(t, code, v, leaf(t, turn % 2, true, wanted, -1, 1), 0, 0, 0);
+        for (int64_t d = 0; d < shape.ndim; d++)
+            results[n++] = op_2(t, code, op_ints(t, PNNG_OP_REDUCE_SUM, v, 2, d, 1, 0), v, 0, 0, 0);
     } else if (code == PNNG_OP_MSE) {
         const int other = turn % 3 ? fresh_like(t, v, turn % 2) : v;
         results[n++] = op_2(t, code, v, other, 1, turn % 2, 0);
         results[n++] = op_2(t, code, fresh_like(t, v, false), v, 1, turn % 2, 0);
+    } else if (code == PNNG_OP_BCE) { /* x, t and w in turn */
+        const int half = op_full(t, PNNG_OP_MUL_CONSTANT, &v, 1, NULL, 0, 0.5, 0);
+        int in[] = {half, fresh_like(t, v, turn % 2), fresh_like(t, v, false)};
+        if (turn % 3 == 0)
+            in[2] = v;
+        else if (turn % 3 == 1)
+            in[1] = v;
+        const int64_t average = turn % 2;
+        results[n++] = op_full(t, code, in, turn % 5 ? 3 : 2, &average, 1, 0, 0);
     } else if (code == PNNG_OP_NLL) {
         apply_nll(t, v, turn);
     } else if (code == PNNG_OP_TO_INDEX) {
@@ -1296,7 +1500,7 @@ static void view_case(net *t, pnng_op code, const pnng_shape *shape, piece how, 
     int pieces[32];
     const int n_pieces = cut(t, how, x, d, pieces);
     for (int k = 0; k < n_pieces; k++) {
-        int results[8];
+        int results[10];
         const int n = apply(t, code, pieces[k], turn + k, results);
         for (int r = 0; r < n; r++)
             finish(t, (after)((turn / 3 + r) % AFTERS), results[r]);
@@ -1415,6 +1619,13 @@ static double least(const net *t, int id) {
     double x = INFINITY;
     for (size_t k = 0; k < t->v[id].n; k++)
         x = fmin(x, t->v[id].y[k]);
+    return x;
+}
+
+static double greatest_of(const net *t, int id) {
+    double x = -INFINITY;
+    for (size_t k = 0; k < t->v[id].n; k++)
+        x = fmax(x, t->v[id].y[k]);
     return x;
 }
 
@@ -1573,6 +1784,60 @@ static void random_part(net *t, pnng_op code, int x) {
         op_ints(t, code, x, 2, dim, k, 0);
 }
 
+static void random_matmul(net *t, int x) {
+    const pnng_shape *const shape = &t->v[x].shape;
+    const int64_t n = shape->ndim;
+    if (n != 2 && n != 3)
+        return;
+    const bool ta = chance(0.5), tb = chance(0.5), swaps = chance(0.5);
+    const int64_t inner = shape->dim[n - (ta ? 2 : 1)];
+    int other = -1;
+    for (int tries = 0; tries < 30 && other < 0; tries++) {
+        const int k = below(t->n_values);
+        const pnng_shape *const seen = &t->v[k].shape;
+        if (t->v[k].kind == PNNG_REAL && seen->ndim == n && seen->dim[n - (tb ? 1 : 2)] == inner &&
+            (n == 2 || seen->dim[0] == shape->dim[0]))
+            other = k;
+    }
+    if (other < 0) {
+        pnng_shape wanted = *shape;
+        wanted.dim[n - 2] = tb ? 1 + below(12) : inner;
+        wanted.dim[n - 1] = tb ? inner : 1 + below(12);
+        other = random_leaf(t, wanted);
+    }
+    if (swaps)
+        op_2(t, PNNG_OP_MATMUL, other, x, 2, !tb, !ta);
+    else
+        op_2(t, PNNG_OP_MATMUL, x, other, 2, ta, tb);
+}
+
+static void random_gather(net *t, int x) {
+    const pnng_shape *const shape = &t->v[x].shape;
+    if (shape->ndim != 2 || shape->dim[0] == 0)
+        return;
+    int index = index_leaf(t, chance(0.5) ? shape_of(1, below(5)) : shape_of(2, 2, 1 + below(3)),
+                           shape->dim[0], 0);
+    if (t->v[index].shape.ndim == 2 && chance(0.5))
+        index = op_ints(t, PNNG_OP_TRANSPOSE, index, 2, 0, 1, 0);
+    else if (chance(0.3))
+        index = op_ints(t, PNNG_OP_REPLICATE, index, 2, 0, 1 + below(3), 0);
+    op_2(t, PNNG_OP_GATHER, x, index, 1, -1, 0);
+}
+
+/* Some dims of size 1, then as they were: of x itself, or of its sums. */
+static void random_expand(net *t, int x) {
+    const pnng_shape shape = t->v[x].shape;
+    int small = x;
+    for (int64_t d = 0; d < shape.ndim; d++)
+        if (chance(0.5))
+            small = op_ints(t, PNNG_OP_REDUCE_SUM, small, 2, d, 1, 0);
+    pnng_shape wanted = shape;
+    for (int64_t d = 0; d < shape.ndim; d++)
+        if (t->v[small].shape.dim[d] == 1)
+            wanted.dim[d] = below(5);
+    op_2(t, PNNG_OP_EXPAND, small, chance(0.5) ? x : random_leaf(t, wanted), 0, 0, 0);
+}
+
 static void random_op(net *t) {
     const pnng_op code = (pnng_op)below(PNNG_OP_COUNT);
     const int x = any_value(t, PNNG_REAL);
@@ -1621,6 +1886,13 @@ static void random_op(net *t) {
     case PNNG_OP_MSE:
         op_2(t, code, x, similar(t, x), 1, chance(0.5), 0);
         return;
+    case PNNG_OP_BCE:
+        if (t->v[x].n && least(t, x) > 0.05 && greatest_of(t, x) < 0.95) {
+            const int in[] = {x, similar(t, x), similar(t, x)};
+            const int64_t average = chance(0.5);
+            op_full(t, code, in, chance(0.5) ? 2 : 3, &average, 1, 0, 0);
+        }
+        return;
     case PNNG_OP_NLL:
         random_nll(t, x);
         return;
@@ -1633,6 +1905,29 @@ static void random_op(net *t) {
         return;
     case PNNG_OP_JOIN:
         random_join(t, x);
+        return;
+    case PNNG_OP_MATMUL:
+        random_matmul(t, x);
+        return;
+    case PNNG_OP_GATHER:
+        random_gather(t, x);
+        return;
+    case PNNG_OP_DETACH:
+        op_1(t, code, x);
+        return;
+    case PNNG_OP_TRANSPOSE:
+        if (shape->ndim)
+            op_ints(t, code, x, 2, below((int)shape->ndim) - (chance(0.5) ? shape->ndim : 0),
+                    below((int)shape->ndim), 0);
+        return;
+    case PNNG_OP_REPLICATE:
+        if (shape->ndim < 5)
+            op_ints(t, code, x, 2,
+                    below((int)shape->ndim + 1) - (chance(0.5) ? shape->ndim + 1 : 0),
+                    chance(0.1) ? 0 : 1 + below(3), 0);
+        return;
+    case PNNG_OP_EXPAND:
+        random_expand(t, x);
         return;
     case PNNG_OP_HOST:
         op_2(t, code, x, similar(t, x), 2, t->n_nodes, 2);

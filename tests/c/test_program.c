@@ -305,6 +305,19 @@ static void test_shape_cases(void) {
         {"reshape", 3, {-2, 2, -1}, {2, {3, 4}}, NULL, {3, {3, 2, 2}}},
         {"reshape", 2, {7, -1}, {2, {0, 4}}, NULL, {2, {7, 0}}},
         {"reshape", 2, {0, -1}, {2, {0, 4}}, NULL, {2, {0, 0}}},
+        {"transpose", 2, {0, -1}, {3, {2, 3, 4}}, NULL, {3, {4, 3, 2}}},
+        {"transpose", 2, {1, 1}, {2, {2, 3}}, NULL, {2, {2, 3}}},
+        {"transpose", 2, {0, 2}, {2, {2, 3}}, "no dim 2", {0}},
+        {"transpose", 2, {-3, 0}, {2, {2, 3}}, "no dim -3", {0}},
+        {"transpose", 2, {0, 0}, {0, {0}}, "no dim 0", {0}},
+        {"replicate", 2, {0, 5}, {0, {0}}, NULL, {1, {5}}},
+        {"replicate", 2, {2, 5}, {2, {2, 3}}, NULL, {3, {2, 3, 5}}},
+        {"replicate", 2, {-3, 0}, {2, {2, 3}}, NULL, {3, {0, 2, 3}}},
+        {"replicate", 2, {3, 5}, {2, {2, 3}}, "insert a dim at 3", {0}},
+        {"replicate", 2, {-4, 5}, {2, {2, 3}}, "insert a dim at -4", {0}},
+        {"replicate", 2, {0, -1}, {2, {2, 3}}, "-1 times", {0}},
+        {"replicate", 2, {0, 2}, {8, {1, 1, 1, 1, 1, 1, 1, 1}}, "insert a dim", {0}},
+        {"replicate", 2, {0, INT64_MAX}, {1, {2}}, "large", {0}},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         run_shape_case(&cases[k]);
@@ -327,6 +340,9 @@ static void test_huge_empty_arrays(void) {
         {"reshape", 3, {big, big, 0}, {3, {0, big, big}}, "cannot be had", {0}},
         {"reshape", 3, {0, big, big}, {3, {0, big, big}}, NULL, {3, {0, big, big}}},
         {"join", 1, {1}, {3, {0, big, big}}, NULL, {3, {0, big, big}}},
+        {"transpose", 2, {0, 2}, {3, {0, big, big}}, NULL, {3, {big, big, 0}}},
+        {"replicate", 2, {1, big}, {2, {0, big}}, NULL, {3, {0, big, big}}},
+        {"replicate", 2, {0, 0}, {1, {big}}, NULL, {2, {0, big}}},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         const shape_case *const c = &cases[k];
@@ -377,6 +393,17 @@ static void test_input_cases(void) {
         {"linear", 2, {{2, {2, 4}}, {2, {5, 3}}}, "expects 3 features, got 4"},
         {"linear", 3, {{2, {2, 3}}, {2, {5, 3}}, {1, {4}}}, "bias of 5"},
         {"linear", 3, {{2, {2, 3}}, {2, {5, 3}}, {2, {5, 1}}}, "bias of 5"},
+        {"matmul", 2, {{2, {2, 3}}, {2, {2, 3}}}, "of shapes (2, 3) and (2, 3)"},
+        {"matmul", 2, {{3, {1, 2, 3}}, {2, {3, 2}}}, "(1, 2, 3) and (3, 2)"},
+        {"matmul", 2, {{3, {2, 2, 3}}, {3, {1, 3, 2}}}, "as many matrices"},
+        {"matmul", 2, {{1, {3}}, {1, {3}}}, "two matrices"},
+        {"matmul", 2, {{2, {half, 0}}, {2, {0, half}}}, "large"},
+        {"matmul", 2, {{2, {0, 3}}, {2, {3, 0}}}, NULL},
+        {"expand", 2, {{2, {1, 3}}, {2, {4, 3}}}, NULL},
+        {"expand", 2, {{2, {2, 3}}, {2, {4, 3}}}, "repeat shape (2, 3) to get (4, 3)"},
+        {"expand", 2, {{1, {3}}, {2, {4, 3}}}, "repeat shape (3,)"},
+        {"bce", 2, {{2, {3, 4}}, {2, {4, 3}}}, "a target of its input's shape (3, 4), got (4, 3)"},
+        {"bce", 3, {{1, {3}}, {1, {3}}, {1, {4}}}, "weights of its input's shape (3,), got (4,)"},
         {"linear", 2, {{2, {half, 0}}, {2, {half, 0}}}, "large"},
         {"linear", 2, {{2, {half, 1}}, {2, {half, 1}}}, "large"},
     };
@@ -388,7 +415,7 @@ static void test_input_cases(void) {
         pnng_value in[3], out;
         for (int j = 0; j < c->n_in; j++)
             in[j] = add_input(program, PNNG_REAL, 1);
-        const int64_t ints[] = {0};
+        const int64_t ints[] = {0, 0};
         CHECK(pnng_program_op(program, code(c->op), in, (size_t)c->n_in, ints,
                               (size_t)pnng_op_table(NULL)[code(c->op)].n_ints, NULL, 0, &out,
                               1) == 0);

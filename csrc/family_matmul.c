@@ -1,0 +1,173 @@
+/* matmul: products of matrices, or of batches of them */
+#include "gemm.h"
+#include "plan.h"
+
+static pnng_status matmul_infer(const pnng_inference *inference) {
+    const pnng_shape *const a = inference->in[0];
+    const pnng_shape *const b = inference->in[1];
+    const int64_t n = a->ndim;
+    char first[PNNG_SHAPE_TEXT], second[PNNG_SHAPE_TEXT];
+    pnng_shape_text(a, first);
+    pnng_shape_text(b, second);
+    if (b->ndim != n || (n != 2 && n != 3))
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects two matrices, or two batches of matrices, got shapes %s and %s",
+                         first, second);
+    if (n == 3 && a->dim[0] != b->dim[0])
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects batches of as many matrices, got shapes %s and %s", first,
+                         second);
+    const bool ta = inference->ints[0], tb = inference->ints[1];
+    const int64_t rows = a->dim[n - (ta ? 1 : 2)], cols = b->dim[n - (tb ? 2 : 1)];
+    if (a->dim[n - (ta ? 2 : 1)] != b->dim[n - (tb ? 1 : 2)])
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "cannot multiply matrices of shapes %s%s and %s%s", first,
+                         ta ? " (transposed)" : "", second, tb ? " (transposed)" : "");
+    inference->out[0] = *a;
+    inference->out[0].dim[n - 2] = rows;
+    inference->out[0].dim[n - 1] = cols;
+    return PNNG_OK;
+}
+
+/* A batch of matrices, anywhere in memory. */
+typedef struct matrices {
+    pnng_ref ref;
+    size_t count, rows, cols;
+    ptrdiff_t row, col, batch; /* strides */
+} matrices;
+
+static matrices look_at(pnng_ref ref, const pnng_shape *shape) {
+    const int64_t n = shape->ndim;
+    matrices m = {.ref = ref,
+                  .count = n == 3 ? (size_t)shape->dim[0] : 1,
+                  .rows = (size_t)shape->dim[n - 2],
+                  .cols = (size_t)shape->dim[n - 1],
+                  .row = (ptrdiff_t)ref.view.stride[n - 2],
+                  .col = (ptrdiff_t)ref.view.stride[n - 1],
+                  .batch = n == 3 ? (ptrdiff_t)ref.view.stride[0] : 0};
+    /* Where there is only one, the stride to the next is of no matter. */
+    if (m.cols == 1)
+        m.col = 1;
+    else if (m.rows == 1)
+        m.row = 1;
+    return m;
+}
+
+static bool is_dense(const matrices *m) { return m->row == 1 || m->col == 1; }
+
+static matrices turned(matrices m, bool turns) {
+    if (!turns)
+        return m;
+    matrices t = m;
+    t.rows = m.cols;
+    t.cols = m.rows;
+    t.row = m.col;
+    t.col = m.row;
+    return t;
+}
+
+/* An array as matrices of which either rows or columns are contiguous: itself, or a copy. */
+static matrices read_matrices(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape) {
+    const matrices m = look_at(ref, shape);
+    return is_dense(&m) ? m : look_at(pnng_as_contiguous(planner, ref, shape), shape);
+}
+
+/* c = or += a b. Columns of c, or else its rows, are contiguous. */
+static void emit_products(pnng_planner *planner, matrices a, matrices b, matrices c,
+                          const pnng_target *target) {
+    /* c' = b' a', also where c is a column: products with a row need no packing. */
+    if (c.col != 1 || (c.cols == 1 && c.row == 1)) {
+        const matrices swapped = turned(a, true);
+        a = turned(b, true);
+        b = swapped;
+        c = turned(c, true);
+    }
+    /* A column times a row is thin as a' b. */
+    const bool ta = a.col != 1 || (a.cols == 1 && a.row == 1), tb = b.col != 1;
+    const pnng_gemm_form form =
+        ta ? (tb ? PNNG_GEMM_TT : PNNG_GEMM_TN) : (tb ? PNNG_GEMM_NT : PNNG_GEMM_NN);
+    const pnng_gemm_sizes sizes = {c.rows, c.cols, a.cols};
+    const size_t work = pnng_gemm_work_size(&pnng_planner_kernels(planner)->gemm, form, sizes,
+                                            pnng_planner_element(planner));
+    const pnng_step prototype = {.run = pnng_run_gemm,
+                                 .rows = sizes.rows,
+                                 .cols = sizes.cols,
+                                 .n = sizes.depth,
+                                 .a = 1,
+                                 .i = form,
+                                 .mask = target ? target->mask : 0,
+                                 .scaled = target && target->scaled};
+    const pnng_ref nothing = {.view = {.storage = -1}, .mask = PNNG_ALWAYS};
+    const pnng_ref refs[] = {a.ref, b.ref, c.ref, nothing, pnng_work_space(planner, work)};
+    const ptrdiff_t strides[] = {ta ? a.col : a.row, tb ? b.col : b.row, c.row, 0, 0};
+    const ptrdiff_t by[] = {a.batch, b.batch, c.batch, 0, 0};
+    const uint8_t accumulate = target && target->accumulate;
+    pnng_emit_repeated(planner, &prototype, refs, strides, 5, &accumulate, 1, c.count, by);
+}
+
+/* What both directions need: the operands as they are multiplied. */
+typedef struct factors {
+    pnng_value a, b;
+    bool ta, tb;
+    matrices left, right;
+} factors;
+
+static factors describe(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_program *const program = pnng_planner_program(planner);
+    const pnng_value *const in = pnng_op_inputs(program, op);
+    const int64_t *const ints = pnng_op_ints(program, op);
+    factors f = {.a = in[0], .b = in[1], .ta = ints[0], .tb = ints[1]};
+    f.left = turned(read_matrices(planner, pnng_read(planner, f.a), pnng_value_shape(planner, f.a)),
+                    f.ta);
+    f.right = turned(
+        read_matrices(planner, pnng_read(planner, f.b), pnng_value_shape(planner, f.b)), f.tb);
+    return f;
+}
+
+static void matmul_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const factors f = describe(planner, op);
+    const pnng_ref y = pnng_define(planner, op->first_out);
+    emit_products(planner, f.left, f.right, look_at(y, pnng_value_shape(planner, op->first_out)),
+                  NULL);
+}
+
+/* The gradient of an operand, or of its transpose. */
+static void emit_gradient(pnng_planner *planner, matrices a, matrices b, pnng_value operand,
+                          bool turns) {
+    const pnng_shape *const shape = pnng_value_shape(planner, operand);
+    const pnng_target target = pnng_scaled_target(planner, operand);
+    pnng_target written = target;
+    matrices c = look_at((pnng_ref){target.view, target.mask, false}, shape);
+    if (!is_dense(&c)) {
+        written.view = pnng_temporary(planner, shape).view;
+        written.accumulate = false;
+        c = look_at((pnng_ref){written.view, written.mask, false}, shape);
+    }
+    emit_products(planner, a, b, turned(c, turns), &written);
+    pnng_finish_target(planner, target, written, shape);
+}
+
+/* da = g b', db = a' g */
+static void matmul_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const factors f = describe(planner, op);
+    const matrices g = read_matrices(planner, pnng_grad(planner, op->first_out),
+                                     pnng_value_shape(planner, op->first_out));
+    if (pnng_wants_grad(planner, f.a))
+        emit_gradient(planner, g, turned(f.right, true), f.a, f.ta);
+    if (pnng_wants_grad(planner, f.b))
+        emit_gradient(planner, turned(f.left, true), g, f.b, f.tb);
+}
+
+/* Elements of y, each a sum as long as rows of A are. */
+static uint64_t matmul_multiply_adds(const pnng_op_node *op, const pnng_shape *const *in,
+                                     const pnng_shape *out) {
+    (void)op;
+    const size_t cols = (size_t)out->dim[out->ndim - 1], count = pnng_count(out);
+    return count ? pnng_times(pnng_count(in[0]), cols) : 0;
+}
+
+const pnng_family pnng_family_matmul = {.name = "matmul",
+                                        .infer = matmul_infer,
+                                        .forward = matmul_forward,
+                                        .backward = matmul_backward,
+                                        .multiply_adds = matmul_multiply_adds};
