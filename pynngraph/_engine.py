@@ -310,7 +310,7 @@ class Program:
         self._check(status)
         values = list(out)
         kind = INDEX if info.name == "to_index" else REAL
-        if info.family == "alias":
+        if info.family in ("alias", "detach", "expand"):
             kind = self.kinds[inputs[0]]
         self.kinds.extend([kind] * n_outputs)
         return values

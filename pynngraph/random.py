@@ -61,6 +61,13 @@ def uniform(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray[Any, 
         return numbers
 
 
+def normal(mean: float, stdv: float, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Numbers drawn from a normal distribution, float64."""
+    with _lock:
+        numbers: np.ndarray[Any, Any] = _generator().normal(mean, stdv, shape)
+        return numbers
+
+
 def next_seed() -> int:
     """A seed of 64 bits for one run of a plan."""
     with _lock:

@@ -26,7 +26,7 @@ class ModuleCase(NamedTuple):
 
     `reference(input, *parameters)` computes the output in NumPy, None where there is none. A `per_sample` module gives
     for one sample what it gives for that sample in a batch. A `random` one draws new numbers at each
-    forward while training.
+    forward while training. What is `of_indices` takes one array of them, which has no gradient.
     """
 
     name: str
@@ -36,6 +36,7 @@ class ModuleCase(NamedTuple):
     forward: Tolerance = EXACT
     per_sample: bool = False
     random: bool = False
+    of_indices: bool = False
     any_shape: bool = False
 
 
@@ -44,7 +45,7 @@ class CriterionCase(NamedTuple):
 
     name: str
     build: Callable
-    input: Input
+    input: Any
     target: Input
     reference: Callable
 
@@ -53,7 +54,7 @@ def _of_op(case):
     name, *arguments = case.module
     count = len(case.inputs) - case.n_params
     inputs = list(case.inputs[:count])
-    is_table = name.endswith("Table")
+    is_table = name.endswith("Table") or count > 1
 
     def reference(input, *parameters):
         return case.reference(*(input if is_table else [input]), *parameters)
@@ -91,6 +92,14 @@ def _graph():
 def _mean_squares(input):
     x, target = input
     return np.array([((x - target) ** 2).mean()])
+
+
+def _cosine(a, b):
+    return (a * b).sum(1) / np.sqrt(((a * a).sum(1) + 1e-12) * ((b * b).sum(1) + 1e-12))
+
+
+def _mv(matrix, vector):
+    return np.matmul(matrix, vector[..., None])[..., 0]
 
 
 X = Input((BATCH, 6))
@@ -145,6 +154,42 @@ MODULES = (
     ModuleCase("Dropout", lambda: nn.Dropout(0.3), X, random=True),
     ModuleCase("Dropout-v1", lambda: nn.Dropout(0.3, True), X, random=True),
     ModuleCase("Dropout-nothing", lambda: nn.Dropout(0), X, lambda x: x, per_sample=True),
+    ModuleCase("MV", nn.MV, [Input((3, 5, 4)), Input((3, 4))], lambda x: _mv(*x), SUMS, per_sample=True),
+    ModuleCase("MV-trans", lambda: nn.MV(True), [Input((3, 4, 5)), Input((3, 4))],
+               lambda x: _mv(x[0].swapaxes(1, 2), x[1]), SUMS, per_sample=True),
+    ModuleCase("DotProduct", nn.DotProduct, [X, X], lambda x: (x[0] * x[1]).sum(1), SUMS, per_sample=True),
+    ModuleCase("CosineDistance", nn.CosineDistance, [X, X], lambda x: _cosine(*x), SUMS, per_sample=True),
+    ModuleCase("Sum", lambda: nn.Sum(1), Input((BATCH, 3, 6)), lambda x: x.sum(1), SUMS),
+    ModuleCase("Sum-nInputDims", lambda: nn.Sum(0, 2), Input((BATCH, 3, 6)), lambda x: x.sum(-2), SUMS,
+               per_sample=True),
+    ModuleCase("Sum-mean", lambda: nn.Sum(-1, None, True, False), X, lambda x: x.mean(-1, keepdims=True), SUMS,
+               per_sample=True),
+    ModuleCase("Mean", lambda: nn.Mean(0, 1), X, lambda x: x.mean(-1), SUMS, per_sample=True),
+    ModuleCase("Squeeze", nn.Squeeze, Input((BATCH, 1, 3, 1)), np.squeeze, per_sample=True),
+    ModuleCase("Squeeze-dim", lambda: nn.Squeeze(0, 2), Input((BATCH, 1, 6)), lambda x: x[:, 0], per_sample=True),
+    ModuleCase("Squeeze-of-more", lambda: nn.Squeeze(-1), X, lambda x: x),
+    ModuleCase("Squeeze-one", lambda: nn.Squeeze(None, 2), Input((1, 1, 6)), lambda x: x[:, 0]),
+    ModuleCase("Squeeze-ones", nn.Squeeze, Input((1, 1)), lambda x: x[0]),
+    ModuleCase("Unsqueeze-numInputDims", lambda: nn.Unsqueeze(1, 1), X, lambda x: x[..., None], per_sample=True),
+    ModuleCase("Unsqueeze-last", lambda: nn.Unsqueeze(-1), X, lambda x: x[..., None], per_sample=True),
+    ModuleCase("Replicate-ndim", lambda: nn.Replicate(3, 0, 1), X, lambda x: np.stack([x] * 3, -2), per_sample=True),
+    ModuleCase("Transpose-two", lambda: nn.Transpose([0, 1], [1, 2]), Input((4, 3, 6)),
+               lambda x: x.transpose(1, 2, 0)),
+    ModuleCase("Transpose-numInputDims", lambda: nn.Transpose([0, 1]).setNumInputDims(2), Input((BATCH, 3, 6)),
+               lambda x: x.swapaxes(1, 2), per_sample=True),
+    ModuleCase("Contiguous", nn.Contiguous, X, lambda x: x, per_sample=True),
+    ModuleCase("Copy", nn.Copy, X, lambda x: x, per_sample=True),
+    ModuleCase("Mul", nn.Mul, X, lambda x, w: w * x, per_sample=True),
+    ModuleCase("CMul", lambda: nn.CMul(1, 6), X, np.multiply, per_sample=True),
+    ModuleCase("CMul-rows", lambda: nn.CMul(1, 3, 1), Input((BATCH, 3, 6)), np.multiply),
+    ModuleCase("CMul-batch", lambda: nn.CMul((3, 2)), Input((BATCH, 3, 2)), np.multiply, per_sample=True),
+    ModuleCase("CAdd", lambda: nn.CAdd(BATCH, 1), X, np.add),
+    ModuleCase("CAdd-batch", lambda: nn.CAdd(6), Input((BATCH, 3, 2)), lambda x, b: x + b.reshape(3, 2),
+               per_sample=True),
+    ModuleCase("Add", lambda: nn.Add(6), X, np.add, per_sample=True),
+    ModuleCase("Add-scalar", lambda: nn.Add(6, True), X, np.add, per_sample=True),
+    ModuleCase("LookupTable", lambda: nn.LookupTable(9, 4), Input((BATCH, 3), "index", 9), lambda x, w: w[x],
+               per_sample=True, of_indices=True),
     ModuleCase("gModule", _graph, [X, (X, [X, Input((2,))])]),
     ModuleCase("ModuleFromCriterion", lambda: nn.ModuleFromCriterion(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
 )  # fmt: skip
@@ -166,9 +211,15 @@ def _cross_entropy(**options):
     return lambda x, target: inner(x - np.log(np.exp(x).sum(-1, keepdims=True)), target)
 
 
+def _binary(x, target):
+    return -(target * np.log(x + 1e-12) + (1 - target) * np.log(1 - x + 1e-12))
+
+
 CLASSES = Input((6,), "index", 5)
 LOG = Input((6, 5), "log")
 SCORES = Input((6, 5))
+SIGNS = Input((6, 5), "sign")
+UNIT = Input((6, 5), "unit")
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 CRITERIONS = (
@@ -184,6 +235,16 @@ CRITERIONS = (
     CriterionCase("CrossEntropy", nn.CrossEntropyCriterion, SCORES, CLASSES, _cross_entropy()),
     CriterionCase("CrossEntropy-weights", lambda: nn.CrossEntropyCriterion(np.array(WEIGHTS)), SCORES, CLASSES,
                   _cross_entropy(weights=WEIGHTS)),
+    CriterionCase("BCE", nn.BCECriterion, UNIT, Input((6, 5), "bit"), lambda x, t: _binary(x, t).mean()),
+    CriterionCase("BCE-soft", lambda: nn.BCECriterion(None, False), UNIT, UNIT, lambda x, t: _binary(x, t).sum()),
+    CriterionCase("BCE-weights", lambda: nn.BCECriterion(np.array(WEIGHTS)), UNIT, Input((6, 5), "bit"),
+                  lambda x, t: (_binary(x, t) * WEIGHTS).mean()),
+    CriterionCase("Margin", lambda: nn.MarginCriterion(0.7), SCORES, SIGNS,
+                  lambda x, t: np.maximum(0, 0.7 - t * x).mean()),
+    CriterionCase("CosineEmbedding", lambda: nn.CosineEmbeddingCriterion(0.1), [SCORES, SCORES], Input((6,), "sign"),
+                  lambda x, t: np.where(t == 1, 1 - _cosine(*x), np.maximum(0, _cosine(*x) - 0.1)).mean()),
+    CriterionCase("HingeEmbedding", lambda: nn.HingeEmbeddingCriterion(1.5), Input((6, 5), "positive"), SIGNS,
+                  lambda x, t: np.where(t == 1, x, np.maximum(0, 1.5 - x)).mean()),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from tolerances import CANCELLING, EXACT, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
+from tolerances import CANCELLING, EXACT, LONG_SUMS, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
 
 SEED = 5  # of runs that draw random numbers
 
@@ -47,6 +47,9 @@ DOMAINS = {
     "nonzero": _nonzero,  # for what has a kink at zero
     "distinct": _distinct,  # for what has a kink where numbers are equal
     "log": _log_probabilities,
+    "unit": lambda rng, spec: rng.uniform(0.05, 0.95, spec.shape),
+    "bit": lambda rng, spec: rng.choice([0.0, 1.0], spec.shape),
+    "sign": lambda rng, spec: rng.choice([-1.0, 1.0], spec.shape),
     "index": lambda rng, spec: rng.integers(spec.below, size=spec.shape),
 }
 
@@ -91,6 +94,7 @@ class OpCase(NamedTuple):
 
 # 35 elements: some whole vectors and a rest, on any instruction set.
 X = Input((5, 7))
+UNIT = Input((5, 7), "unit")
 THREE = (X, X, X)
 DISTINCT = (Input((5, 7), "distinct"),) * 3
 
@@ -138,6 +142,10 @@ def _dropout(x):
     return x * mask, mask
 
 
+def _bce(x, t):
+    return -(t * np.log(x + 1e-12) + (1 - t) * np.log(1 - x + 1e-12))
+
+
 def _nll(ignored, average):
     def reference(x, target, weights=None):
         rows = x.reshape(-1, x.shape[-1])
@@ -165,6 +173,17 @@ def _slices(op, module, reference, shape, dim):
     """The row of an op along one dim, which is chosen by the module from the number of dims."""
     return OpCase(op, (Input(shape),), lambda x: reference(x, dim), CANCELLING, CANCELLING, (module,),
                   ints=(dim,), per_sample=len(shape) in (2, 4))  # fmt: skip
+
+
+def _matmul(ta, tb, batch):
+    """The row of a product of matrices of which some come transposed."""
+
+    def reference(a, b):
+        return np.matmul(a.swapaxes(-1, -2) if ta else a, b.swapaxes(-1, -2) if tb else b)
+
+    shapes = (5, 4) if ta else (4, 5), (7, 5) if tb else (5, 7)
+    return OpCase("matmul", tuple(Input((*batch, *shape)) for shape in shapes), reference, SUMS, SUMS,
+                  ("MM", bool(ta), bool(tb)), ints=(ta, tb), per_sample=bool(batch))  # fmt: skip
 
 
 OP_CASES = (
@@ -212,8 +231,14 @@ OP_CASES = (
            ("Linear", 7, 4, False), n_params=1, per_sample=True),
     OpCase("linear", (Input((7,)), Input((4, 7)), Input((4,))), lambda x, w, b: w @ x + b, SUMS, SUMS,
            ("Linear", 7, 4), n_params=2),
+    *(_matmul(ta, tb, batch) for ta in (0, 1) for tb in (0, 1) for batch in ((), (3,))),
+    OpCase("matmul", (Input((2, 19, 40)), Input((2, 40, 23))), np.matmul, LONG_SUMS, LONG_SUMS, ints=(0, 0)),
+    OpCase("gather", (Input((4, 5)), Input((2, 3), "index", 4)), lambda w, t: w[t], EXACT, SUMS, ints=(-1,)),
     OpCase("mse", (X, X), lambda x, t: np.array([((x - t) ** 2).mean()]), SUMS, SUMS, ints=(1,), no_gradient=(1,)),
     OpCase("mse", (X, X), lambda x, t: np.array([((x - t) ** 2).sum()]), SUMS, SUMS, ints=(0,), no_gradient=(1,)),
+    OpCase("bce", (UNIT, UNIT), lambda x, t: np.array([_bce(x, t).mean()]), SUMS, SUMS, ints=(1,), no_gradient=(1,)),
+    OpCase("bce", (UNIT, UNIT, Input((5, 7), "positive")), lambda x, t, w: np.array([(w * _bce(x, t)).sum()]), SUMS,
+           SUMS, ints=(0,), no_gradient=(1, 2)),
     OpCase("nll", (Input((6, 5), "log"), Input((6,), "index", 5)), _nll(-100, average=True), SUMS, SUMS,
            ints=(1, -100), n_outputs=2, no_gradient=(1,), passes_none=(1,)),
     OpCase("nll", (Input((6, 5), "log"), Input((6,), "index", 5), Input((5,), "positive")),
@@ -228,6 +253,19 @@ OP_CASES = (
     OpCase("narrow", (Input((4, 6)),), lambda x: x[-3:-1], EXACT, EXACT, ("Narrow", 0, -3, 2), ints=(0, -3, 2)),
     OpCase("select", (Input((4, 3, 6)),), lambda x: x[:, 2], EXACT, EXACT, ("Select", 1, 2), ints=(1, 2)),
     OpCase("select", (Input((4, 6)),), lambda x: x[:, -1], EXACT, EXACT, ("Select", 1, -1), ints=(1, -1)),
+    OpCase("detach", (X,), lambda x: x, EXACT, EXACT, no_gradient=(0,)),
+    OpCase("transpose", (Input((4, 6)),), np.transpose, EXACT, EXACT, ("Transpose", (0, 1)), ints=(0, 1)),
+    OpCase("transpose", (Input((4, 3, 6)),), lambda x: x.swapaxes(-1, 1), EXACT, EXACT, ("Transpose", (-1, 1)),
+           ints=(-1, 1), per_sample=False),
+    OpCase("replicate", (Input((4, 6)),), lambda x: np.stack([x] * 3, 0), EXACT, SUMS, ("Replicate", 3), ints=(0, 3)),
+    OpCase("replicate", (Input((4, 6)),), lambda x: np.stack([x] * 3, 1), EXACT, SUMS, ("Replicate", 3, 1),
+           ints=(1, 3)),
+    OpCase("replicate", (Input((4, 6)),), lambda x: np.stack([x] * 5, 2), EXACT, SUMS, ("Replicate", 5, -1),
+           ints=(-1, 5)),
+    OpCase("replicate", (Input((4, 6)),), lambda x: x[:, None], EXACT, EXACT, ("Unsqueeze", 1), ints=(1, 1)),
+    *(OpCase("expand", (Input(shape), Input((4, 3, 6))), lambda x, z: np.broadcast_to(x, z.shape).copy(),
+             EXACT, SUMS, no_gradient=(1,))
+      for shape in ((1, 1, 6), (4, 1, 1), (1, 3, 1), (4, 1, 6), (1, 1, 1), (4, 3, 6))),
     OpCase("join", (Input((4, 6)), Input((4, 1)), Input((4, 3))), lambda *x: np.concatenate(x, 1), EXACT, EXACT,
            ("JoinTable", 1), ints=(1,)),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from samples import normal
-from tolerances import EXACT, SAME_MATHS, assert_close
+from tolerances import EXACT, SAME_MATHS, assert_close, relative
 
 import pynngraph as nn
 from pynngraph import errors
@@ -123,3 +123,53 @@ def test_a_graph_with_a_loss_trains_as_net_and_criterion_do():
     net.backward(X, criterion.backward(net.output, TARGET))
     assert_close(linear.gradWeight, net.get(0).gradWeight, SAME_MATHS)
     assert_close(linear.gradBias, net.get(0).gradBias, SAME_MATHS)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_probabilities_of_zero_and_one_have_a_finite_loss(dtype):
+    """As in Torch7: a number that is right has no gradient, one that is wrong a large one."""
+    criterion = nn.BCECriterion().type(dtype)
+    x, target = np.array([0, 1, 0, 1], dtype), np.array([0, 1, 1, 0], dtype)
+    assert criterion.forward(x, target) == pytest.approx(-np.log(1e-12) / 2, rel=1e-3)
+    gradient = criterion.backward(x, target)
+    assert_close(gradient[:2], np.zeros(2, dtype), EXACT)
+    assert_close(gradient[2:], np.array([-1e12, 1e12], dtype) / 4, relative(1e-4, 1e-4))
+
+
+@pytest.mark.parametrize("criterion", [nn.MarginCriterion(0.5), nn.HingeEmbeddingCriterion(0.5)])
+def test_sums_of_margins_are_their_means_times_the_number_of_elements(criterion):
+    target = np.where(X > 0.3, 1.0, -1.0)
+    mean = criterion.forward(X, target)
+    gradient = criterion.backward(X, target)
+    criterion.sizeAverage = False
+    assert criterion.forward(X, target) == pytest.approx(X.size * mean)
+    assert_close(criterion.backward(X, target), X.size * gradient, SAME_MATHS)
+    assert criterion.forward(X[:0], target[:0]) == 0
+
+
+@pytest.mark.parametrize("target", [np.array(-1.0), np.array([-1.0])])
+def test_one_pair_has_a_cosine_too(target):
+    pair = [X[0], X[1]]
+    criterion, batch = nn.CosineEmbeddingCriterion(-1), nn.CosineEmbeddingCriterion(-1)
+    assert criterion.forward(pair, target) == batch.forward([x[None] for x in pair], np.array([-1.0]))
+    for got, expected in zip(
+        criterion.backward(pair, target), batch.backward([x[None] for x in pair], np.array([-1.0])), strict=True
+    ):
+        assert_close(got, expected[0], SAME_MATHS)
+
+
+def test_at_the_margin_a_pair_that_belongs_apart_has_a_gradient():
+    criterion = nn.HingeEmbeddingCriterion(2)
+    x = np.array([2.0, 2.5, 1.5])
+    assert criterion.forward(x, -np.ones(3)) == pytest.approx(0.5 / 3)
+    assert_close(criterion.backward(x, -np.ones(3)), np.array([-1, 0, -1]) / 3, SAME_MATHS)
+
+
+def test_targets_in_a_graph_get_zeros():
+    for criterion in (nn.BCECriterion(), nn.MarginCriterion(), nn.HingeEmbeddingCriterion()):
+        loss = nn.ModuleFromCriterion(criterion)
+        x, target = np.full((2, 2), 0.3), np.ones((2, 2))
+        loss.forward([x, target])
+        gradient, of_target = loss.backward([x, target], np.ones(1))
+        assert gradient.any()
+        assert not of_target.any()

@@ -218,6 +218,18 @@ def test_multiply_adds_of_a_product(rows, features, out, bias):
     assert plan.multiply_adds(0) == 0
 
 
+@given(batch=st.integers(0, 3), sizes=st.tuples(*[st.integers(0, 5)] * 3), ta=st.booleans(), tb=st.booleans())
+def test_multiply_adds_of_a_batch_of_products(batch, sizes, ta, tb):
+    n, k, m = sizes
+    program = Program()
+    inputs = [program.input(REAL) for _ in range(2)]
+    (y,) = program.op(OPS["matmul"], inputs, (int(ta), int(tb)))
+    program.output(y)
+    program.seal()
+    shapes = [(batch, k, n) if ta else (batch, n, k), (batch, m, k) if tb else (batch, k, m)]
+    assert Plan(program, np.dtype("float64"), shapes).multiply_adds(0) == batch * n * k * m
+
+
 def test_multiply_adds_of_one_row():
     program = Program()
     x, weight = program.input(REAL), program.param((5, 3), has_grad=False)

@@ -52,11 +52,35 @@ def twice(draw, shape):
     return nn.Sequential().add(fork).add(nn.JoinTable(dim)), lambda x: np.concatenate([x, 2 * x], dim)
 
 
+def transpose(draw, shape):
+    first, second = (draw(st.integers(-len(shape), len(shape) - 1)) for _ in range(2))
+    return nn.Transpose([first, second]), lambda x: x.swapaxes(first, second)
+
+
+def replicate(draw, shape):
+    if len(shape) > 4:
+        return identity(draw, shape)
+    dim, times = draw(st.integers(-1, len(shape))), draw(st.integers(1, 3))
+    return nn.Replicate(times, dim), lambda x: np.stack([x] * times, dim)
+
+
+def squeeze(draw, shape):
+    dim = draw(st.integers(0, len(shape) - 1))
+    if len(shape) == 1 or shape[dim] != 1:
+        return nn.Squeeze(dim), lambda x: x
+    return nn.Squeeze(dim), lambda x: x.squeeze(dim)
+
+
+def total(draw, shape):
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    return nn.Sum(dim, None, False, False), lambda x: x.sum(dim, keepdims=True)
+
+
 def identity(draw, shape):
     return nn.Identity(), lambda x: x
 
 
-STEPS = (narrow, select, view, split_and_join, twice, identity)
+STEPS = (narrow, select, view, split_and_join, twice, transpose, replicate, squeeze, total, identity)
 
 
 def softmax(x):

@@ -1,10 +1,18 @@
 """Modules and criterions. Everything here is also in :mod:`pynngraph` itself."""
 
+from .affine import *  # noqa: F403
+from .affine import __all__ as _affine
 from .container import ConcatTable, Container, ParallelTable, Sequential
 from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterions
 from .dtype import getdefaulttensortype, setdefaulttensortype
+from .lookup import *  # noqa: F403
+from .lookup import __all__ as _lookup
 from .module import Module
+from .product import *  # noqa: F403
+from .product import __all__ as _products
+from .reduce import *  # noqa: F403
+from .reduce import __all__ as _reductions
 from .shape import *  # noqa: F403
 from .shape import __all__ as _shapes
 from .simple import *  # noqa: F403
@@ -24,3 +32,4 @@ __all__ = [
     "setdefaulttensortype",
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
+__all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605

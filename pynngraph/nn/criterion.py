@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._engine import GRAD_INPUTS
 from ..errors import DTypeError
 from .execution import Execution, Lower
 from .module import Module, check_module
+from .product import cosine
 
 if TYPE_CHECKING:
     from .._engine import Shape
@@ -223,6 +225,160 @@ def _without_ones(shape: Shape) -> tuple[int, ...] | None:
     return (-1, sizes[1]) if len(sizes) == 2 else sizes
 
 
+def _sum(b: Builder, x: Values, average: bool) -> Values:
+    """The sum or the mean of all elements, an array of one element."""
+    count = b.choose(math.prod, x) if average else 1
+    flat = b.op("reshape", [x], ints=[-1])
+    return b.op("reduce_sum", [flat], ints=[0, 1], nums=[1 / (count or 1)])
+
+
+class BCECriterion(Criterion):
+    """Binary cross-entropy: -sum_k w_k (t_k log x_k + (1 - t_k) log(1 - x_k)) / n.
+
+    Parameters
+    ----------
+    weights
+        A weight for each element of a row, or None for ones.
+    sizeAverage
+        False for the sum, without division by the number n of elements.
+
+    Shapes: input, probabilities, and target, 0 or 1 or between, alike; ``weights`` as long as a row. What logarithms
+    are taken of is 1e-12 more, as in Torch7.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> loss = nn.BCECriterion().forward(np.array([0.5, 0.25]), np.array([1.0, 0.0]))
+    >>> bool(np.isclose(loss, -(np.log(0.5) + np.log(0.75)) / 2))
+    True
+    """
+
+    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:
+        self.sizeAverage = sizeAverage
+        if weights is not None:
+            array = np.asarray(weights)
+            if array.ndim != 1 or array.dtype.kind not in "fiu":
+                message = "weights of BCECriterion must be one number for each element of a row"
+                raise DTypeError(message)
+            self.add_cell("weights", array, has_grad=False)
+
+    @property
+    def weights(self) -> Any:
+        """The weight of each element of a row, or None."""
+        cell = self._buffers.get("weights")
+        return None if cell is None else cell.data
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """One op."""
+        x = b.array(input)
+        inputs = [x, b.array(target)]
+        for cell in self._buffers.values():
+            sizes = b.choose(lambda shape: (1,) * (len(shape) - 1) + (-1,), x)
+            row = b.op("reshape", [b.param(cell)], ints=sizes)
+            inputs.append(b.op("expand", [row, x]))
+        return b.op("bce", inputs, ints=[int(self.sizeAverage)])
+
+
+def _one_minus(b: Builder, x: Values) -> Values:
+    return b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[1.0])
+
+
+class MarginCriterion(Criterion):
+    """Hinge loss of two classes: sum_k max(0, margin - t_k x_k) / n.
+
+    Parameters
+    ----------
+    margin
+        How far on the right side of 0 an input must be to cost nothing.
+
+    Shapes: input and target alike; targets are 1 or -1. ``sizeAverage``, an attribute, is False for the sum, without
+    division by the number n of elements.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.MarginCriterion().forward(np.array([0.5, 3.0]), np.array([-1.0, 1.0]))
+    0.75
+    """
+
+    def __init__(self, margin: float = 1) -> None:
+        self.margin = float(margin)
+        self.sizeAverage = True
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """A product, what it lacks, a sum."""
+        product = b.op("mul", [b.array(input), b.op("detach", [b.array(target)])])
+        lacking = b.op("add_constant", [b.op("mul_constant", [product], nums=[-1.0])], nums=[self.margin])
+        return _sum(b, b.op("relu", [lacking]), self.sizeAverage)
+
+
+class HingeEmbeddingCriterion(Criterion):
+    """Loss of distances: the mean of x_k where t_k is 1, of max(0, margin - x_k) where it is -1.
+
+    Parameters
+    ----------
+    margin
+        How far apart a pair must be to cost nothing.
+
+    Shapes: input and target alike; targets are 1 or -1. ``sizeAverage``, an attribute, is False for the sum.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.HingeEmbeddingCriterion(2).forward(np.array([0.5, 1.5, 5.0]), np.array([1.0, -1.0, -1.0]))
+    0.3333333333333333
+    """
+
+    def __init__(self, margin: float = 1) -> None:
+        self.margin = float(margin)
+        self.sizeAverage = True
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """Both, each times 1 where it is meant and 0 elsewhere."""
+        x, t = b.array(input), b.op("detach", [b.array(target)])
+        nothing = b.op("sub", [t, t])
+        lacking = b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[self.margin])
+        # The first of equals gets the gradient, so that a pair just as far apart as the margin has one.
+        apart = b.op("max", [lacking, nothing])
+        near = b.op("mul_constant", [b.op("add_constant", [t], nums=[1.0])], nums=[0.5])
+        losses = [b.op("mul", [near, x]), b.op("mul", [_one_minus(b, near), apart])]
+        return _sum(b, b.op("add", losses), self.sizeAverage)
+
+
+class CosineEmbeddingCriterion(Criterion):
+    """Loss of pairs of vectors: the mean of 1 - cos_k where t_k is 1, of max(0, cos_k - margin) where it is -1.
+
+    Parameters
+    ----------
+    margin
+        How large the cosine of a pair that belongs apart may be to cost nothing.
+
+    Shapes: input a list of two arrays (n,) or (rows, n); target 1 or -1 for each pair. ``sizeAverage``, an attribute,
+    is False for the sum.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> x = np.array([[1.0, 0.0], [0.0, 2.0]])
+    >>> loss = nn.CosineEmbeddingCriterion(0.5).forward([x, x], np.array([1.0, -1.0]))
+    >>> bool(np.isclose(loss, (0 + 0.5) / 2))
+    True
+    """
+
+    def __init__(self, margin: float = 0) -> None:
+        self.margin = float(margin)
+        self.sizeAverage = True
+
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """Both, each times 1 where it is meant and 0 elsewhere."""
+        cosines = b.op("reshape", [cosine(b, input)], ints=[-1])
+        t = b.op("reshape", [b.op("detach", [b.array(target)])], ints=[-1])
+        near = b.op("mul_constant", [b.op("add_constant", [t], nums=[1.0])], nums=[0.5])
+        above = b.op("relu", [b.op("add_constant", [cosines], nums=[-self.margin])])
+        losses = [b.op("mul", [near, _one_minus(b, cosines)]), b.op("mul", [_one_minus(b, near), above])]
+        return _sum(b, b.op("add", losses), self.sizeAverage)
+
+
 class ModuleFromCriterion(Module):
     """A criterion as a module: of ``[input, target]``, an array of one element.
 
@@ -249,9 +405,13 @@ class ModuleFromCriterion(Module):
 
 
 __all__ = [
+    "BCECriterion",
     "ClassNLLCriterion",
+    "CosineEmbeddingCriterion",
     "Criterion",
     "CrossEntropyCriterion",
+    "HingeEmbeddingCriterion",
     "MSECriterion",
+    "MarginCriterion",
     "ModuleFromCriterion",
 ]

@@ -269,6 +269,12 @@ class Builder:
         self.evaluations.append(evaluation)
         return evaluation
 
+    def show(self, value: Value, function: Callable[[Any], None]) -> None:
+        """Let a function see the array of indices at each forward, before anything that is lowered later."""
+        step = Tap(tree.structure_of(value), [True], self.dtype, function, lambda _: None)
+        self.program.host(step, [value], 0)
+        self.sites.append(self._site)
+
     def _tapped(self, table: Values, forward: Callable[[Any], None], backward: Callable[[Any], None]) -> Values:
         """A table of values, as a host step gives it that shows their arrays."""
         values, structure = tree.flatten(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from .._engine import Shape
     from .lowering import Builder, Values
 
+SelfSqueeze = TypeVar("SelfSqueeze", bound="Squeeze")
+SelfTranspose = TypeVar("SelfTranspose", bound="Transpose")
+SelfUnsqueeze = TypeVar("SelfUnsqueeze", bound="Unsqueeze")
 SelfView = TypeVar("SelfView", bound="View")
 
 # Sizes that the engine finds out: inferred from the others, and kept from the input at that place.
@@ -21,7 +25,7 @@ INFER = -1
 KEEP = -2
 
 
-def _sizes(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+def as_sizes(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         return tuple(map(index, sizes[0]))
@@ -51,7 +55,7 @@ class Reshape(Module):
         last: Any = sizes[-1] if sizes else 0
         if last is None or isinstance(last, bool):
             sizes, batchMode = sizes[:-1], last
-        self.sizes = _sizes(sizes)
+        self.sizes = as_sizes(sizes)
         self.batchMode = batchMode
         if any(size < 0 for size in self.sizes):
             message = f"sizes of Reshape must not be negative, got {self.sizes}: see View for -1"
@@ -104,7 +108,7 @@ class View(Module):
 
     def resetSize(self: SelfView, *sizes: int | Sequence[int]) -> SelfView:
         """Set other sizes."""
-        new = _sizes(sizes)
+        new = as_sizes(sizes)
         if any(size < INFER for size in new) or new.count(INFER) > 1:
             message = f"View takes sizes of which one may be -1, got {new}"
             raise ShapeError(message)
@@ -203,4 +207,255 @@ class Select(Module):
         return f"({self.dimension}, {self.index})"
 
 
-__all__ = ["Narrow", "Reshape", "Select", "View"]
+class Squeeze(Module):
+    """Without a dim of size 1, or without all of them.
+
+    Parameters
+    ----------
+    dim
+        The dim that goes if its size is 1, counted from 0; negative from the end. Left out: all dims of size 1.
+    numInputDims
+        Dims of one sample: an input with one more is a batch, `dim` is one further on, and the dim of the batch stays.
+
+    As in Torch7, one dim stays where all are of size 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Squeeze().forward(np.zeros((4, 1, 3, 1))).shape
+    (4, 3)
+    >>> nn.Squeeze(1).forward(np.zeros((4, 1, 3, 1))).shape
+    (4, 3, 1)
+    """
+
+    def __init__(self, dim: int | None = None, numInputDims: int | None = None) -> None:
+        self.dim = dim
+        self.numInputDims = numInputDims
+
+    def setNumInputDims(self: SelfSqueeze, numInputDims: int | None) -> SelfSqueeze:
+        """Say how many dims one sample has."""
+        self.numInputDims = numInputDims
+        return self
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias: the only index along each dim that goes."""
+        x = b.array(input)
+        for dim in b.choose(partial(self._going, b.where()), x):
+            x = b.op("select", [x], ints=[dim, 0])
+        return b.op("identity", [x])
+
+    def _going(self, where: str, shape: Shape) -> tuple[int, ...]:
+        """The dims that go, the last one first."""
+        is_batch = self.numInputDims is not None and len(shape) == self.numInputDims + 1
+        if self.dim is None:
+            first = int(is_batch and shape[0] == 1)
+            ones = [dim for dim in range(first, len(shape)) if shape[dim] == 1]
+            if len(ones) == len(shape) - first:
+                ones = ones[1:]
+            return tuple(reversed(ones))
+        dim = self.dim + is_batch if self.dim >= 0 else self.dim + len(shape)
+        if not 0 <= dim < len(shape):
+            message = f"{where} finds no dim {self.dim} in its input of shape {shape}"
+            raise ShapeError(message)
+        return (dim,) if shape[dim] == 1 and len(shape) > 1 else ()
+
+    def describe(self) -> str:
+        """The dim."""
+        return "" if self.dim is None else f"({self.dim})"
+
+
+class Unsqueeze(Module):
+    """With one more dim, of size 1.
+
+    Parameters
+    ----------
+    pos
+        The place of the new dim, counted from 0; negative from the end of the result.
+    numInputDims
+        Dims of one sample: dims of the input before the last so many are a batch, and `pos` counts after them.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Unsqueeze(1).forward(np.zeros((4, 3))).shape
+    (4, 1, 3)
+    >>> nn.Unsqueeze(0, 1).forward(np.zeros((4, 3))).shape
+    (4, 1, 3)
+    """
+
+    def __init__(self, pos: int, numInputDims: int | None = None) -> None:
+        self.pos = pos
+        self.numInputDims = numInputDims
+
+    def setNumInputDims(self: SelfUnsqueeze, numInputDims: int | None) -> SelfUnsqueeze:
+        """Say how many dims one sample has."""
+        self.numInputDims = numInputDims
+        return self
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias."""
+        x = b.array(input)
+        pos = self.pos if self.numInputDims is None else b.choose(partial(self._place, b.where()), x)
+        return b.op("replicate", [x], ints=[pos, 1])
+
+    def _place(self, where: str, shape: Shape) -> int:
+        n_batch = len(shape) - (self.numInputDims or 0)
+        if n_batch < 0:
+            message = f"{where} expects at least {self.numInputDims} dims, got shape {shape}"
+            raise ShapeError(message)
+        return self.pos + n_batch if self.pos >= 0 else self.pos
+
+    def describe(self) -> str:
+        """The place."""
+        return f"({self.pos})"
+
+
+class Replicate(Module):
+    """A new dim, along which the input is repeated; the gradient is the sum along it.
+
+    Parameters
+    ----------
+    nf
+        How often.
+    dim
+        The place of the new dim, counted from 0; negative from the end of the result.
+    ndim
+        Dims of one sample: an input with more is a batch, and `dim` counts after the batch's dim.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Replicate(2).forward(np.array([1.0, 2.0]))
+    array([[1., 2.],
+           [1., 2.]])
+    >>> nn.Replicate(2, 1).forward(np.array([1.0, 2.0]))
+    array([[1., 1.],
+           [2., 2.]])
+    """
+
+    def __init__(self, nf: int, dim: int = 0, ndim: int | None = None) -> None:
+        if nf < 0:
+            message = f"Replicate cannot repeat its input {nf} times"
+            raise ShapeError(message)
+        self.nfeatures = nf
+        self.dim = dim
+        self.ndim = ndim
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op."""
+        x = b.array(input)
+        dim = self.dim if self.ndim is None else b.choose(self._place, x)
+        return b.op("replicate", [x], ints=[dim, self.nfeatures])
+
+    def _place(self, shape: Shape) -> int:
+        is_batch = self.ndim is not None and len(shape) > self.ndim
+        return self.dim + is_batch if self.dim >= 0 else self.dim
+
+    def describe(self) -> str:
+        """How often, and where."""
+        return f"({self.nfeatures}, {self.dim})"
+
+
+class Transpose(Module):
+    """Dims swapped, one pair after the other.
+
+    Parameters
+    ----------
+    permutations
+        Pairs of dims, counted from 0; negative from the end. With :meth:`setNumInputDims` an input with one dim more
+        than that is a batch, and dims count after the batch's.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Transpose([0, 1], [1, 2]).forward(np.zeros((2, 3, 4))).shape
+    (3, 4, 2)
+    """
+
+    def __init__(self, *permutations: Sequence[int]) -> None:
+        if any(len(pair) != 2 for pair in permutations):
+            message = f"Transpose takes pairs of dims, got {', '.join(map(str, permutations))}"
+            raise ShapeError(message)
+        self.permutations = tuple((index(first), index(second)) for first, second in permutations)
+        self.numInputDims: int | None = None
+
+    def setNumInputDims(self: SelfTranspose, numInputDims: int | None) -> SelfTranspose:
+        """Say how many dims one sample has."""
+        self.numInputDims = numInputDims
+        return self
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Aliases."""
+        x = b.op("identity", [b.array(input)])
+        offset = 0 if self.numInputDims is None else b.choose(self._offset, x)
+        for pair in self.permutations:
+            x = b.op("transpose", [x], ints=[dim + offset if dim >= 0 else dim for dim in pair])
+        return x
+
+    def _offset(self, shape: Shape) -> int:
+        return int(self.numInputDims is not None and len(shape) == self.numInputDims + 1)
+
+    def describe(self) -> str:
+        """The pairs."""
+        return f"({', '.join(map(str, self.permutations))})"
+
+
+class Contiguous(Module):
+    """The input itself: where memory must be contiguous, the engine sees to it.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Contiguous().forward(np.ones(2))
+    array([1., 1.])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias."""
+        return b.op("identity", [b.array(input)])
+
+
+class Copy(Module):
+    """The input itself: all modules of one whole have one dtype.
+
+    Parameters
+    ----------
+    intype, outtype, forceCopy, dontCast
+        Kept, and of no effect: see :meth:`Module.type`.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Copy("torch.DoubleTensor", "torch.DoubleTensor").forward(np.ones(2))
+    array([1., 1.])
+    """
+
+    def __init__(
+        self,
+        intype: str | None = None,
+        outtype: str | None = None,
+        forceCopy: bool = False,
+        dontCast: bool = False,
+    ) -> None:
+        self.intype = intype
+        self.outtype = outtype
+        self.forceCopy = forceCopy
+        self.dontCast = dontCast
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias."""
+        return b.op("identity", [b.array(input)])
+
+
+__all__ = [
+    "Contiguous",
+    "Copy",
+    "Narrow",
+    "Replicate",
+    "Reshape",
+    "Select",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "View",
+]

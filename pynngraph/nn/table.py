@@ -116,7 +116,7 @@ class CMinTable(_Elementwise):
     op = "min"
 
 
-class _AlongDim(Module):
+class AlongDim(Module):
     """Base of modules with a dim and, optionally, the number of dims that one sample has."""
 
     def __init__(self, dimension: int, nInputDims: int | None = None) -> None:
@@ -129,13 +129,20 @@ class _AlongDim(Module):
             return self.dimension + 1
         return self.dimension
 
+    def _dim_and_size(self, shape: Shape) -> tuple[int, int]:
+        dim = self._dim(shape)
+        if not -len(shape) <= dim < len(shape):
+            message = f"{self.label()} finds no dim {dim} in its input of shape {shape}"
+            raise ShapeError(message)
+        return dim, shape[dim]
+
     def describe(self) -> str:
         """The dim."""
         samples = "" if self.nInputDims is None else f", samples of {self.nInputDims} dims"
         return f"({self.dimension}{samples})"
 
 
-class JoinTable(_AlongDim):
+class JoinTable(AlongDim):
     """The entries of a list one after another along a dim.
 
     Parameters
@@ -158,7 +165,7 @@ class JoinTable(_AlongDim):
         return b.op("join", values, ints=[b.choose(self._dim, values[0])])
 
 
-class SplitTable(_AlongDim):
+class SplitTable(AlongDim):
     """A list of the slices along a dim, which goes.
 
     Parameters
@@ -180,13 +187,6 @@ class SplitTable(_AlongDim):
         x = b.array(input)
         dim, size = b.choose(self._dim_and_size, x)
         return [b.op("select", [x], ints=[dim, index]) for index in range(size)]
-
-    def _dim_and_size(self, shape: Shape) -> tuple[int, int]:
-        dim = self._dim(shape)
-        if not -len(shape) <= dim < len(shape):
-            message = f"{self.label()} finds no dim {dim} in its input of shape {shape}"
-            raise ShapeError(message)
-        return dim, shape[dim]
 
 
 class SelectTable(Module):

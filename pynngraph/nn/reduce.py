@@ -1,0 +1,81 @@
+"""Sums and means along a dim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .table import AlongDim
+
+if TYPE_CHECKING:
+    from .lowering import Builder, Values
+
+
+class Sum(AlongDim):
+    """y = sum_k x_k along a dim.
+
+    Parameters
+    ----------
+    dimension
+        The dim, counted from 0; negative from the end.
+    nInputDims
+        Dims of one sample: an input with one more is a batch, and the dim one further on.
+    sizeAverage
+        True for the mean: the sum is divided by the dim's size.
+    squeeze
+        False keeps the dim, of size 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Sum(1).forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([3., 7.])
+    >>> nn.Sum(1, None, True, False).forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[1.5],
+           [3.5]])
+    """
+
+    def __init__(
+        self,
+        dimension: int = 0,
+        nInputDims: int | None = None,
+        sizeAverage: bool = False,
+        squeeze: bool = True,
+    ) -> None:
+        super().__init__(dimension, nInputDims)
+        self.sizeAverage = sizeAverage
+        self.squeeze = squeeze
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op."""
+        x = b.array(input)
+        factor = 1.0
+        if self.sizeAverage:
+            dim, size = b.choose(self._dim_and_size, x)
+            factor = 1 / size if size else float("nan")
+        else:
+            dim = b.choose(self._dim, x)
+        return b.op("reduce_sum", [x], ints=[dim, int(not self.squeeze)], nums=[factor])
+
+
+class Mean(Sum):
+    """y = sum_k x_k / n along a dim of size n.
+
+    Parameters
+    ----------
+    dimension
+        The dim, counted from 0; negative from the end.
+    nInputDims
+        Dims of one sample: an input with one more is a batch, and the dim one further on.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Mean(0).forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([2., 3.])
+    """
+
+    def __init__(self, dimension: int = 0, nInputDims: int | None = None) -> None:
+        super().__init__(dimension, nInputDims, sizeAverage=True)
+
+
+__all__ = ["Mean", "Sum"]
