@@ -40,7 +40,7 @@ typedef struct pnng_family {
     bool index_output;        /* the output holds indices */
     bool any_kind;            /* inputs may be reals or indices */
     bool keeps_kind;          /* the output is of the kind of input 0 */
-    bool has_own_params;      /* hosts: gradients may be wanted though no input wants one */
+    bool may_own_params; /* ints[2] says whether gradients are wanted though no input wants one */
 } pnng_family;
 
 /* The rules of an op's family. */

@@ -80,7 +80,7 @@ const pnng_family pnng_family_host = {.name = "host",
                                       .forward = host_forward,
                                       .backward = host_backward,
                                       .any_kind = true,
-                                      .has_own_params = true};
+                                      .may_own_params = true};
 
 static pnng_status host_status(pnng_plan *plan, const pnng_step *step, pnng_status status) {
     if (!status)

@@ -581,7 +581,8 @@ static void find_needs(pnng_planner *planner) {
         const pnng_op_node *const op = &program->ops[o];
         const pnng_family *const family = pnng_family_of(op->code);
         const pnng_value *const in = pnng_op_inputs(program, op);
-        uint8_t need = family->has_own_params ? PNNG_GRAD_PARAMS : 0;
+        const bool own = family->may_own_params && pnng_op_ints(program, op)[2];
+        uint8_t need = own ? PNNG_GRAD_PARAMS : 0;
         for (size_t k = 0; k < op->n_in; k++)
             if (k >= 32 || !(family->no_grad_inputs >> k & 1))
                 need |= planner->need[in[k]];

@@ -166,6 +166,10 @@ if TYPE_CHECKING:
         def backward(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:
             """Gradients of the last forward's inputs; None stands for zeros."""
 
+        @property
+        def has_parameters(self) -> bool:
+            """Whether there are gradients of parameters to add to."""
+
 
 class _Hosts:
     """The host steps of one program, as the C callbacks see them."""
@@ -331,7 +335,7 @@ class Program:
             )
             self._check(lib.pnng_program_host(self._c, host))
         number = len(self.hosts.steps)
-        outputs = self.op(OPS["host"], inputs, (number, n_outputs), n_outputs=n_outputs)
+        outputs = self.op(OPS["host"], inputs, (number, n_outputs, int(step.has_parameters)), n_outputs=n_outputs)
         self.hosts.steps.append(step)
         self.hosts.kinds.append([self.kinds[value] for value in inputs])
         self._host_inputs.append((tuple(inputs), tuple(outputs)))

@@ -147,6 +147,8 @@ class Tap:
         self._forward = forward
         self._backward = backward
 
+    has_parameters = False
+
     def infer(self, shapes: list[Shape]) -> list[Shape]:
         """Those of the inputs."""
         return [shape for shape, is_index in zip(shapes, self._is_index, strict=True) if not is_index]

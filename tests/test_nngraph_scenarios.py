@@ -816,7 +816,6 @@ def test_B5_the_gradient_of_the_input_may_be_left_out():
     assert g.backward(x, grad).shape == (20,)
 
 
-@pytest.mark.xfail(strict=True, reason="a module in Python is asked for a gradient that nobody wants")
 def test_B5_the_way_below_the_first_parameters_is_not_walked():
     class Unwanted(nn.Module):
         def updateOutput(self, input):

@@ -169,7 +169,9 @@ PNNG_API size_t pnng_program_n_ops(const pnng_program *program);
 
 /* ---- host steps --------------------------------------------------------------------------- */
 
-/* Steps of the op "host" are done by the embedding program. ints: {id, n_outputs}. */
+/* Steps of the op "host" are done by the embedding program. ints: {id, n_outputs, own}; `own` is 1
+ * for a step with parameters that the engine does not know: its backward is then called wherever
+ * gradients of parameters are asked for, else only where its inputs want a gradient. */
 typedef struct pnng_host {
     /* Sizes of the outputs of host op `id`, given those of its inputs. */
     pnng_status (*infer)(void *user, int64_t id, const pnng_shape *in, size_t n_in, pnng_shape *out,

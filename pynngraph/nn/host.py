@@ -103,6 +103,11 @@ class HostStep:
         self._inputs: list[Array] = []
         self._native: Any = None  # the forward of the module's own lowering that this use made
 
+    @property
+    def has_parameters(self) -> bool:
+        """Whether the module may have gradients of parameters to add to."""
+        return self.module.may_accumulate()
+
     # ---- the engine's side ---------------------------------------------------------------------
 
     def infer(self, shapes: list[Shape]) -> list[Shape]:

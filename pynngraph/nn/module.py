@@ -323,6 +323,10 @@ class Module:
             self.accGradParameters(input, gradOutput, scale)
         return gradInput
 
+    def may_accumulate(self) -> bool:
+        """Whether a backward may add to gradients of parameters, as far as a class in Python shows."""
+        return self._defines("accGradParameters") or self._defines("backward") or bool(self.cells())
+
     def native_call(self) -> Any:
         """The last forward of the module's own lowering, if a class in Python has called it."""
         execution = self.__dict__.get("_run_native")

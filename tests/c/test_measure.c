@@ -268,7 +268,7 @@ static void test_from_inside(void) {
     const pnng_host calls = {asking_infer, asking_forward, NULL, &host};
     CHECK(pnng_program_host(program, &calls) == PNNG_OK);
     const pnng_value x = add_input(program, PNNG_REAL, 1);
-    const pnng_value h = add_op_ints(program, "host", x, 2, 0, 1);
+    const pnng_value h = add_op_ints(program, "host", x, 3, 0, 1, 0);
     CHECK(pnng_program_output(program, add_op(program, "tanh", h, -1)) == PNNG_OK);
     CHECK(pnng_program_seal(program) == PNNG_OK);
     const pnng_shape shape = shape_of(1, 4);

@@ -107,8 +107,8 @@ static void build(attempt *a) {
     const pnng_value product = op_n(a, "mul", many, 3, NULL, 0, NULL, 1);
     const pnng_value sum = op_n(a, "add", many, N_MANY, NULL, 0, NULL, 1);
     const pnng_value host_in[] = {op_1(a, "identity", sum)};
-    const int64_t host_ints[] = {0, 1};
-    const pnng_value called = op_n(a, "host", host_in, 1, host_ints, 2, NULL, 1);
+    const int64_t host_ints[] = {0, 1, 0};
+    const pnng_value called = op_n(a, "host", host_in, 1, host_ints, 3, NULL, 1);
     const pnng_value both[] = {called, product};
     const pnng_value most = op_n(a, "max", both, 2, NULL, 0, NULL, 1);
     const pnng_value classes = op_ints(a, "logsoftmax", most, 1, -1, 0, 0);
@@ -315,10 +315,10 @@ static void test_arena(void) {
     const pnng_host host = {host_infer, look_forward, host_backward, &l};
     CHECK(pnng_program_host(program, &host) == PNNG_OK);
     pnng_value v = add_op(program, "tanh", add_input(program, PNNG_REAL, 1), -1);
-    const int64_t ints[] = {0, 1};
+    const int64_t ints[] = {0, 1, 0};
     for (int k = 0; k < 4; k++) {
         v = add_op(program, "tanh", v, -1);
-        CHECK(pnng_program_op(program, pnng_op_find("host"), &v, 1, ints, 2, NULL, 0, &v, 1) == 0);
+        CHECK(pnng_program_op(program, pnng_op_find("host"), &v, 1, ints, 3, NULL, 0, &v, 1) == 0);
     }
     CHECK(pnng_program_output(program, add_op(program, "tanh", v, -1)) == PNNG_OK);
     CHECK(pnng_program_seal(program) == PNNG_OK);

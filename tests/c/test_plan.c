@@ -794,6 +794,12 @@ static int op_2(net *t, pnng_op code, int x, int y, int n_ints, int64_t a, int64
     return op_full(t, code, in, 2, ints, n_ints, 0, 0);
 }
 
+static int op_host(net *t, int x, int y, bool own) {
+    const int in[] = {x, y};
+    const int64_t ints[] = {t->n_nodes, 2, own};
+    return op_full(t, PNNG_OP_HOST, in, 2, ints, 3, 0, 0);
+}
+
 /* ---- the engine's side ---------------------------------------------------------------------- */
 
 /* The host of nets: what node_values says of PNNG_OP_HOST. The id is the number of the node. */
@@ -1408,8 +1414,7 @@ static int apply(net *t, pnng_op code, int v, int turn, int *results) {
             results[n++] = op_2(t, code, turn % 2 ? v : other, turn % 2 ? other : v, 1, d, 0);
         }
     } else if (code == PNNG_OP_HOST) {
-        results[n] =
-            op_2(t, code, v, turn % 2 ? v : fresh_like(t, v, turn % 4 == 0), 2, t->n_nodes, 2);
+        results[n] = op_host(t, v, turn % 2 ? v : fresh_like(t, v, turn % 4 == 0), turn % 3 == 0);
         if (turn % 3)
             output(t, results[n] + 1);
         n++;
@@ -1930,7 +1935,7 @@ static void random_op(net *t) {
         random_expand(t, x);
         return;
     case PNNG_OP_HOST:
-        op_2(t, code, x, similar(t, x), 2, t->n_nodes, 2);
+        op_host(t, x, similar(t, x), chance(0.5));
         return;
     case PNNG_OP_DROPOUT: /* its mask would have to be known before the program is chosen */
     default:
@@ -2004,7 +2009,7 @@ typedef struct spy {
     pnng_plan *plan; /* run from inside, when set */
     int infers, forwards, backwards;
     pnng_status fail_infer, fail_forward, fail_backward;
-    bool no_grad_in, no_second_grad;
+    bool no_grad_in, no_second_grad, no_own;
     double scale;
     int32_t mask;
 } spy;
@@ -2071,9 +2076,9 @@ static pnng_program *spy_program(spy *host, bool has_grad, const pnng_allocator 
     const pnng_value t = add_input(program, PNNG_INDEX, 1);
     const pnng_value in[] = {add_op_ints(program, "narrow", x, 3, 1, 1, 3),
                              add_op_ints(program, "select", t, 2, 1, 1)};
-    const int64_t ints[] = {5, 2};
+    const int64_t ints[] = {5, 2, !host->no_own};
     pnng_value out[2];
-    CHECK(pnng_program_op(program, pnng_op_find("host"), in, 2, ints, 2, NULL, 0, out, 2) == 0);
+    CHECK(pnng_program_op(program, pnng_op_find("host"), in, 2, ints, 3, NULL, 0, out, 2) == 0);
     CHECK(pnng_program_output(program, add_op(program, "tanh", out[0], -1)) == PNNG_OK);
     CHECK(pnng_program_seal(program) == PNNG_OK);
     return program;
@@ -2170,6 +2175,21 @@ static void test_host(void) {
     pnng_plan_free(plan);
     pnng_program_free(program);
     CHECK(w.live == 0 && w.overruns == 0);
+
+    /* A host without parameters is left alone where only those are asked for. */
+    snprintf(test_where, sizeof test_where, "host without parameters");
+    host = (spy){.no_second_grad = true, .no_own = true};
+    program = spy_program(&host, true, &w.allocator);
+    CHECK(pnng_plan_new(program, PNNG_F64, inputs, 2, 1, &plan) == PNNG_OK);
+    spy_bind(plan, x, y, g, dx);
+    CHECK(pnng_plan_forward(plan, 0) == PNNG_OK);
+    CHECK(pnng_plan_backward(plan, 1, PNNG_GRAD_PARAMS) == PNNG_OK);
+    CHECK(host.backwards == 0);
+    CHECK(pnng_plan_backward(plan, 1, PNNG_GRAD_INPUTS) == PNNG_OK);
+    CHECK(host.backwards == 1 && host.mask == PNNG_GRAD_INPUTS);
+    pnng_plan_free(plan);
+    pnng_program_free(program);
+    CHECK(w.live == 0 && w.overruns == 0);
 }
 
 /* A program whose host cannot go back: gradients must not be whatever memory held. */
@@ -2183,9 +2203,9 @@ static void test_half_a_host(void) {
     const pnng_host calls = {spy_infer, spy_forward, NULL, &host};
     CHECK(pnng_program_host(program, &calls) == PNNG_OK);
     const pnng_value in[] = {add_input(program, PNNG_REAL, 1), add_input(program, PNNG_INDEX, 0)};
-    const int64_t ints[] = {5, 2};
+    const int64_t ints[] = {5, 2, 1};
     pnng_value out[2];
-    CHECK(pnng_program_op(program, pnng_op_find("host"), in, 2, ints, 2, NULL, 0, out, 2) == 0);
+    CHECK(pnng_program_op(program, pnng_op_find("host"), in, 2, ints, 3, NULL, 0, out, 2) == 0);
     CHECK(pnng_program_output(program, out[0]) == PNNG_OK);
     CHECK(pnng_program_seal(program) == PNNG_OK);
     const pnng_shape inputs[] = {shape_of(2, 2, 3), shape_of(1, 4)};

@@ -109,24 +109,24 @@ static void test_wrong_ops(void) {
 
     FAILS(op_with(program, "tanh", &x, 1, 1, 0, 1), PNNG_ERROR_ARGUMENT, "takes 0 integers, got 1");
     FAILS(op_with(program, "softmax", &x, 1, 0, 0, 1), PNNG_ERROR_ARGUMENT, "1 integer");
-    FAILS(op_with(program, "host", &x, 1, 1, 0, 1), PNNG_ERROR_ARGUMENT, "takes 2 integers, got 1");
+    FAILS(op_with(program, "host", &x, 1, 1, 0, 1), PNNG_ERROR_ARGUMENT, "takes 3 integers, got 1");
     FAILS(op_with(program, "tanh", &x, 1, 0, 1, 1), PNNG_ERROR_ARGUMENT, "takes 0 reals, got 1");
     FAILS(op_with(program, "mul_constant", &x, 1, 0, 0, 1), PNNG_ERROR_ARGUMENT, "1 real");
     FAILS(op_with(program, "dropout", &x, 1, 0, 3, 2), PNNG_ERROR_ARGUMENT, "takes 2 reals, got 3");
     FAILS(op_with(program, "tanh", &x, 1, 0, 0, 0), PNNG_ERROR_ARGUMENT, "output");
     FAILS(op_with(program, "tanh", &x, 1, 0, 0, 2), PNNG_ERROR_ARGUMENT, "has 1 outputs, not 2");
     FAILS(op_with(program, "dropout", &x, 1, 0, 2, 1), PNNG_ERROR_ARGUMENT, "output");
-    FAILS(op_with(program, "host", &x, 1, 2, 0, 1), PNNG_ERROR_ARGUMENT, "has 0 outputs, not 1");
-    const int64_t host_ints[][2] = {{0, -1}, {0, INT64_MIN}, {0, INT64_MAX}, {0, 2}};
+    FAILS(op_with(program, "host", &x, 1, 3, 0, 1), PNNG_ERROR_ARGUMENT, "has 0 outputs, not 1");
+    const int64_t host_ints[][3] = {{0, -1}, {0, INT64_MIN}, {0, INT64_MAX}, {0, 2}};
     for (size_t k = 0; k < 4; k++)
-        FAILS(pnng_program_op(program, code("host"), &x, 1, host_ints[k], 2, NULL, 0, &out, 1),
+        FAILS(pnng_program_op(program, code("host"), &x, 1, host_ints[k], 3, NULL, 0, &out, 1),
               PNNG_ERROR_ARGUMENT, "outputs");
 
     static const pnng_value strange[] = {-1, 4, 1000000, INT32_MIN, INT32_MAX};
     for (size_t k = 0; k < 5; k++) {
         FAILS(op_with(program, "tanh", &strange[k], 1, 0, 0, 1), PNNG_ERROR_ARGUMENT,
               "not of this program");
-        FAILS(op_with(program, "host", &strange[k], 1, 2, 0, 0), PNNG_ERROR_ARGUMENT,
+        FAILS(op_with(program, "host", &strange[k], 1, 3, 0, 0), PNNG_ERROR_ARGUMENT,
               "not of this program");
         FAILS(pnng_program_output(program, strange[k]), PNNG_ERROR_ARGUMENT, "not of this program");
     }
@@ -150,7 +150,7 @@ static void test_wrong_ops(void) {
     CHECK(op_with(program, "nll", more, 2, 2, 0, 2) == PNNG_OK);
     CHECK(op_with(program, "tanh", &whole, 1, 0, 0, 1) == PNNG_ERROR_TYPE);
     CHECK(pnng_program_n_ops(program) == 5);
-    CHECK(op_with(program, "host", NULL, 0, 2, 0, 0) == PNNG_OK);
+    CHECK(op_with(program, "host", NULL, 0, 3, 0, 0) == PNNG_OK);
     pnng_program_free(program);
 }
 
@@ -789,7 +789,7 @@ static void test_small(void) {
     pnng_program *program;
     pnng_plan *plan;
     CHECK(pnng_program_new(NULL, &program) == PNNG_OK);
-    CHECK(op_with(program, "host", NULL, 0, 2, 0, 0) == PNNG_OK);
+    CHECK(op_with(program, "host", NULL, 0, 3, 0, 0) == PNNG_OK);
     CHECK(pnng_program_seal(program) == PNNG_OK);
     CHECK(pnng_plan_new(program, PNNG_F64, NULL, 0, 1, &plan) == PNNG_ERROR_HOST);
     CHECK(says(pnng_plan_error(plan), "host") && pnng_plan_error_op(plan) == 0);
