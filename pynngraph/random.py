@@ -5,6 +5,7 @@ Also the numbers that engine runs draw from: each run of a plan with noise gets 
 
 from __future__ import annotations
 
+import math
 from _thread import allocate_lock  # threading takes a millisecond to import
 from typing import Any
 
@@ -66,6 +67,12 @@ def normal(mean: float, stdv: float, shape: tuple[int, ...]) -> np.ndarray[Any, 
     with _lock:
         numbers: np.ndarray[Any, Any] = _generator().normal(mean, stdv, shape)
         return numbers
+
+
+def draw_parameter(array: np.ndarray[Any, Any], n: int, stdv: float | None) -> None:
+    """Draw a parameter evenly from ±stdv sqrt(3), or from ±1/sqrt(n) without stdv, as Torch7 does."""
+    limit = 1 / math.sqrt(n) if stdv is None else stdv * math.sqrt(3)
+    array[...] = uniform(-limit, limit, array.shape)
 
 
 def next_seed() -> int:

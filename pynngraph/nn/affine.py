@@ -37,8 +37,7 @@ class _Affine(Module):
     def reset(self, stdv: float | None = None) -> None:
         """Draw the parameter evenly from ±stdv sqrt(3), or without stdv from ±1/sqrt(n), n its number of elements."""
         data = self._cells[self.cell].data
-        limit = 1 / math.sqrt(data.size) if stdv is None else stdv * math.sqrt(3)
-        data[...] = random.uniform(-limit, limit, data.shape)
+        random.draw_parameter(data, data.size, stdv)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """The parameter in the input's shape, and one op."""

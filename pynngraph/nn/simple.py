@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -68,9 +67,8 @@ class Linear(Module):
 
     def reset(self, stdv: float | None = None) -> None:
         """Draw weight and bias evenly from ±stdv sqrt(3), or ±1/sqrt(inputSize) without stdv."""
-        limit = 1 / math.sqrt(self.inputSize) if stdv is None else stdv * math.sqrt(3)
         for cell in self._cells.values():
-            cell.data[...] = random.uniform(-limit, limit, cell.data.shape)
+            random.draw_parameter(cell.data, self.inputSize, stdv)
 
     def noBias(self: SelfLinear) -> SelfLinear:
         """Drop the bias."""
@@ -241,9 +239,7 @@ class Parameters(Module):
 
     def reset(self, stdv: float | None = None) -> None:
         """Draw evenly from ±stdv sqrt(3), or ±1/sqrt(last size) without stdv."""
-        shape = self.weight.shape
-        limit = 1 / math.sqrt(max(1, *shape[-1:])) if stdv is None else stdv * math.sqrt(3)
-        self.weight[...] = random.uniform(-limit, limit, shape)
+        random.draw_parameter(self.weight, max(1, self.weight.shape[-1]), stdv)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """The parameter's value."""
