@@ -152,7 +152,7 @@ def test_inputs_parameters_and_what_has_no_module_look_different():
     looks = {node.kind(): lines_of(nn.dot(g), place) for place, node in enumerate(g)}
     assert 'shape="ellipse"' in looks["Identity"]
     assert 'shape="cylinder"' in looks["Parameters(3)"]
-    assert "dashed" in looks["part 0 of a split"]
+    assert "dashed" in looks["part 0 of 2"]
     assert "shape=" not in looks["CAddTable"]
 
 

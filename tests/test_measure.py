@@ -109,6 +109,7 @@ class Sleeping:
     """A host step that takes its time."""
 
     seconds = 0.01
+    has_parameters = False
 
     def infer(self, shapes):
         return shapes
@@ -273,6 +274,8 @@ class Asking:
     plan = None
     fails = False
     answers = ()
+
+    has_parameters = False
 
     def infer(self, shapes):
         return shapes

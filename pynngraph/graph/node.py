@@ -244,7 +244,7 @@ class Node:
         """What the node does, without its name and place."""
         if self.data.module is not None:
             return self.data.module.label()
-        return "nest" if self.part is None else f"part {self.part} of a split"
+        return "nest" if self.part is None else f"part {self.part} of {self.inputs.n_parts}"
 
     def label(self) -> str:
         """The node in words: its name, what it is, and the line that made it."""
