@@ -50,7 +50,8 @@ def test_times_of_inner_modules_add_up_and_fill_the_call():
     assert np.isclose(whole.forward, sum(row.forward for row in parts))
     assert np.isclose(whole.backward, sum(row.backward for row in parts))
     assert all(row.forward > 0 for row in parts)
-    assert 0 < found.in_steps < found.forward + found.backward
+    assert 0 < found.outside[0] < found.forward
+    assert 0 < found.outside[1] < found.backward
     assert found.calls >= 7
 
 

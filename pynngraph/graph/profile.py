@@ -65,21 +65,24 @@ class Profile:
         self.calls = calls
 
     @property
-    def in_steps(self) -> float:
-        """Seconds a call spends in the steps of the modules; the rest goes into checks and Python."""
-        return sum(row.forward + row.backward for row in self.rows if row.depth == 0)
+    def outside(self) -> tuple[float, float]:
+        """Seconds of a forward and of a backward that no module's step takes: checks, and Python."""
+        outermost = [row for row in self.rows if row.depth == 0]
+        inside = sum(row.forward for row in outermost), sum(row.backward for row in outermost)
+        return self.forward - inside[0], self.backward - inside[1]
 
     def __str__(self) -> str:
         whole = self.forward + self.backward
+        outside = self.outside
         labels = ["  " * row.depth + row.label + (" *" if row.is_fused else "") for row in self.rows]
         forward = [_microseconds(row.forward) if row.has_steps else "-" for row in self.rows]
         backward = [_microseconds(row.backward) if row.has_steps else "-" for row in self.rows]
         shares = [f"{(row.forward + row.backward) / whole:.1%}" if row.has_steps else "-" for row in self.rows]
         columns = [
             Column("node", [*labels, "outside of steps", "whole call"], is_flexible=True),
-            Column("forward µs", [*forward, "", _microseconds(self.forward)], is_number=True),
-            Column("backward µs", [*backward, "", _microseconds(self.backward)], is_number=True),
-            Column("share", [*shares, f"{1 - self.in_steps / whole:.1%}", "100.0%"], is_number=True),
+            Column("forward µs", [*forward, _microseconds(outside[0]), _microseconds(self.forward)], is_number=True),
+            Column("backward µs", [*backward, _microseconds(outside[1]), _microseconds(self.backward)], is_number=True),
+            Column("share", [*shares, f"{sum(outside) / whole:.1%}", "100.0%"], is_number=True),
         ]
         fit(columns)
         lines = lines_of(columns)
