@@ -41,5 +41,9 @@ class StateError(Error, RuntimeError):
     """A call comes at the wrong time, such as ``backward`` before ``forward``."""
 
 
+class NotKeptError(StateError, AttributeError):
+    """A result of an inner module is asked for that was not kept. It is as if the attribute were not there."""
+
+
 class FileFormatError(Error, ValueError):
     """A file is not what it says it is."""

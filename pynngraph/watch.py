@@ -14,7 +14,7 @@ import numpy as np
 
 from . import tree
 from ._engine import Array, Shape
-from .errors import DataError, Error, StateError
+from .errors import DataError, Error, NotKeptError
 
 if TYPE_CHECKING:
     from .nn.host import HostResults
@@ -189,14 +189,14 @@ def kept(evaluation: Evaluation | None, what: str, label: str) -> Any:
     """`what` of an evaluation that was kept; else an error that says how to get it."""
     if evaluation is None or not evaluation.is_valid:
         message = (
-            f"the {what} of {label} was not kept: results inside of a graph or container are kept from the next "
-            "forward on after nn.setDebug(True), or keep(True) of what is run"
+            f"the {what} of {label} was not kept: after nn.setDebug(True), or keep(True) of what is run, the next "
+            "forward keeps results inside of a graph or container"
         )
-        raise StateError(message)
+        raise NotKeptError(message)
     value = getattr(evaluation, what)
     if value is None:
         message = f"there is no {what} of {label} yet: the last run did not come so far"
-        raise StateError(message)
+        raise NotKeptError(message)
     return value
 
 
@@ -205,4 +205,6 @@ def note_site(error: BaseException, site: Site | None) -> None:
     if site is not None and getattr(error, "site", None) is None:
         error.site = site  # type: ignore[attr-defined]
         if isinstance(error, Error):
-            error.node = site.nearest_node()
+            error.node = node = site.nearest_node()
+            if node is not None and str(node.place) not in str(error):
+                error.args = (f"{error} ({site.describe()})",)

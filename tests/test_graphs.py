@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -337,7 +338,7 @@ def test_all_faults_of_a_graph_are_told_at_once_with_names_and_lines():
     told = ["first", "unused input", "split in four", "loose end", "no input"]
     assert {line_of(what) for what in told} <= set(lines(raised))
     assert "loose, Sigmoid" in str(raised.value)
-    assert "3 parts, 1, 2, 3 are not used" in str(raised.value)
+    assert "3 are not used: parts 1, 2 and 3" in str(raised.value)
 
 
 def test_a_message_of_very_many_faults_ends():
@@ -502,3 +503,93 @@ def test_a_list_that_changes_after_the_call_changes_no_node():
     g = nn.gModule(nodes, [total, both])
     nodes.append(nn.Identity()())
     assert nesting(g.forward([X, Y])) == ("list", X.shape, ("list", X.shape, Y.shape))
+
+
+def test_a_graph_can_be_packed_after_an_attempt_that_failed():
+    pair, other = nn.Identity()(), nn.Identity()()
+    left, right = pair.split(2)
+    with pytest.raises(errors.GraphError, match="is not among the inputs"):
+        nn.gModule([pair], [nn.CAddTable()([left, right, other])])
+    with pytest.raises(errors.GraphError):
+        nn.CAddTable()([nn.Tanh()(left), None])
+    g = nn.gModule([pair, other], [nn.CAddTable()([left, right, other])])
+    assert_close(g.forward([[X, Y], Y]), X + 2 * Y, SAME_MATHS)
+
+
+def test_what_another_graph_is_made_of_does_not_hang_loose():
+    node = nn.Identity()()
+    hidden = nn.Tanh()(node)
+    whole = nn.gModule([node], [nn.Exp()(hidden)])
+    features = nn.gModule([node], [hidden])
+    assert_close(np.exp(features.forward(X)), whole.forward(X), SAME_MATHS)
+    nn.Sigmoid()(hidden)  # forgotten after all
+    with pytest.raises(errors.GraphError) as raised:
+        nn.gModule([node], [hidden])
+    assert lines(raised) == [line_of("forgotten after all")]
+
+
+@pytest.mark.parametrize(
+    "kind", [nn.CAddTable, nn.MM, nn.Reshape, nn.Dropout, nn.Threshold, nn.MSECriterion, nn.Linear]
+)
+def test_G3_nodes_as_arguments_hint_at_the_second_parentheses(kind):
+    nodes = [nn.Identity()(), nn.Identity()()]
+    with pytest.raises(errors.GraphError, match=rf"{kind.__name__}\(\.\.\.\)\(node\)"):
+        kind(nodes)
+
+
+def test_a_node_is_no_list_of_its_parts():
+    node = nn.Identity()()
+    with pytest.raises(errors.GraphError, match="split"):
+        _first, _second = node
+    with pytest.raises(errors.GraphError, match="split"):
+        _ = node[0]
+
+
+def test_a_list_of_modules_hints_at_a_star():
+    with pytest.raises(errors.GraphError, match=r"Sequential\(\*modules\)"):
+        nn.Sequential([nn.Tanh(), nn.Exp()])
+
+
+@pytest.mark.parametrize("share", [lambda net: net.clone("weigth", "bias"), lambda net: net.share(net, "weigth")])
+def test_P4_a_name_that_no_parameter_has_is_an_error(share):
+    with pytest.raises(errors.GraphError, match="'weigth': there are bias"):
+        share(nn.Sequential(nn.Linear(3, 3), nn.Tanh()))
+
+
+def test_P1_parameters_of_two_dtypes_have_no_vector():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3).float())
+    with pytest.raises(errors.DTypeError, match="float32"):
+        net.getParameters()
+
+
+def test_modules_are_made_without_warnings_in_single_precision():
+    nn.setdefaulttensortype("float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            junk = [np.full((64, 64), 1e300) for _ in range(20)]
+            del junk
+            for make in (lambda: nn.Linear(64, 64), lambda: nn.Parameters(64, 64), lambda: nn.LookupTable(64, 64)):
+                assert make().weight.dtype == np.float32
+
+
+def test_errors_of_modules_in_python_name_the_line():
+    class OneWay(nn.Module):
+        def updateOutput(self, input):
+            return input
+
+    node = nn.Identity()()
+    g = nn.gModule([node], [OneWay()(node)])  # one way
+    with pytest.raises(errors.GraphError, match="has no updateGradInput") as raised:
+        g.backward(X, g.forward(X))
+    assert lines(raised) == [line_of("one way")]
+
+
+def test_a_graph_with_a_name_is_called_by_it():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Tanh()(node)])
+    g.name = "encoder"
+    with pytest.raises(errors.DTypeError, match=r"gModule encoder at test_graphs\.py"):
+        g.forward(None)
+    assert "forward graph of gModule encoder" in repr(g.fg)
+    assert "backward graph" in repr(g.bg)

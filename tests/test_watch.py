@@ -420,3 +420,25 @@ def test_debugging_changes_no_result(debug):
     nn.setDebug(False)
     assert_close(g.forward(X), out, EXACT)
     assert_close(g.backward(X, out), grad, SAME_MATHS)
+
+
+def test_D2_a_module_or_criterion_by_itself_is_checked_too(debug):
+    for run in (lambda: nn.Log().forward(-X), lambda: nn.MSECriterion().forward(X * np.nan, X)):
+        for _ in range(2):
+            with np.errstate(all="ignore"), pytest.raises(errors.DataError, match="NaN"):
+                run()
+
+
+def test_D2_nan_in_a_weight_is_told(debug):
+    linear = nn.Linear(3, 2)
+    linear.weight[1, 2] = np.nan
+    g, _ = chain(linear)
+    assert "its weight: 2x3, from" in str(failure(g, X))
+    assert ", 1 NaN" in str(failure(g, X))
+
+
+def test_what_was_not_kept_is_as_if_it_were_not_there():
+    g, (_, node) = chain(nn.Tanh())
+    g.forward(X)
+    assert not hasattr(node, "output")
+    assert getattr(g.modules[1], "gradInput", None) is None

@@ -30,13 +30,14 @@ def check_connections(inputs: list[Node], order: list[Node]) -> None:
 def _faults_of_inputs(inputs: list[Node], reached: set[int]) -> list[str]:
     faults: list[str] = []
     seen: set[int] = set()
-    for node in inputs:
+    for place, node in enumerate(inputs):
+        what = f"entry [{place}] of the inputs, {node.label()},"
         if id(node) in seen:
-            faults.append(f"{node.label()} stands twice among the inputs")
+            faults.append(f"{what} stands there twice")
         elif node.inputs is not None:
-            faults.append(f"{node.label()} is among the inputs, but has an input itself")
+            faults.append(f"{what} has an input itself")
         elif id(node) not in reached:
-            faults.append(f"{node.label()} is among the inputs, but reaches no output")
+            faults.append(f"{what} reaches no output")
         seen.add(id(node))
     return faults
 
@@ -63,7 +64,7 @@ def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
         node = waiting.pop()
         unused: list[Node] = []
         for child in node.children:
-            if id(child) in seen:
+            if id(child) in seen or child.is_packed:  # other graphs' nodes are not loose
                 continue
             seen.add(id(child))
             if child.part is not None and not child.children:
@@ -78,12 +79,13 @@ def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
 
 
 def _unused_parts(node: Node, unused: list[Node]) -> str:
-    parts = ", ".join(str(part.part) for part in unused)
-    return (
-        f"{node.label()} is split into {node.n_parts} at {unused[0].place}, "
-        f"of which {'part' if len(unused) == 1 else f'{len(unused)} parts,'} {parts} "
-        f"{'is' if len(unused) == 1 else 'are'} not used"
-    )
+    *most, last = (str(part.part) for part in unused)
+    if most:
+        shown = most if len(most) < MOST_TOLD else [*most[:MOST_TOLD], "..."]
+        which = f"{len(unused)} are not used: parts {', '.join(shown)} and {last}"
+    else:
+        which = f"1 is not used: part {last}"
+    return f"{node.label()} is split into {node.n_parts} at {unused[0].place}, of which {which}"
 
 
 def _made_again(node: Node, order: list[Node]) -> str:

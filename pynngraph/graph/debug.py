@@ -121,6 +121,11 @@ def explain(error: Exception, site: Site, input: Any, grad_output: Any, call: An
         for name, table in (("input", input), ("gradOutput", grad_output))
         if table is not None
     ]
+    if site.module is not None:
+        cells = {**site.module._cells, **site.module._buffers}
+        lines += [
+            f"its {name}: {described(cell.data)}" for name, cell in cells.items() if not np.isfinite(cell.data).all()
+        ]
     if site.node is not None and site.outer is not None:
         lines.append(_drawn(site, call))
     _add(error, "".join(f"\n  {line}" for line in lines))

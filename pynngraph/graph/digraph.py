@@ -51,6 +51,10 @@ class Digraph:
         """The nodes, each after those that its edges come from."""
         return list(self.nodes)
 
+    def __repr__(self) -> str:
+        direction = "backward" if self.is_backward else "forward"
+        return f"<{direction} graph of {self.owner.label()}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 

@@ -89,7 +89,7 @@ def as_dot(
         for name, value in node.data.annotations.get("graphAttributes", {}).items():
             attributes[name if _NAME.match(str(name)) else _quoted(name)] = _quoted(value)
         if node is failed:
-            attributes.update(style='"filled"', fillcolor='"red"')
+            attributes.update(style='"filled"', fillcolor='"red"', fontcolor='"white"')
         text = ", ".join(f"{name}={value}" for name, value in attributes.items())
         lines.append(f"  n{number[key]} [{text}];")
     lines.extend(f"  n{number[id(from_)]} -> n{number[id(to)]};" for from_, to in graph.edges)

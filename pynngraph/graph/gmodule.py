@@ -78,6 +78,8 @@ class gModule(Container):
         self.verbose = False
         self.name = "gModule"
         self._order = _evaluation_order(self._outputs)
+        for node in self._order:
+            node.is_packed = True
         check_connections(self._inputs, self._order)
         self.innode, self.outnode = _ends(self._inputs, self._outputs)
         for node in self._order:
@@ -201,8 +203,15 @@ class gModule(Container):
             node.evaluation = None
 
     def label(self) -> str:
-        """The graph and the line that packed it."""
-        return f"gModule at {self._place}"
+        """The graph, its name if it was given one, and the line that packed it."""
+        return f"gModule {'' if self.name == 'gModule' else f'{self.name} '}at {self._place}"
+
+    def _refuse(self, *_arguments: Any) -> Any:
+        """Nothing but an error: a graph's modules are those of its nodes."""
+        message = f"the modules of {self.label()} are those of its nodes: pack another graph, or use replace"
+        raise GraphError(message)
+
+    add = insert = remove = _refuse  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"nn.{self.label()} of {len(self._order)} node{'' if len(self._order) == 1 else 's'}"
@@ -266,7 +275,8 @@ def _nodes(nodes: Any, what: str, least: int) -> list[Node]:
                 hint = ": write module(...)() or module(...)(node)"
             elif tree.is_table(node):
                 hint = ": nn.nest makes a node of several"
-            message = f"entry [{place}] of the {what} of gModule is {type(node).__name__}, not a node{hint}"
+            got = f"the class {node.__name__}" if isinstance(node, type) else type(node).__name__
+            message = f"entry [{place}] of the {what} of gModule is {got}, not a node{hint}"
             raise GraphError(message)
     return list(nodes)
 

@@ -82,6 +82,7 @@ class Node:
         "evaluation",
         "forward_hooks",
         "inputs",
+        "is_packed",
         "n_parts",
         "number",
         "part",
@@ -94,6 +95,7 @@ class Node:
         self.part = part
         self.n_parts: int | None = None  # how many the node was split into
         self.evaluation: Evaluation | None = None  # the last one, if it is watched
+        self.is_packed = False  # whether a graph was made of it, or was to be: it was not forgotten
         self.forward_hooks: tuple[Hook, ...] = ()
         self.backward_hooks: tuple[Hook, ...] = ()
         self.children: list[Node] = []
@@ -272,11 +274,16 @@ class Node:
         message = f"{self.label()} is a graph node already: write module(node), or node - module, to go on from it"
         raise GraphError(message)
 
+    def __getitem__(self, place: Any) -> Node:
+        """Nothing but an error: :meth:`split` makes nodes of the parts."""
+        message = f"{self.label()} is one node: node.split(n) makes a list of nodes of its parts"
+        raise GraphError(message)
+
     def _no_operand(self, got: Any) -> GraphError:
         if isinstance(got, type):
             what = f"the class {got.__name__}: write {got.__name__}(...)"
         else:
-            what = "a node" if isinstance(got, Node) else f"{type(got).__name__}"
+            what = "a node: leave out its last ()" if isinstance(got, Node) else f"{type(got).__name__}"
         return GraphError(f"{self.label()}: minus is for node - module and -module, got {what}")
 
     def __repr__(self) -> str:
@@ -327,6 +334,8 @@ def _checked(inputs: Any, name: Callable[[], str]) -> Any:
         raise GraphError(message)
     for place, leaf in enumerate(leaves):
         if not isinstance(leaf, Node):
+            for node in filter(_is_node, leaves):
+                node.is_packed = True  # made for this call alone, maybe: the next one shall not stumble over it
             path = tree.paths(structure)[place]
             where = f"entry {path} of the input" if path else "the input"
             message = f"{name()}: {where} is {_no_node(leaf)}"
@@ -334,11 +343,17 @@ def _checked(inputs: Any, name: Callable[[], str]) -> Any:
     return tree.rebuild(structure, leaves)  # the caller may change its lists later
 
 
+def _is_node(leaf: Any) -> bool:
+    return isinstance(leaf, Node)
+
+
 def _no_node(got: Any) -> str:
     """What was given where a node is meant, and what was probably forgotten."""
     if hasattr(got, "lower"):
-        name = got.__name__ if isinstance(got, type) else type(got).__name__
-        return f"a module, not a node: write {name}(...)(...), or ...() for an input of the graph"
+        is_class = isinstance(got, type)
+        name = got.__name__ if is_class else type(got).__name__
+        what = f"the class {name}" if is_class else "a module, not a node"
+        return f"{what}: write {name}(...)(node), or {name}(...)() for an input of the graph"
     if got is None:
         return "None: was a variable not set?"
     if hasattr(got, "__array__"):

@@ -76,12 +76,13 @@ class Profile:
         outside = self.outside
         labels = ["  " * row.depth + row.label + (" *" if row.is_fused else "") for row in self.rows]
         forward = [_microseconds(row.forward) if row.has_steps else "-" for row in self.rows]
-        backward = [_microseconds(row.backward) if row.has_steps else "-" for row in self.rows]
+        backward = [_microseconds(row.backward) if row.has_steps and self.backward else "-" for row in self.rows]
+        ends = [_microseconds(time) if self.backward else "-" for time in (outside[1], self.backward)]
         shares = [f"{(row.forward + row.backward) / whole:.1%}" if row.has_steps else "-" for row in self.rows]
         columns = [
             Column("node", [*labels, "outside of steps", "whole call"], is_flexible=True),
             Column("forward µs", [*forward, _microseconds(outside[0]), _microseconds(self.forward)], is_number=True),
-            Column("backward µs", [*backward, _microseconds(outside[1]), _microseconds(self.backward)], is_number=True),
+            Column("backward µs", [*backward, *ends], is_number=True),
             Column("share", [*shares, f"{sum(outside) / whole:.1%}", "100.0%"], is_number=True),
         ]
         fit(columns)

@@ -31,7 +31,7 @@ class _Affine(Module):
         if not self.size or any(size < 1 for size in self.size):
             message = f"{type(self).__name__} needs sizes of at least 1, got {self.size}"
             raise ShapeError(message)
-        self.add_cell(self.cell, np.empty(self.size))
+        self.add_cell(self.cell, np.empty(self.size, self.dtype))
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:

@@ -60,7 +60,7 @@ class Container(Module):
 
     def add(self: Self, module: Module) -> Self:
         """Append a module; the container itself, so that calls can be chained."""
-        self.modules.append(check_module(module, self.label()))
+        self.modules.append(check_module(module, type(self).__name__))
         return self
 
     def insert(self: Self, module: Module, index: int | None = None) -> Self:
@@ -69,7 +69,7 @@ class Container(Module):
         if not -len(self.modules) <= place <= len(self.modules):
             message = f"{self.label()} has no place {place} to insert at"
             raise GraphError(message)
-        self.modules.insert(place, check_module(module, self.label()))
+        self.modules.insert(place, check_module(module, type(self).__name__))
         return self
 
     def remove(self: Self, index: int = -1) -> Self:

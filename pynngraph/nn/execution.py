@@ -405,6 +405,10 @@ class Execution:
         message = f"{where} must be a NumPy array of {self._owner.dtype}, got {type(leaf).__name__}"
         if hasattr(leaf, "numpy"):
             message += ": convert it with .numpy()"
+        elif leaf is None:
+            message += ": was a variable not set?"
+        elif isinstance(leaf, float) and structure:
+            message += ": a list is a table of arrays, write np.array([...]) for one array"
         elif isinstance(leaf, float):
             message += f": write np.array({leaf})"
         return DTypeError(message)

@@ -58,7 +58,7 @@ class LookupTable(Module):
         self.setPadding(paddingValue)
         self.setMaxNorm(maxNorm)
         self.setNormType(normType)
-        self.add_cell("weight", np.empty((nIndex, nOutput)))
+        self.add_cell("weight", np.empty((nIndex, nOutput), self.dtype))
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:

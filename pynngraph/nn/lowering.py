@@ -235,7 +235,7 @@ class Builder:
             elif node is not None:
                 # Seen as what it gives: the parts of a split would show the whole table, each of them.
                 input = node.select(input)
-            evaluation = self._evaluation(site, outer) if outer is not None and self._watched else None
+            evaluation = self._evaluation(site) if self._watched and not native else None
             if evaluation is None:
                 return self._lowered_at(site, input, native=native)
             input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
@@ -258,11 +258,12 @@ class Builder:
         self.visits.append(Visit(site, input, output, first_op, self.program.n_ops))
         return output
 
-    def _evaluation(self, site: Site, outer: Site) -> Evaluation | None:
+    def _evaluation(self, site: Site) -> Evaluation | None:
         """Who looks on at a site, if anybody wants to."""
-        node = site.node
-        verbose = node is not None and bool(getattr(outer.module, "verbose", False))
-        if not (self._keeping or Debug.is_on or verbose or (node is not None and node.has_hooks)):
+        node, outer = site.node, site.outer
+        verbose = node is not None and outer is not None and bool(getattr(outer.module, "verbose", False))
+        keeping = self._keeping and outer is not None  # the outermost module has its results anyway
+        if not (keeping or Debug.is_on or verbose or (node is not None and node.has_hooks)):
             return None
         for_debug = Debug.is_on and not self._keeping
         site.evaluation = evaluation = Evaluation(site, self._hosts, verbose=verbose, for_debug=for_debug)

@@ -120,8 +120,8 @@ class Module:
 
     def __new__(cls, *args: Any, **_keywords: Any) -> Any:
         """A module in its first state; users' classes need not call `__init__`."""
-        if not cls.takes_nodes and any(isinstance(arg, Node) for arg in args):
-            message = f"{cls.__name__} was given a graph node: write {cls.__name__}(...)(node)"
+        if not cls.takes_nodes and any(map(_holds_nodes, args)):
+            message = f"{cls.__name__} was given graph nodes: write {cls.__name__}(...)(node), or (...)([node, node])"
             raise GraphError(message)
         if args and cls.__init__ is object.__init__:
             message = f"{cls.__name__} takes no arguments, got {', '.join(map(repr, args))}"
@@ -496,6 +496,7 @@ class Module:
             ``"weight"``, ``"bias"``, and for the gradients too ``"gradWeight"``, ``"gradBias"``.
         """
         mine, theirs = self.listModules(), other.listModules()
+        _check_names(names, theirs)
         if len(mine) != len(theirs):
             message = f"cannot share: {self.label()} holds {len(mine)} modules, {other.label()} {len(theirs)}"
             raise GraphError(message)
@@ -510,6 +511,7 @@ class Module:
     def clone(self: Self, *names: str) -> Self:
         """A deep copy; with names, one that shares these parameters (see :meth:`share`)."""
         memo: dict[int, Any] = {}
+        _check_names(names, self.listModules())
         for module in self.listModules():
             for name, cell in module._cells.items():
                 # Shared arrays are not copied at all: a clone costs by structure.
@@ -664,6 +666,27 @@ class Module:
         Changes.count += 1
 
 
+# Names that Torch7 code shares, whether or not a module has them.
+_SHARED = {"weight", "bias", "gradWeight", "gradBias", "running_mean", "running_var", "running_std"}
+
+
+def _check_names(names: tuple[str, ...], modules: list[Module]) -> None:
+    """Raise a GraphError for names of parameters that do not exist."""
+    known = set(_SHARED)
+    for module in modules:
+        for name in (*module._cells, *module._buffers):
+            known |= {name, f"grad{name[0].upper()}{name[1:]}"}
+    wrong = [repr(name) for name in names if name not in known]
+    if wrong:
+        message = f"no parameter is called {' or '.join(wrong)}: there are {', '.join(sorted(known))}"
+        raise GraphError(message)
+
+
+def _holds_nodes(argument: Any) -> bool:
+    entries = argument if isinstance(argument, (list, tuple)) else [argument]
+    return any(isinstance(entry, Node) for entry in entries)
+
+
 def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
     if isinstance(kind, str):
         return type(module).__name__ == kind.rsplit(".", 1)[-1]
@@ -687,5 +710,7 @@ def check_module(module: Any, where: str) -> Module:
         hint = f": a class was given, write {module.__name__}(...)"
     elif isinstance(module, Node):
         hint = ": a graph node was given; pack the graph with nn.gModule first"
+    elif isinstance(module, (list, tuple)):
+        hint = f": write {where}(*modules)"
     message = f"{where} takes modules, got {type(module).__name__}{hint}"
     raise GraphError(message)

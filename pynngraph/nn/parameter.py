@@ -175,6 +175,11 @@ def flatten_cells(cells: Sequence[Cell], dtype: Any) -> tuple[Array, Array]:
     """
     owners: dict[int, int] = {}
     for cell in cells:
+        if cell.data.dtype != dtype:
+            message = (
+                f"a parameter is {cell.data.dtype} in a module of {dtype}: convert the whole with .type({str(dtype)!r})"
+            )
+            raise DTypeError(message)
         if owners.setdefault(id(cell.data_store), id(cell.grad_store)) != id(cell.grad_store):
             message = (
                 "modules share a parameter but not its gradient, so that one vector cannot hold "

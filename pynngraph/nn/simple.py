@@ -55,14 +55,14 @@ class Linear(Module):
     """
 
     def __init__(self, inputSize: int, outputSize: int, bias: bool = True) -> None:
-        if inputSize < 1 or outputSize < 1:
-            message = f"Linear needs sizes of at least 1, got {inputSize} and {outputSize}"
+        if not all(hasattr(size, "__index__") and size >= 1 for size in (inputSize, outputSize)):
+            message = f"Linear needs whole sizes of at least 1, got {inputSize} and {outputSize}"
             raise ShapeError(message)
         self.inputSize = inputSize
         self.outputSize = outputSize
-        self.add_cell("weight", np.empty((outputSize, inputSize)))
+        self.add_cell("weight", np.empty((outputSize, inputSize), self.dtype))
         if bias:
-            self.add_cell("bias", np.empty(outputSize))
+            self.add_cell("bias", np.empty(outputSize, self.dtype))
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
@@ -234,7 +234,7 @@ class Parameters(Module):
         if not sizes or not all(hasattr(size, "__index__") and size >= 0 for size in sizes):
             message = f"Parameters takes sizes, got {sizes}"
             raise ShapeError(message)
-        self.add_cell("weight", np.empty(sizes))
+        self.add_cell("weight", np.empty(sizes, self.dtype))
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
