@@ -94,6 +94,8 @@ class Module:
     is_host: ClassVar[bool] = False
     takes_input: bool = True  # False: its graph node needs no input
     takes_nodes: ClassVar[bool] = False  # whether it is made of graph nodes
+    name: Any = None
+    """Whatever its user calls it: Torch7 code finds modules so."""
     maxPlans: int = MAX_PLANS
     """How many plans are kept for inputs of other sizes, nestings and dtypes: those used last."""
     __array_ufunc__ = None  # so that `array - module` is an error that says so
