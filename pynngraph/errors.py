@@ -15,6 +15,11 @@ class Error(Exception):
 
     node: Any = None
     site: Any = None  # where in nested modules it is
+    is_explained = False  # whether debugging has added to the message
+
+    def __reduce__(self) -> Any:
+        # Without the node: an error may be sent far, and shall not take the graph along.
+        return type(self), self.args
 
 
 class GraphError(Error, ValueError):

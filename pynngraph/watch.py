@@ -17,79 +17,83 @@ from ._engine import Array, Shape
 from .errors import DataError, Error, NotKeptError
 
 if TYPE_CHECKING:
+    from .graph.node import Hook
     from .nn.host import HostResults
     from .nn.lowering import Site
 
 
 class Changes:
-    """Counts what programs may depend on, so that an unchanged module is known by one comparison.
-
-    ``count`` rises with any change to any module, ``watched`` when what is to be watched changes.
-    """
+    """Counts changes to any module that programs may depend on, and to what is watched of it."""
 
     count = 0
-    watched = 0
 
 
 class Debug:
-    """Whether :func:`pynngraph.setDebug` is on, where drawings go, and how often it was switched."""
+    """Whether :func:`pynngraph.setDebug` is on, and where drawings go."""
 
     is_on = False
     folder = "."
-    switched = 0
-
-
-def note_watching() -> None:
-    """Something is to be watched from now on, or no more: programs are made anew."""
-    Changes.watched += 1
-    Changes.count += 1
+    explain: Callable[..., None]  # says more of an error; set when it is switched on first
 
 
 class Evaluation:
     """One evaluation of a module: its arrays in the last call, as read-only copies."""
 
-    __slots__ = ("_hosts", "_switched", "_verbose", "call", "gradInput", "gradOutput", "input", "output", "site")
+    __slots__ = ("_for_debug", "_hosts", "_verbose", "call", "gradInput", "gradOutput", "input", "output", "site")
 
     def __init__(self, site: Site, hosts: HostResults, *, verbose: bool, for_debug: bool) -> None:
         self.site = site
         self.call: Any = None  # the call that it is of
         self._verbose = verbose
         self._hosts = hosts
-        # What is kept for debugging only is void when debugging ends.
-        self._switched = Debug.switched if for_debug else None
+        self._for_debug = for_debug  # only: void when debugging ends
         self.input: Any = None
         self.output: Any = None
         self.gradOutput: Any = None
         self.gradInput: Any = None
 
     @property
-    def is_valid(self) -> bool:
-        """Whether it is that of the last call."""
-        return self._switched is None or self._switched == Debug.switched
+    def is_wanted(self) -> bool:
+        """Whether results are kept still."""
+        return Debug.is_on or not self._for_debug
+
+    @property
+    def is_of_last_call(self) -> bool:
+        """Whether the last run came to it."""
+        return self.call is self._hosts.call
+
+    def forget(self) -> None:
+        """Drop the arrays."""
+        self.call = self.input = self.output = None
+        self.forget_gradients()
+
+    def forget_gradients(self) -> None:
+        """Another backward begins."""
+        self.gradOutput = self.gradInput = None
 
     # ---- what the host steps tell --------------------------------------------------------------
 
     def enter(self, input: Any) -> None:
         """The module gets its input."""
+        self.forget()
         self.call = self._hosts.call
         self.input = input
-        self.output = self.gradOutput = self.gradInput = None
         self.site.show(self)
 
     def leave(self, output: Any) -> None:
         """The module gave its output."""
         self.output = output
+        if self._hosts.is_quiet:
+            return
         self._check(output, self.input, "output", "input")
         # A run may begin again when a module written in Python gives another shape than before.
         if self.site.number in self._hosts.shown:
             return
         self._hosts.shown.add(self.site.number)
-        node = self.site.node
         if self._verbose:
             self._print("", output)
-        if node is not None:
-            for hook in node.forward_hooks:
-                hook.function(node, self.input, output)
+        if self.site.node is not None:
+            self._call(self.site.node.forward_hooks, self.input, output)
 
     def enter_backward(self, grad_output: Any) -> None:
         """The gradient of the output has come."""
@@ -99,12 +103,18 @@ class Evaluation:
         """The gradient of the input is there."""
         self.gradInput = grad_input
         self._check(grad_input, self.gradOutput, "gradInput", "gradOutput")
-        node = self.site.node
         if self._verbose:
             self._print("backward of ", grad_input)
-        if node is not None:
-            for hook in node.backward_hooks:
-                hook.function(node, grad_input, self.gradOutput)
+        if self.site.node is not None:
+            self._call(self.site.node.backward_hooks, grad_input, self.gradOutput)
+
+    def _call(self, hooks: tuple[Hook, ...], first: Any, second: Any) -> None:
+        try:
+            for hook in hooks:
+                hook.function(self.site.node, first, second)
+        except Exception as error:
+            self._hosts.note(error, self.site)
+            raise
 
     def finish_backward(self, dtype: Any) -> None:
         """A backward is over: where no gradient came, it is zero."""
@@ -147,7 +157,10 @@ class Tap:
         self._forward = forward
         self._backward = backward
 
-    has_parameters = False
+    @property
+    def has_parameters(self) -> bool:
+        """None."""
+        return False
 
     def infer(self, shapes: list[Shape]) -> list[Shape]:
         """Those of the inputs."""
@@ -187,24 +200,24 @@ def _has(test: Callable[[Any], Any], table: Any) -> bool:
 
 def kept(evaluation: Evaluation | None, what: str, label: str) -> Any:
     """`what` of an evaluation that was kept; else an error that says how to get it."""
-    if evaluation is None or not evaluation.is_valid:
+    if evaluation is None or not evaluation.is_wanted:
         message = (
             f"the {what} of {label} was not kept: after nn.setDebug(True), or keep(True) of what is run, the next "
             "forward keeps results inside of a graph or container"
         )
         raise NotKeptError(message)
-    value = getattr(evaluation, what)
+    value = getattr(evaluation, what) if evaluation.is_of_last_call else None
     if value is None:
         message = f"there is no {what} of {label} yet: the last run did not come so far"
         raise NotKeptError(message)
     return value
 
 
-def note_site(error: BaseException, site: Site | None) -> None:
-    """Note where an error came up, if that is not known yet."""
-    if site is not None and getattr(error, "site", None) is None:
-        error.site = site  # type: ignore[attr-defined]
-        if isinstance(error, Error):
-            error.node = node = site.nearest_node()
-            if node is not None and str(node.place) not in str(error):
-                error.args = (f"{error} ({site.describe()})",)
+def note_site(error: Error, site: Site) -> None:
+    """Note where an error of this package came up, if that is not known yet, and say it if the message does not."""
+    if error.site is not None:
+        return
+    error.site = site
+    error.node = node = site.nearest_node()
+    if node is not None and str(node.place) not in str(error):
+        error.args = (f"{error} ({site.describe()})",)

@@ -195,7 +195,7 @@ def test_what_is_kept_of_each_node_is_what_the_interpreter_has(data, graph, seed
             compare(built, interpreter, inputs, scale, rng, apart=False)
         except TieError:
             assume(False)
-        made = sorted(built, key=lambda node: node.number)
+        made = sorted(built, key=lambda node: node.id)
         for name, node in zip(names(spec), made, strict=True):
             if name not in classes:
                 assert_trees_close(node.output, interpreter.values[name], GRAPH, name)

@@ -6,6 +6,8 @@ from ..errors import GraphError
 from .node import Node
 
 MOST_TOLD = 50  # faults in one message
+# A notebook's cell that was run twice.
+MADE_AGAIN = " (its line has also made a node that does: if it was run again, make the graph's inputs anew too)"
 
 
 def check_connections(inputs: list[Node], order: list[Node]) -> None:
@@ -59,6 +61,7 @@ def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
     """Nodes that hang off the graph: they come from its nodes, or from its inputs, and reach none of its outputs."""
     faults: list[str] = []
     seen = {id(node) for node in order}
+    made = {(node.place, node.kind()) for node in order}
     waiting = [*order[::-1], *inputs[::-1]]
     while waiting:
         node = waiting.pop()
@@ -70,7 +73,8 @@ def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
             if child.part is not None and not child.children:
                 unused.append(child)
             elif not child.children:
-                faults.append(f"{child.label()} reaches no output{_made_again(child, order)}")
+                again = MADE_AGAIN if (child.place, child.kind()) in made else ""
+                faults.append(f"{child.label()} reaches no output{again}")
             else:
                 waiting.append(child)
         if unused:
@@ -86,10 +90,3 @@ def _unused_parts(node: Node, unused: list[Node]) -> str:
     else:
         which = f"1 is not used: part {last}"
     return f"{node.label()} is split into {node.n_parts} at {unused[0].place}, of which {which}"
-
-
-def _made_again(node: Node, order: list[Node]) -> str:
-    """A hint where the line that made a node has also made one that is used: a notebook's cell that was run twice."""
-    if any(other.place == node.place and other.kind() == node.kind() for other in order):
-        return " (its line has also made a node that does: if it was run again, make the graph's inputs anew too)"
-    return ""

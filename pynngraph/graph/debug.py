@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import Error, GraphError
-from ..watch import Debug, note_watching
+from ..watch import Changes, Debug
 from .node import Node
 from .text import shapes_of
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..nn.lowering import Site
+
+
+MOST_TABLES = 10_000  # that annotateNodes looks into
 
 
 def setDebug(enable: bool = True, folder: str | Path = ".") -> None:
@@ -54,8 +57,8 @@ def setDebug(enable: bool = True, folder: str | Path = ".") -> None:
     """
     Debug.is_on = bool(enable)
     Debug.folder = str(folder)
-    Debug.switched += 1
-    note_watching()
+    Debug.explain = explain
+    Changes.count += 1
 
 
 def annotateNodes(stackLevel: int = 1) -> None:
@@ -79,7 +82,7 @@ def annotateNodes(stackLevel: int = 1) -> None:
     >>> [node.name for node in build()]
     ['pixels', 'hidden[0]']
     """
-    if stackLevel < 1:
+    if not hasattr(stackLevel, "__index__") or stackLevel < 1:
         message = f"stackLevel counts callers from 1, got {stackLevel!r}"
         raise GraphError(message)
     try:
@@ -87,19 +90,18 @@ def annotateNodes(stackLevel: int = 1) -> None:
     except ValueError:
         message = f"annotateNodes was not called from {stackLevel} functions deep"
         raise GraphError(message) from None
-    for name, value in list(variables.items()):
-        _name_nodes(name, value, depth=0)
+    _name_nodes(dict(variables), "{}", {id(variables)})
 
 
-def _name_nodes(name: str, value: Any, depth: int) -> None:
-    if isinstance(value, Node):
-        value.data.annotations.setdefault("name", name)
-    elif depth < tree.MAX_DEPTH and type(value) in (list, tuple):
-        for place, entry in enumerate(value):
-            _name_nodes(f"{name}[{place}]", entry, depth + 1)
-    elif depth < tree.MAX_DEPTH and type(value) is dict:
-        for key, entry in value.items():
-            _name_nodes(f"{name}[{key!r}]", entry, depth + 1)
+def _name_nodes(table: Any, pattern: str, seen: set[int]) -> None:
+    """Name the nodes in a list, tuple or dict, of whatever nesting; `pattern` makes a name of a place or key."""
+    for place, entry in table.items() if type(table) is dict else enumerate(table):
+        if isinstance(entry, Node):
+            entry.data.annotations.setdefault("name", pattern.format(place))
+        elif type(entry) in (list, tuple, dict) and id(entry) not in seen and len(seen) < MOST_TABLES:
+            seen.add(id(entry))
+            name = pattern.format(place).replace("{", "{{").replace("}", "}}")
+            _name_nodes(entry, f"{name}[{{!r}}]", seen)
 
 
 def explain(error: Exception, site: Site, input: Any, grad_output: Any, call: Any) -> None:
@@ -135,7 +137,7 @@ def _drawn(site: Site, call: Any) -> str:
     """Draw the graph of a node that failed; what to say of it."""
     import os  # noqa: PLC0415 - only if something goes wrong
 
-    from .draw import as_dot, draw  # noqa: PLC0415
+    from .draw import as_dot, svg  # noqa: PLC0415
 
     graph: Any = site.outer.module  # type: ignore[union-attr]
     path = os.path.join(Debug.folder, str(graph.name))  # noqa: PTH118 - pathlib is slow to import
@@ -145,15 +147,16 @@ def _drawn(site: Site, call: Any) -> str:
         if node.evaluation is not None and node.evaluation.call is call and node.evaluation.output is not None
     }
     text = as_dot(graph.fg, title=str(graph.name), shapes=shapes, failed=site.node)
+    picture = svg(graph, text)
     try:
-        with open(f"{path}.dot", "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(text)
-    except OSError as problem:
-        return f"the graph could not be drawn to {path}.dot: {problem.strerror}"
-    try:
-        draw(text, f"{path}.svg", "svg")
-    except GraphError:
-        return f"the graph, with this node in red, is in {path}.dot; with graphviz installed it is drawn too"
+        for ending, content in (("dot", text), ("svg", picture)):
+            if content is not None:
+                with open(f"{path}.{ending}", "w", encoding="utf-8") as file:  # noqa: PTH123
+                    file.write(content)
+    except (OSError, ValueError) as problem:
+        return f"the graph could not be drawn to {path}.svg: {problem}"
+    if picture is None:
+        return f"the graph, with this node in red, is in {path}.dot, for graphviz to draw"
     return f"the graph, with this node in red, is drawn in {path}.svg"
 
 
@@ -161,6 +164,7 @@ def _add(error: Exception, text: str) -> None:
     """Append to an error's message."""
     if isinstance(error, Error):
         error.args = (f"{error}{text}",)
+        error.is_explained = True
     elif hasattr(error, "add_note"):
         error.add_note(text.strip("\n"))
     elif len(error.args) == 1 and isinstance(error.args[0], str):

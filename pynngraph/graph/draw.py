@@ -241,13 +241,13 @@ def draw(text: str, path: str | Path, kind: str) -> None:
     path.write_bytes(_drawn(program, text, kind))
 
 
-def svg(g: gModule) -> str | None:
-    """A graph as SVG, for notebooks; None where it cannot be drawn, or not soon."""
+def svg(g: gModule, text: str | None = None) -> str | None:
+    """A graph, as DOT text or as what is known of it, as SVG; None where it cannot be drawn, or not soon."""
     program = _graphviz()
     if program is None or len(g.forwardnodes) > MOST_DRAWN or len(g.fg.edges) > MOST_EDGES:
         return None
     try:
-        return _drawn(program, _text(g), "svg", MOST_SECONDS).decode()
+        return _drawn(program, _text(g) if text is None else text, "svg", MOST_SECONDS).decode()
     except Exception:  # noqa: BLE001 - the graph is then shown as text
         return None
 

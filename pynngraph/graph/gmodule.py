@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from operator import is_
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import tree
 from ..errors import GraphError
 from ..nn.container import Container
 from ..nn.module import Module
+from ..watch import Changes
 from .connections import check_connections
 from .digraph import Digraph
 from .node import Node, Place, calling_place
 
 if TYPE_CHECKING:
     from ..nn.lowering import Builder, Values
+
+
+class FixedList(list[Module]):
+    """The modules of a graph, which cannot be edited here."""
+
+    message = "the modules of a graph are those of its nodes: pack another graph, or use replace"
+
+    def _refuse(self, *_arguments: Any, **_keywords: Any) -> Any:
+        """Nothing but an error."""
+        raise GraphError(self.message)
+
+    append = extend = insert = remove = pop = clear = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
 
 class gModule(Container):
@@ -70,7 +83,6 @@ class gModule(Container):
     takes_nodes = True
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
-        super().__init__()
         self._place = calling_place()
         self._inputs = _nodes(inputs, "inputs", least=0)
         self._outputs = _nodes(outputs, "outputs", least=1)
@@ -82,9 +94,6 @@ class gModule(Container):
             node.is_packed = True
         check_connections(self._inputs, self._order)
         self.innode, self.outnode = _ends(self._inputs, self._outputs)
-        for node in self._order:
-            if node.module is not None:
-                self.modules.append(node.module)
 
     @property
     def inputs(self) -> list[Node]:
@@ -97,9 +106,23 @@ class gModule(Container):
         return self._outputs
 
     @property
+    def modules(self) -> Any:
+        """The modules of the nodes, in the order of evaluation; a list that cannot be edited."""
+        known = self.__dict__.get("_modules")
+        count = Changes.count
+        if known is None or known[0] != count:
+            modules = FixedList(node.data.module for node in self._order if node.data.module is not None)
+            known = self.__dict__["_modules"] = (count, modules)
+        return known[1]
+
+    @modules.setter
+    def modules(self, _value: Any) -> None:
+        self._refuse()
+
+    @property
     def forwardnodes(self) -> list[Node]:
         """The nodes in the order of evaluation."""
-        return self._order
+        return list(self._order)
 
     @property
     def backwardnodes(self) -> list[Node]:
@@ -169,10 +192,6 @@ class gModule(Container):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """Each node's module, in order; nodes are values, or tables of values."""
-        of_nodes = [node.module for node in self._order if node.module is not None]
-        if len(of_nodes) != len(self.modules) or not all(map(is_, of_nodes, self.modules)):
-            message = f"the modules of {self.label()} are those of its nodes: change them with replace"
-            raise GraphError(message)
         fed = [input] if self.nInputs == 1 else b.table(input, self.nInputs)
         given = {id(node): values for node, values in zip(self._inputs, fed, strict=True)}
         done: dict[int, Values] = {}
@@ -185,16 +204,15 @@ class gModule(Container):
         results = [done[id(node)] for node in self._outputs]
         return results[0] if len(results) == 1 else results
 
-    def replace_children(self, function: Callable[[Module], Module]) -> None:
-        """Put what `function` gives in place of the nodes' modules; a module at several nodes is asked for once."""
-        replaced: dict[int, Module] = {}
+    def replace_children(self, new: dict[int, Module]) -> None:
+        """Put other modules in place of the nodes', by their ids."""
         for node in self._order:
-            module = node.data.module
-            if module is not None:
-                if id(module) not in replaced:
-                    replaced[id(module)] = module.replace(function)
-                node.data.module = replaced[id(module)]
-        self.modules[:] = [node.data.module for node in self._order if node.data.module is not None]
+            if node.data.module is not None:
+                node.data.module = new[id(node.data.module)]
+
+    def watched(self) -> Any:
+        """Whether results are kept, and which nodes have hooks."""
+        return self.keeps, tuple(place for place, node in enumerate(self._order) if node.has_hooks)
 
     def forget_evaluations(self) -> None:
         """Drop what was kept of this module and its nodes."""
@@ -208,8 +226,7 @@ class gModule(Container):
 
     def _refuse(self, *_arguments: Any) -> Any:
         """Nothing but an error: a graph's modules are those of its nodes."""
-        message = f"the modules of {self.label()} are those of its nodes: pack another graph, or use replace"
-        raise GraphError(message)
+        raise GraphError(FixedList.message)
 
     add = insert = remove = _refuse  # type: ignore[assignment]
 
@@ -243,8 +260,8 @@ class gModule(Container):
             )
             for node in self._order
         ]
-        for name in ("innode", "outnode"):
-            del state[name]
+        for name in ("innode", "outnode", "_modules"):
+            state.pop(name, None)
         state["_place"] = Place(os.path.basename(self._place.file), self._place.line)  # noqa: PTH119
         state["_inputs"] = [number[id(node)] for node in self._inputs]
         state["_outputs"] = [number[id(node)] for node in self._outputs]
@@ -292,21 +309,26 @@ def _ends(inputs: list[Node], outputs: list[Node]) -> tuple[Node, Node]:
 def _evaluation_order(outputs: list[Node]) -> list[Node]:
     """Nngraph's order: depth first from the outputs, inputs from left to right, each node after its inputs."""
     order: list[Node] = []
-    seen: set[int] = set()
+    is_done: dict[int, bool] = {}  # of nodes that were met
     for output in outputs:
         # A stack of nodes with the inputs that are still to be visited: graphs may be very deep.
-        if id(output) in seen:
+        if id(output) in is_done:
             continue
-        seen.add(id(output))
+        is_done[id(output)] = False
         stack = [(output, iter(output.parents()))]
         while stack:
             node, parents = stack[-1]
             for parent in parents:
-                if id(parent) not in seen:
-                    seen.add(id(parent))
+                state = is_done.get(id(parent))
+                if state is None:
+                    is_done[id(parent)] = False
                     stack.append((parent, iter(parent.parents())))
                     break
+                if not state:
+                    message = f"the graph has a cycle: {parent.label()} depends on itself, by way of {node.label()}"
+                    raise GraphError(message)
             else:
                 order.append(node)
+                is_done[id(node)] = True
                 stack.pop()
     return order

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import tree
 from .._engine import INDEX, INDEX_DTYPE
+from ..nn.module import same_modules
 from .gmodule import gModule
 
 if TYPE_CHECKING:
@@ -71,12 +72,7 @@ def of_last_call(module: Module) -> Known | None:
     call = None if execution is None else execution.last_call()
     if call is None or call.ready.lowered.dtype != module.dtype:
         return None
-    return Known(call.ready) if _structure(call.fingerprint) == _structure(module.fingerprint()) else None
-
-
-def _structure(fingerprint: Any) -> list[Any]:
-    """What a fingerprint says of the modules, but for whether they are in training."""
-    return [(id(module), version, count) for module, version, _, count in fingerprint[1:]]
+    return Known(call.ready) if same_modules(call.fingerprint, module.fingerprint()) else None
 
 
 def of_nodes(graph: gModule) -> dict[int, tuple[Any, Any]]:
@@ -90,7 +86,7 @@ def of_nodes(graph: gModule) -> dict[int, tuple[Any, Any]]:
     shapes = {}
     for node in graph:
         kept = node.evaluation
-        if kept is not None and kept.is_valid and kept.input is not None and kept.output is not None:
+        if kept is not None and kept.is_of_last_call and kept.input is not None and kept.output is not None:
             input, output = (tree.map_leaves(np.shape, table) for table in (kept.input, kept.output))
             shapes[id(node)] = input, output
     return shapes

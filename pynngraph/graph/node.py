@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import tree
 from ..errors import GraphError, StructureError
-from ..watch import Evaluation, kept, note_watching
+from ..watch import Changes, Evaluation, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ..nn.module import Module
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib is slow to import
-_numbers = itertools.count()
+
+
+_ids = itertools.count()
 
 
 class Place(NamedTuple):
@@ -45,11 +47,21 @@ def calling_place() -> Place:
 class NodeData:
     """What nngraph keeps in ``node.data``: the module and the annotations."""
 
-    __slots__ = ("annotations", "module")
+    __slots__ = ("_module", "annotations")
 
     def __init__(self, module: Module | None) -> None:
-        self.module = module
+        self._module = module
         self.annotations: dict[str, Any] = {}
+
+    @property
+    def module(self) -> Module | None:
+        """The node's module; None for a part of a split and for a nest."""
+        return self._module
+
+    @module.setter
+    def module(self, module: Module | None) -> None:
+        self._module = module
+        Changes.count += 1
 
 
 class Node:
@@ -68,6 +80,8 @@ class Node:
         Which entry of its input this node is, when it comes from :meth:`split`; else None.
     children
         The nodes that take this one's output, in the order in which they were made.
+    id
+        A number that rises as nodes are made.
     place
         The source line that made the node.
     input, output, gradOutput, gradInput
@@ -81,10 +95,10 @@ class Node:
         "data",
         "evaluation",
         "forward_hooks",
+        "id",
         "inputs",
         "is_packed",
         "n_parts",
-        "number",
         "part",
         "place",
     )
@@ -95,12 +109,12 @@ class Node:
         self.part = part
         self.n_parts: int | None = None  # how many the node was split into
         self.evaluation: Evaluation | None = None  # the last one, if it is watched
+        self.id = next(_ids)
         self.is_packed = False  # whether a graph was made of it, or was to be: it was not forgotten
         self.forward_hooks: tuple[Hook, ...] = ()
         self.backward_hooks: tuple[Hook, ...] = ()
         self.children: list[Node] = []
         self.place = calling_place()
-        self.number = next(_numbers)
         for node in self.parents():
             node.children.append(self)
 
@@ -301,13 +315,13 @@ class Hook:
         self._direction = direction
         self.function = function
         setattr(node, direction, (*getattr(node, direction), self))
-        note_watching()
+        Changes.count += 1
 
     def remove(self) -> None:
         """Call the function no more."""
         hooks = getattr(self._node, self._direction)
         setattr(self._node, self._direction, tuple(hook for hook in hooks if hook is not self))
-        note_watching()
+        Changes.count += 1
 
 
 def nest(nodes: Any) -> Node:
@@ -329,8 +343,8 @@ def _checked(inputs: Any, name: Callable[[], str]) -> Any:
     if isinstance(inputs, Node):
         return inputs
     leaves, structure = tree.flatten(inputs)
-    if not leaves:
-        message = f"{name()} was given an empty list of nodes"
+    if not leaves or _holds_empty(structure):
+        message = f"{name()} was given an empty list where nodes are meant"
         raise GraphError(message)
     for place, leaf in enumerate(leaves):
         if not isinstance(leaf, Node):
@@ -341,6 +355,11 @@ def _checked(inputs: Any, name: Callable[[], str]) -> Any:
             message = f"{name()}: {where} is {_no_node(leaf)}"
             raise GraphError(message)
     return tree.rebuild(structure, leaves)  # the caller may change its lists later
+
+
+def _holds_empty(structure: tree.Structure) -> bool:
+    entries = tree.entries(structure)
+    return bool(structure) and (not entries or any(map(_holds_empty, entries)))
 
 
 def _is_node(leaf: Any) -> bool:

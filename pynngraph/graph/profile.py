@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import random
-from ..errors import StateError
-from ..nn.module import check_module
+from ..errors import DataError, StateError
+from ..nn.module import check_module, number
 from .text import Column, fit, lines_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..nn.lowering import Visit
     from ..nn.module import Module
 
+MOST_SECONDS = 3600
 ROUNDS = 7  # the median of so many means is told
 
 
@@ -178,6 +179,9 @@ def profile(
     [('Linear(3 -> 5)', True), ('Identity', False), ('Tanh', True)]
     """
     check_module(module, "profile")
+    if not 0 < number(seconds, "seconds") < MOST_SECONDS:
+        message = f"profile measures for some seconds, up to {MOST_SECONDS}, got {seconds}"
+        raise DataError(message)
     found = _measured(module, input, gradOutput, seconds)
     (file or sys.stdout).write(f"{found}\n")
     return found

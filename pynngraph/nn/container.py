@@ -90,10 +90,9 @@ class Container(Module):
         """How many modules are directly inside."""
         return len(self.modules)
 
-    def replace_children(self, function: Callable[[Module], Module]) -> None:
-        """Put what `function` gives in place of the modules inside."""
-        for place, module in enumerate(self.modules):
-            self.modules[place] = module.replace(function)
+    def replace_children(self, new: dict[int, Module]) -> None:
+        """Put other modules in place of those directly inside, by their ids."""
+        self.modules[:] = [new[id(module)] for module in self.modules]
 
     def describe(self) -> str:
         """How many modules there are."""

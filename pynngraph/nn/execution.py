@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from _thread import RLock  # threading takes a millisecond to import
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from operator import is_ as _is
 from operator import ne as _ne
 from sys import getrecursionlimit, getrefcount
@@ -30,7 +31,7 @@ from .._engine import (
     Shapes,
 )
 from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, StateError
-from ..watch import Debug, Evaluation
+from ..watch import Debug, Evaluation, note_site
 from .host import HostChanged, HostNeeded, HostResults
 from .lowering import Builder, Guard, Reached, Site, Visit, located
 from .parameter import Cell, move_count
@@ -243,40 +244,50 @@ class Execution:
 
     def _explain(self, error: Exception, structure: tree.Structure, arrays: list[Array]) -> None:
         """While debugging, say of an error what the node at fault was given, and draw its graph."""
-        from ..graph.debug import explain  # noqa: PLC0415 - only if something goes wrong
-
-        site: Site | None = getattr(error, "site", None)
-        if site is None:
+        site = self._hosts.site_of(error)
+        if site is None or getattr(error, "is_explained", False):
             return
         site = site.nearest() or site
         evaluation, call = site.evaluation, self._hosts.call
-        if evaluation is not None and evaluation.call is call:
-            explain(error, site, evaluation.input, evaluation.gradOutput, call)
-        else:
-            explain(error, site, self._input_of(site, structure, arrays), None, call)
+        try:
+            if evaluation is not None and evaluation.call is call:
+                Debug.explain(error, site, evaluation.input, evaluation.gradOutput, call)
+            else:
+                Debug.explain(error, site, self._input_of(site, structure, arrays), None, call)
+        except Exception:  # noqa: BLE001 - the error at hand is the one to tell
+            return
 
     def _input_of(self, site: Site, structure: tree.Structure, arrays: list[Array]) -> Any:
-        """What a site that the run did not come to would get: all that is before it is run, and can be looked at."""
-        kinds = _kinds(arrays)
+        """What a site that the run did not come to would get: all that is before it is run, to be looked at."""
         shapes = [array.shape for array in arrays]
-        builder, values = self._builder(structure, kinds, shapes, end=site.number)
+        builder, values = self._builder(structure, _kinds(arrays), shapes, end=site.number)
         nothing: tree.Structure = (list,)
         try:
             self._lower(builder, values)
         except Reached as reached:
             lowered = self._sealed(builder, reached.inputs, nothing, nothing, ())
-            input_structure = reached.structure
-        except Exception:  # noqa: BLE001 - the error at hand is the one to tell
-            return None
-        ready = self._planned(lowered, shapes, backward=False)
-        return tree.rebuild(input_structure, self._run_ready(ready, arrays, 0))
+            with self._aside():
+                outputs = self._run_ready(self._planned(lowered, shapes, backward=False), arrays, 0)
+            return tree.rebuild(reached.structure, outputs)
+        return None
 
     def replay(self, call: Call) -> None:
         """Make an earlier forward the last one again: what it left in the plan's memory is made anew."""
         with self._lock:
             if self._last is not call:
-                self._run_ready(call.ready, call.arrays, call.seed)
+                with self._aside():
+                    self._run_ready(call.ready, call.arrays, call.seed)
                 self._last = call
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """A run that is no call of a user: what was the last call is so afterwards, and no hook is called."""
+        last = self._last, self._output, self._gradInput, self._no_last
+        try:
+            with self._hosts.set_aside():
+                yield
+        finally:
+            self._last, self._output, self._gradInput, self._no_last = last
 
     def _fits(self, last: Call, structure: tree.Structure, leaves: list[Any]) -> bool:
         """Whether the last call's plan serves for this one, and its arrays can be bound as they are.
@@ -306,22 +317,27 @@ class Execution:
     def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array]) -> Any:
         seed: int | None = None
         while True:
+            fingerprint = self._owner.fingerprint()  # another thread may change the module meanwhile
             try:
-                ready = self._ready(structure, arrays)
+                ready = self._ready(fingerprint, structure, arrays)
                 lowered = ready.lowered
                 if seed is None and lowered.has_noise:
                     seed = random.next_seed()
                 outputs = self._run_ready(ready, arrays, seed or 0)
-            except HostNeeded as needed:  # noqa: PERF203 - twice at most, but for modules in Python
+            except HostNeeded as needed:
                 seed = self._discover(needed, arrays, seed)
             except HostChanged:
                 self._forget_programs()
             else:
-                self._last = Call(ready, self._owner.fingerprint(), structure, leaves, arrays, seed or 0)
+                self._last = Call(ready, fingerprint, structure, leaves, arrays, seed or 0)
                 self._output = tree.rebuild(lowered.output_structure, outputs)
                 return self._output
 
     def _run_ready(self, ready: Ready, arrays: list[Array], seed: int) -> list[Array]:
+        last = self._last
+        if last is not None and last.ready.lowered is not ready.lowered and not self._hosts.is_quiet:
+            for evaluation in last.ready.lowered.evaluations:
+                evaluation.forget()  # results of the last call only are kept
         ready.bind_params()
         plan = ready.plan
         plan.bind_inputs(arrays)
@@ -415,11 +431,11 @@ class Execution:
 
     # ---- plans ---------------------------------------------------------------------------------
 
-    def _ready(self, structure: tree.Structure, arrays: list[Array]) -> Ready:
+    def _ready(self, fingerprint: Any, structure: tree.Structure, arrays: list[Array]) -> Ready:
         dtype = self._owner.dtype
         kinds = _kinds(arrays)
         shapes = tuple(array.shape for array in arrays)
-        program_key = (self._owner.fingerprint(), dtype, structure, kinds, tuple(map(len, shapes)))
+        program_key = (fingerprint, dtype, structure, kinds, tuple(map(len, shapes)))
         key = (program_key, shapes)
         ready = self._plans.get(key)
         if ready is not None:
@@ -429,19 +445,17 @@ class Execution:
         if ready is None:
             lowered = self._lowered(structure, kinds, shapes)
             ready = self._planned(lowered, list(shapes))
-            programs = self._programs.setdefault(program_key, [])
-            programs.append(lowered)
-            self._programs.move_to_end(program_key)
+            if self._owner.fingerprint() != fingerprint:
+                return ready  # another thread has changed the module: good for this call only
+            self._programs.setdefault(program_key, []).append(lowered)
+        self._programs.move_to_end(program_key)
         self._plans[key] = ready
-        self._drop_unused(self._programs[program_key])
+        self._drop_least_used(self._programs[program_key])
         return ready
 
-    def _drop_unused(self, programs: list[Lowered]) -> None:
-        """Keep no more than the module wants."""
+    def _drop_least_used(self, programs: list[Lowered]) -> None:
+        """Keep no more programs and plans than the module wants."""
         most = self._owner.maxPlans
-        if not hasattr(most, "__index__") or most < 1:
-            message = f"maxPlans of {self._owner.label()} must be a whole number from 1, got {most!r}"
-            raise StateError(message)
         del programs[:-most]
         for kept in (self._plans, self._programs):
             while len(kept) > most:
@@ -540,30 +554,24 @@ class Execution:
         with self._lock:
             leaves, structure = tree.flatten(input)
             arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
-            last = self._last, self._output, self._no_last
+            state = random.get_state()
             self._begin()
             try:
-                while True:
-                    try:
-                        shapes = [array.shape for array in arrays]
-                        lowered = self._lowered(structure, _kinds(arrays), shapes, watched=False)
-                        return self._planned(lowered, shapes)
-                    except HostNeeded as needed:  # noqa: PERF203 - as often as there are modules in Python
-                        self._discover_quietly(needed, arrays)
+                with self._aside():
+                    return self._prepared(structure, arrays)
             finally:
                 self._running = False
-                self._last, self._output, self._no_last = last
-                self._hosts.end_call()
+                random.set_state(state)
 
-    def _discover_quietly(self, needed: HostNeeded, arrays: list[Array]) -> None:
-        """As :meth:`_discover`; random numbers go on as if nothing had run."""
-        state = random.get_state()
-        try:
-            self._discover(needed, arrays, None)
-        except HostChanged:
-            pass  # it has learned something, and is asked again
-        finally:
-            random.set_state(state)
+    def _prepared(self, structure: tree.Structure, arrays: list[Array]) -> Ready:
+        shapes = [array.shape for array in arrays]
+        while True:
+            try:
+                lowered = self._lowered(structure, _kinds(arrays), shapes, watched=False)
+                return self._planned(lowered, shapes)
+            except HostNeeded as needed:  # noqa: PERF203 - as often as there are modules in Python
+                with suppress(HostChanged):  # it has learned something, and is asked again
+                    self._discover(needed, arrays, None)
 
     # ---- backward ------------------------------------------------------------------------------
 
@@ -615,6 +623,8 @@ class Execution:
             self._gradInput = None  # else the arrays would count as held
             ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
             plan.bind_grad_inputs(ready.grad_inputs)
+        for evaluation in ready.lowered.evaluations:
+            evaluation.forget_gradients()
         # Only a module written in Python may raise half-way: gradients are then as they were before.
         hosts = plan.program.hosts is not None
         cells = self._owner.cells() if hosts else []
@@ -624,12 +634,24 @@ class Execution:
                 plan.backward(scale, mask)
             except EngineFailure as failure:
                 raise self._translated(failure, ready.lowered.sites) from None
+            if Debug.is_on:
+                self._check_gradients(ready)
         except BaseException as error:
             for grad, values in before:
                 np.copyto(grad, values)
             if Debug.is_on and isinstance(error, Exception):
                 self._explain(error, last.structure, last.arrays)
             raise
+
+    def _check_gradients(self, ready: Ready) -> None:
+        """While debugging, NaN and inf in gradients of parameters are errors."""
+        for visit in reversed(ready.lowered.visits):
+            module = visit.site.module
+            for name, cell in module._cells.items() if module is not None else ():
+                if cell.grad is not None and not np.isfinite(cell.grad).all():
+                    error = DataError(f"{visit.site.describe()}: the gradient of its {name} has NaN or inf")
+                    note_site(error, visit.site)
+                    raise error
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""

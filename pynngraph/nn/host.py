@@ -7,16 +7,19 @@ code happens once a forward: answers that came while finding out are kept for th
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from .. import tree
 from .._engine import GRAD_PARAMS, Array, Shape, Value
-from ..errors import DTypeError, ShapeError, StateError
+from ..errors import DTypeError, Error, ShapeError, StateError
 from ..watch import note_site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .lowering import Builder, Site
     from .module import Module
 
@@ -62,6 +65,8 @@ class HostResults:
         self.answers: dict[StepKey, Answer] = {}
         self.shown: set[int] = set()  # numbers of the sites whose hooks were called in this call
         self.call = object()  # another one for each call
+        self.is_quiet = False  # whether a run is only to see something: no hook is called
+        self._failure: tuple[BaseException, Site] | None = None
 
     def known(self, step: HostStep, shapes: tuple[Shape, ...]) -> Result | None:
         """The result of a step for inputs of these shapes, as far as it was seen."""
@@ -75,12 +80,40 @@ class HostResults:
 
     def begin_call(self) -> None:
         """Another forward begins."""
+        self.end_call()
         self.call = object()
 
     def end_call(self) -> None:
         """Forget what belongs to the call under way."""
         self.answers.clear()
         self.shown.clear()
+        self._failure = None
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """A run beside the call under way, whose answers are not for it, and which nobody is to notice."""
+        before = self.answers, self.shown, self.is_quiet
+        self.answers, self.shown, self.is_quiet = {}, set(), True
+        try:
+            yield
+        finally:
+            self.answers, self.shown, self.is_quiet = before
+
+    def note(self, error: Exception, site: Site | None) -> None:
+        """Note where an exception came up, if that is not known yet. Only errors of ours carry it themselves."""
+        if site is None or self.site_of(error) is not None:
+            return
+        if isinstance(error, Error):
+            note_site(error, site)
+        else:
+            self._failure = error, site
+
+    def site_of(self, error: Exception) -> Site | None:
+        """Where an exception of this call came up."""
+        if isinstance(error, Error):
+            site: Site | None = error.site
+            return site
+        return self._failure[1] if self._failure is not None and self._failure[0] is error else None
 
     def clear(self) -> None:
         """Forget all."""
@@ -137,7 +170,7 @@ class HostStep:
                 leaves, structure = tree.flatten(output)
                 checked = [self._checked(leaf) for leaf in leaves]
             except Exception as error:
-                note_site(error, self.site)
+                self._results.note(error, self.site)
                 raise
             answers[self.key] = Answer(structure, checked, self.module.native_call())
         structure, leaves, self._native = answers[self.key]
@@ -148,7 +181,7 @@ class HostStep:
         try:
             return self._gradients(grad_outputs, scale, mask)
         except Exception as error:
-            note_site(error, self.site)
+            self._results.note(error, self.site)
             raise
 
     def _gradients(self, grad_outputs: list[Array], scale: float, mask: int) -> list[Array | None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import tree
 from .._engine import INDEX, OPS, EngineFailure, Program, Shape, Shapes, Value
-from ..errors import DTypeError, StructureError
+from ..errors import DTypeError, Error, StructureError
 from ..watch import Debug, Evaluation, Tap, note_site
 from .host import HostNeeded, HostResults, HostStep
 
@@ -242,7 +242,7 @@ class Builder:
             output = self._lowered_at(site, input, native=native)
             return self._tapped(output, evaluation.leave, evaluation.enter_backward)
         except Exception as error:
-            note_site(error, site)
+            self._hosts.note(error, site)
             raise
         finally:
             self._site, self._keeping = outer, kept
@@ -341,5 +341,6 @@ def located(site: Site | None, failure: EngineFailure) -> Exception:
     """The exception for a failure of the engine, with the place that it is about."""
     message = failure.message if site is None else f"{site.describe()} {failure.message}"
     error = failure.exception(message)
-    note_site(error, site)
+    if site is not None and isinstance(error, Error):
+        note_site(error, site)
     return error

@@ -11,7 +11,7 @@ import numpy as np
 from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
 from ..errors import DTypeError, GraphError, StateError
 from ..graph.node import Node, call_module
-from ..watch import Changes, Evaluation, kept, note_watching
+from ..watch import Changes, Debug, Evaluation, kept
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
 from .parameter import Cell, convert, copy_in, flatten_cells, unique_cells
@@ -148,6 +148,9 @@ class Module:
         Changes.count += 1
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "maxPlans" and (not hasattr(value, "__index__") or value < 1):
+            message = f"maxPlans of {self.label()} must be a whole number from 1, got {value!r}"
+            raise StateError(message)
         object.__setattr__(self, name, value)
         if name[0] == "_" or hasattr(getattr(type(self), name, None), "__set__"):
             return
@@ -167,10 +170,10 @@ class Module:
         count = Changes.count  # read first: what another thread changes meanwhile is then seen later
         if known is None or known[0] != count:
             parts = tuple(
-                (module, module.__dict__["_version"], module.train, len(module.children()))
+                (module, module.__dict__["_version"], module.train, len(module.children()), module.watched())
                 for module in self.listModules()
             )
-            known = state["_fingerprint"] = (count, (Changes.watched, *parts))
+            known = state["_fingerprint"] = (count, (Debug.is_on, *parts))
         return known[1]
 
     # ---- running -------------------------------------------------------------------------------
@@ -371,6 +374,10 @@ class Module:
         """The module was lowered inside of another one: whoever asks for its results hears how to get them."""
         self.__dict__.setdefault("_evaluation", None)
 
+    def watched(self) -> Any:
+        """What is to be watched of this module, apart from modules inside: programs depend on it."""
+        return self.keeps
+
     @property
     def keeps(self) -> bool:
         """Whether :meth:`keep` is on."""
@@ -392,11 +399,11 @@ class Module:
         >>> net.modules[0].output
         array([2., 2.])
         """
-        self.__dict__["_keeps"] = bool(enable)
-        note_watching()
-        if not enable:
-            for module in self.listModules():
+        for module in self.listModules():
+            module.__dict__["_keeps"] = bool(enable)
+            if not enable:
                 module.forget_evaluations()
+        Changes.count += 1
         return self
 
     def forget_evaluations(self) -> None:
@@ -601,6 +608,7 @@ class Module:
 
     def findModules(self, kind: str | builtins.type[Any]) -> tuple[list[Module], list[Module | None]]:
         """All modules of a class, given as such or by name, and the container that each is in."""
+        self.listModules()  # refuses one that contains itself
         found: list[Module] = []
         containers: list[Module | None] = []
         waiting: list[tuple[Module, Module | None]] = [(self, None)]
@@ -613,17 +621,27 @@ class Module:
         return found, containers
 
     def replace(self, function: Callable[[Module], Module]) -> Module:
-        """Put `function(module)` in place of this module and of all inside; what comes in place of this one."""
-        out = check_module(function(self), "replace")
-        self.replace_children(function)
-        return out
+        """Put `function(module)` in place of this module and of all inside.
 
-    def replace_children(self, function: Callable[[Module], Module]) -> None:
-        """Put what `function` gives in place of the modules inside."""
+        The function is called once for each module, a container before its modules, and then all are put in their
+        places: a module that stands at several has the same one in its place at each, and an error changes nothing.
+
+        Returns
+        -------
+        What comes in place of this module.
+        """
+        inside = {id(module): module for module in self.listModules()}
+        new = {key: check_module(function(module), "replace") for key, module in inside.items()}
+        for module in inside.values():
+            module.replace_children(new)
+        return new[id(self)]
+
+    def replace_children(self, new: dict[int, Module]) -> None:
+        """Put other modules in place of those directly inside, by their ids."""
         inside = {id(child) for child in self.children()}
         for name, value in list(self.__dict__.items()):
             if id(value) in inside:
-                setattr(self, name, value.replace(function))
+                setattr(self, name, new[id(value)])
 
     # ---- graphs --------------------------------------------------------------------------------
 
@@ -637,6 +655,11 @@ class Module:
     def __neg__(self) -> Node:
         """``-module`` is ``module()``."""
         return self()
+
+    def __sub__(self, other: Any) -> Node:
+        """Nothing but an error: a chain begins with a node."""
+        message = f"{self.label()} is a module: a chain begins with a node, -module or node - module"
+        raise GraphError(message)
 
     def __rsub__(self, inputs: Any) -> Node:
         """``[node, node] - module`` is ``module([node, node])``."""
@@ -687,6 +710,15 @@ def _check_names(names: tuple[str, ...], modules: list[Module]) -> None:
 def _holds_nodes(argument: Any) -> bool:
     entries = argument if isinstance(argument, (list, tuple)) else [argument]
     return any(isinstance(entry, Node) for entry in entries)
+
+
+def same_modules(fingerprint: Any, other: Any) -> bool:
+    """Whether two fingerprints are of the same modules with the same attributes, watched and in training or not."""
+
+    def modules(parts: Any) -> list[Any]:
+        return [(id(module), version, count) for module, version, _train, count, _watched in parts[1:]]
+
+    return modules(fingerprint) == modules(other)
 
 
 def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
