@@ -204,7 +204,8 @@ pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
     const pnng_op_kernels *const kernels = &planner->plan->kernels->op[op->code];
     return (pnng_step){.kernel = direction == PNNG_FORWARD ? kernels->forward : kernels->backward,
                        .a = op->num[0],
-                       .b = op->num[1]};
+                       .b = op->num[1],
+                       .noise = op->noise};
 }
 
 void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,

@@ -46,6 +46,7 @@ struct pnng_step {
     uint32_t mask;   /* backward: which runs need it */
     int32_t op;      /* the op it was made for, or -1: for none */
     bool scaled;     /* the run's `scale` multiplies `a` */
+    uint32_t noise;  /* as of its op */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;

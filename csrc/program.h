@@ -38,6 +38,7 @@ typedef struct pnng_op_node {
     uint32_t first_in;    /* place of its inputs in program->operands */
     uint32_t first_int;   /* place of its integers in program->ints */
     pnng_value first_out; /* its outputs are consecutive values */
+    uint32_t noise;       /* which of the ops that draw random numbers it is, from 1; 0: none */
     double num[2];
 } pnng_op_node;
 
@@ -52,6 +53,7 @@ struct pnng_program {
     pnng_value *inputs, *params, *outputs;
     pnng_shape *param_shapes;
     size_t n_values, n_ops, n_operands, n_ints, n_inputs, n_params, n_outputs;
+    uint32_t n_noise; /* how many of the ops draw random numbers */
     size_t cap_values, cap_ops, cap_operands, cap_ints, cap_inputs, cap_params, cap_outputs,
         cap_param_shapes;
     pnng_host host;

@@ -24,10 +24,11 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
     return PNNG_ERROR_VALUE;
 }
 
-/* Each op draws numbers of its own. Mixed well: kernels count on from here, and ops whose seeds
+/* Each op that draws numbers draws its own, whatever ops of other kinds are between them: who looks on
+ * at a run changes none. Mixed well: kernels count on from here, and ops whose seeds
  * were near each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
-static uint64_t seed_of_op(uint64_t seed, uint32_t op) {
-    uint64_t mixed = seed ^ ((uint64_t)op << 32 | op);
+static uint64_t seed_of_op(uint64_t seed, uint32_t noise) {
+    uint64_t mixed = seed ^ ((uint64_t)noise << 32 | noise);
     mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
     mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
     return mixed ^ mixed >> 33;
@@ -46,7 +47,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .b = step->b,
         .i = step->i,
         .j = step->j,
-        .seed = seed_of_op(plan->seed, (uint32_t)step->op),
+        .seed = step->noise ? seed_of_op(plan->seed, step->noise) : 0,
         .accumulate = plan->flag_pool + step->first_flag,
         .bad = bad,
     };

@@ -593,3 +593,55 @@ def test_a_graph_with_a_name_is_called_by_it():
         g.forward(None)
     assert "forward graph of gModule encoder" in repr(g.fg)
     assert "backward graph" in repr(g.bg)
+
+
+def test_B13_a_replace_that_fails_changes_nothing():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Exp()(nn.Sequential(nn.Tanh(), nn.Linear(3, 3))(node))])
+    expected = g.forward(X)
+    with pytest.raises(errors.GraphError, match="replace takes modules"):
+        g.replace(lambda module: None if isinstance(module, nn.Exp) else nn.Sigmoid())
+    assert_close(g.forward(X), expected, EXACT)
+    assert [type(module) for module in g.modules] == [nn.Identity, nn.Sequential, nn.Exp]
+
+
+def test_B13_a_module_at_several_places_is_replaced_by_one():
+    linear = nn.Linear(3, 3)
+    net = nn.Sequential(linear, nn.Tanh(), nn.Sequential(linear))
+    net.replace(lambda module: nn.Linear(3, 3) if module is linear else module)
+    assert net.modules[0] is net.modules[2].modules[0] is not linear
+    assert len(net.parameters()[0]) == 2
+
+
+def test_replacing_in_one_of_two_graphs_of_the_same_nodes_is_seen_in_both():
+    node = nn.Identity()()
+    hidden = nn.Tanh()(node)
+    features, whole = nn.gModule([node], [hidden]), nn.gModule([node], [nn.MulConstant(2)(hidden)])
+    whole.forward(X)
+    features.replace(lambda module: nn.Exp() if isinstance(module, nn.Tanh) else module)
+    assert_close(whole.forward(X), 2 * np.exp(X), SAME_MATHS)
+    hidden.data.module = nn.Identity()
+    assert_close(whole.forward(X), 2 * X, EXACT)
+    assert type(features.modules[1]) is nn.Identity
+
+
+def test_a_cycle_is_an_error_that_names_it():
+    node = nn.Identity()()  # part of a cycle
+    hidden = nn.Tanh()(node)
+    node.inputs = hidden
+    with pytest.raises(errors.GraphError, match="cycle") as raised:
+        nn.gModule([node], [nn.Exp()(hidden)])
+    assert line_of("part of a cycle") in lines(raised)
+
+
+def test_G3_an_empty_list_inside_of_a_list_is_an_error():
+    node = nn.Identity()()
+    for wrong in ([node, []], [[], node], [node, [[node], ()]]):
+        with pytest.raises(errors.GraphError, match="empty"):
+            nn.CAddTable()(wrong)
+
+
+def test_a_minus_between_modules_says_how_a_chain_begins():
+    for wrong in (lambda: nn.Tanh() - nn.Tanh(), lambda: nn.Tanh() - 5, lambda: nn.Tanh() - nn.Identity()()):
+        with pytest.raises(errors.GraphError, match="-module or node - module"):
+            wrong()

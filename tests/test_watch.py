@@ -1,5 +1,11 @@
 """Looking into a run: results of inner nodes, hooks, names, and what debugging says of a failure."""
 
+import dataclasses
+import gc
+import io
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 from golden_cases import build_graph
@@ -442,3 +448,170 @@ def test_what_was_not_kept_is_as_if_it_were_not_there():
     g.forward(X)
     assert not hasattr(node, "output")
     assert getattr(g.modules[1], "gradInput", None) is None
+
+
+def test_watching_changes_no_random_number(debug):
+    node = nn.Identity()()
+    hidden = nn.Tanh()(nn.Dropout(0.5)(node))
+    g = nn.gModule([node], [nn.Dropout(0.3)(hidden)])
+    x = np.ones((20, 30))
+    seen = []
+    for watch in (
+        lambda: nn.setDebug(False),
+        g.keep,
+        lambda: nn.setDebug(True, debug),
+        lambda: hidden.onForward(print),
+    ):
+        watch()
+        nn.manualSeed(3)
+        seen.append(g.forward(x))
+    for found in seen[1:]:
+        assert_close(found, seen[0], EXACT)
+
+
+def test_a_replay_leaves_no_answer_for_the_next_forward():
+    class Squared(nn.Module):
+        def updateOutput(self, input):
+            return input * input
+
+        def updateGradInput(self, input, gradOutput):
+            return 2 * input * gradOutput
+
+    class Own(nn.Sequential):
+        def updateOutput(self, input):
+            return super().updateOutput(input)
+
+    twice = Own(Squared(), nn.Identity())
+    net = nn.Sequential(twice, twice)
+    for x in (2.0, 3.0, 4.0):
+        assert_close(net.forward(np.array([x])), np.array([x**4]), SAME_MATHS)
+        assert_close(net.backward(np.array([x]), np.ones(1)), np.array([4 * x**3]), SAME_MATHS)
+        nn.summary(net, np.ones(4), file=io.StringIO())
+        assert_close(net.backward(np.array([x]), np.ones(1)), np.array([4 * x**3]), SAME_MATHS)
+
+
+def test_explaining_leaves_no_answer_and_the_last_forward_stays(debug):
+    class Twice(nn.Module):
+        def updateOutput(self, input):
+            return 2 * input
+
+        def updateGradInput(self, input, gradOutput):
+            return 2 * gradOutput
+
+    class Failing(Twice):
+        fails = True
+
+        def updateGradInput(self, input, gradOutput):
+            if self.fails:
+                raise ValueError("not now")
+            return 2 * gradOutput
+
+    nn.setDebug(False)
+    failing = Failing()
+    g, _ = chain(Twice(), failing)
+    g.forward(X)
+    nn.setDebug(True, debug)
+    with pytest.raises(ValueError, match="not now"):
+        g.backward(X, X)
+    failing.fails = False
+    assert_close(g.backward(X, X), 4 * X, EXACT)
+    nn.setDebug(False)
+    assert_close(g.forward(10 * X), 40 * X, EXACT)
+
+
+def test_results_of_an_older_run_are_not_told_after_one_that_failed():
+    g, (first, second, third) = chain(nn.Exp(), nn.Log())
+    g.keep().forward(X)
+    hook = second.onForward(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        g.forward(X + 1)
+    assert_close(first.output, X + 1, EXACT)
+    for ask in (lambda: third.output, lambda: g.modules[2].output):
+        with pytest.raises(errors.StateError, match="did not come so far"):
+            ask()
+    hook.remove()
+    g.forward(X)
+    g.backward(X, X)
+    g.backward(X, X, gradInput=False)
+    with pytest.raises(errors.StateError, match="no gradInput"):
+        _ = first.gradInput
+
+
+def test_kept_results_of_the_last_call_only_take_memory():
+    g, (_, node) = chain(nn.Tanh())
+    g.keep()
+    kept = []
+    for rows in range(1, 6):
+        g.forward(np.zeros((rows, 3)))
+        kept.append(weakref.ref(node.output))
+    gc.collect()
+    assert [array() is None for array in kept] == [True] * 4 + [False]
+    g.keep(False)
+    g.forward(X)
+    assert kept[-1]() is None
+
+
+def test_keep_reaches_into_a_container_that_calls_its_own_lowering():
+    class Own(nn.Sequential):
+        def updateOutput(self, input):
+            return super().updateOutput(input)
+
+    tanh = nn.Tanh()
+    g, _ = chain(Own(tanh, nn.Exp()))
+    g.keep().forward(X)
+    assert_close(tanh.output, np.tanh(X), SAME_MATHS)
+
+
+def test_an_error_of_a_net_in_a_module_in_python_is_explained_once(debug):
+    inner, _ = chain(nn.MulConstant(3), nn.Log())
+
+    class Runs(nn.Module):
+        def updateOutput(self, input):
+            return inner.forward(input)
+
+    g, _ = chain(nn.AddConstant(-9), Runs())
+    text = str(failure(g, X))
+    assert text.count("its input") == 1
+    assert "from -30 to -24" in text
+
+
+def test_errors_are_pickled_without_the_graph(debug):
+    g, _ = chain(nn.Log())
+    error = failure(g, X)
+    assert error.node is not None
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(copy), str(copy), copy.node) == (type(error), str(error), None)
+
+
+def test_exceptions_with_attributes_of_their_own_stay_as_they_are(debug):
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):
+        site: str
+
+    class Broken(nn.Module):
+        def updateOutput(self, input):
+            raise Frozen("theirs")
+
+    g, _ = chain(Broken())
+    with pytest.raises(Frozen) as raised:
+        g.forward(X)
+    assert raised.value.site == "theirs"
+
+
+def test_D2_infinite_gradients_of_parameters_are_told(debug):
+    linear = nn.Linear(3, 3)
+    g, (_, node) = chain(linear)
+    out = g.forward(np.full((2, 3), 1e200))
+    with pytest.raises(errors.DataError, match="gradient of its weight") as raised:
+        g.backward(np.full((2, 3), 1e200), np.full_like(out, 1e200))
+    assert raised.value.node is node
+    assert not linear.gradWeight.any()
+
+
+def test_D3_variables_that_contain_each_other_are_named_in_passing():
+    parent = {"node": nn.Identity()()}
+    parent["children"] = [{"parent": parent, "node": nn.Tanh()(parent["node"])} for _ in range(3)]
+    numbers = [0] * 100_000
+    nn.annotateNodes()
+    assert parent["children"][1]["node"].name == "parent['children'][1]['node']"
+    assert len(numbers) == 100_000

@@ -223,7 +223,7 @@ class Node:
         return bool(self.forward_hooks or self.backward_hooks)
 
     def onForward(self, function: Any) -> Hook:
-        """Call ``function(node, input, output)`` each time the node has run forward.
+        """Call ``function(node, input, output)`` each time the node has run forward, from the next forward on.
 
         The arrays are read-only copies, good to keep; what the function returns is not used, and what it raises
         ends the run. Of a gradient the same is told by :meth:`onBackward`.
@@ -245,7 +245,10 @@ class Node:
         return Hook(self, "forward_hooks", function)
 
     def onBackward(self, function: Any) -> Hook:
-        """Call ``function(node, gradInput, gradOutput)`` each time the node has run backward; see :meth:`onForward`."""
+        """Call ``function(node, gradInput, gradOutput)`` each time a gradient has come to the node's input.
+
+        That is so in no backward for nodes whose input has none, as indices. See :meth:`onForward`.
+        """
         return Hook(self, "backward_hooks", function)
 
     # ---- text ----------------------------------------------------------------------------------
