@@ -1,5 +1,5 @@
 /* The clock of measured runs. */
-#ifndef _WIN32
+#if !defined _WIN32 && !defined _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 199309L /* strict C11 hides the clocks of POSIX unless they are asked for */
 #endif
 #include <time.h>

@@ -120,6 +120,10 @@ static void expand_forward(pnng_planner *planner, const pnng_op_node *op) {
         pnng_define_view(planner, op->first_out, from.value, &from.view);
         return;
     }
+    if (!pnng_count(out)) {
+        pnng_define(planner, op->first_out);
+        return;
+    }
     const pnng_ref whole = pnng_read(planner, from.value);
     if (whole.is_index) {
         const pnng_ref strided = {from.view, PNNG_ALWAYS, true};

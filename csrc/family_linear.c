@@ -71,6 +71,8 @@ static matrix read_matrix(pnng_planner *planner, pnng_ref ref, const pnng_shape 
 /* c = or += a * op(a) op(b) [+ bias] */
 static void emit_gemm(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes, matrix a,
                       matrix b, matrix c, pnng_ref bias, const pnng_target *target) {
+    if (!sizes.rows || !sizes.cols)
+        return;
     const pnng_kernels *const kernels = pnng_planner_kernels(planner);
     const size_t work =
         pnng_gemm_work_size(&kernels->gemm, form, sizes, pnng_planner_element(planner));

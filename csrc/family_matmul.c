@@ -75,6 +75,8 @@ static matrices read_matrices(pnng_planner *planner, pnng_ref ref, const pnng_sh
 /* c = or += a b. Columns of c, or else its rows, are contiguous. */
 static void emit_products(pnng_planner *planner, matrices a, matrices b, matrices c,
                           const pnng_target *target) {
+    if (!c.count || !c.rows || !c.cols)
+        return;
     /* c' = b' a', also where c is a column: products with a row need no packing. */
     if (c.col != 1 || (c.cols == 1 && c.row == 1)) {
         const matrices swapped = turned(a, true);

@@ -12,6 +12,8 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
                   "target %" PRId64 " of row %" PRId64 " is not a class: they count from 0 to "
                   "%zu",
                   bad[1], bad[0], step->cols - 1);
+    else if (plan->program->ops[step->op].code == PNNG_OP_GATHER && !step->n)
+        pnng_fail(&plan->message, PNNG_ERROR_VALUE, "the table that it looks up in has no rows");
     else if (plan->program->ops[step->op].code == PNNG_OP_GATHER)
         pnng_fail(&plan->message, PNNG_ERROR_VALUE,
                   "index %" PRId64 ", element %" PRId64 " of its input, is not of the table: they "
@@ -24,9 +26,9 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
     return PNNG_ERROR_VALUE;
 }
 
-/* Each op that draws numbers draws its own, whatever ops of other kinds are between them: who looks on
- * at a run changes none. Mixed well: kernels count on from here, and ops whose seeds
- * were near each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
+/* Each op that draws numbers draws its own, whatever ops of other kinds are between them: who looks
+ * on at a run changes none. Mixed well: kernels count on from here, and ops whose seeds were near
+ * each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
 static uint64_t seed_of_op(uint64_t seed, uint32_t noise) {
     uint64_t mixed = seed ^ ((uint64_t)noise << 32 | noise);
     mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);

@@ -119,7 +119,8 @@ def _logsoftmax(x, dim):
 
 
 def _first_op_seed(seed):
-    """What the engine makes of a run's seed for its first op: MurmurHash3's mixing, as csrc/run.c describes it."""
+    """What the engine makes of a run's seed for its first op that draws: MurmurHash3's mixing, as csrc/run.c says."""
+    seed ^= 1 << 32 | 1
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         seed = (seed ^ seed >> 33) * factor % 2**64
     return np.uint64(seed ^ seed >> 33)

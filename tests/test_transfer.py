@@ -102,3 +102,12 @@ def test_a_number_that_is_changed_counts_at_once():
     assert module.forward(x).tolist() == [-1]
     module.alpha = 2.0
     assert module.forward(x).tolist() == [-2]
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_whole_powers_of_whole_numbers_are_whole(exponent, dtype):
+    x = np.arange(-50, 51).astype(dtype)
+    power = nn.Power(exponent).type(dtype)
+    assert (power.forward(x) == x**exponent).all()
+    assert (power.backward(x, np.ones_like(x)) == exponent * x ** (exponent - 1)).all()

@@ -335,7 +335,7 @@ class Sqrt(Unary, op="sqrt"):
 class Power(Unary, op="power"):
     """y = x^p; NaN where x < 0 and p is no whole number.
 
-    Any shape; the output has the input's.
+    Any shape; the output has the input's. Exponents of 1, 2 and 3 are done by multiplying, as in Torch7.
 
     Parameters
     ----------
@@ -355,6 +355,17 @@ class Power(Unary, op="power"):
     def numbers(self) -> tuple[float, ...]:
         """The exponent."""
         return (self.pow,)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The op, or a product where that is exact for whole numbers."""
+        x = b.array(input)
+        if self.pow == 1:
+            return b.op("identity", [x])
+        if self.pow == 2:
+            return b.op("square", [x])
+        if self.pow == 3:
+            return b.op("mul", [x, x, x])
+        return super().lower(b, input)
 
 
 class SoftSign(Unary, op="softsign"):
