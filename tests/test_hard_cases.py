@@ -265,3 +265,25 @@ def test_gradinput_is_a_list_or_tuple_as_the_question():
 def test_arrays_and_modules_do_not_mix_in_arithmetic():
     with pytest.raises(errors.GraphError, match="an array"):
         np.ones(3) - nn.Tanh()
+
+
+def test_a_change_while_a_plan_is_made_is_seen_by_the_next_call():
+    dropout = nn.Dropout(0.5)
+
+    class Meddling(nn.Module):
+        """Does while it is lowered what another thread may do then."""
+
+        def lower(self, b, input):
+            dropout.train = not dropout.train
+            return b.op("identity", [b.array(input)])
+
+    net = nn.Sequential(dropout, Meddling())
+    x = np.ones((20, 20))
+    assert (net.forward(x) == 0).any()
+    assert not dropout.train
+    net.remove()
+    assert_close(net.forward(x), x, EXACT)
+    net.add(Meddling())
+    assert_close(net.forward(x), x, EXACT)
+    assert dropout.train
+    assert (net.forward(x) == 0).any()
