@@ -90,7 +90,7 @@ class LookupTable(Module):
         if not b.is_index(index):
             index = b.op("to_index", [index])
         if self.maxNorm is not None:
-            b.show(index, self._renorm)
+            b.watch(index, self._renorm)
         return b.op("gather", [b.param(self._cells["weight"]), index], ints=[self.paddingValue - 1])
 
     def _renorm(self, index: Any) -> None:

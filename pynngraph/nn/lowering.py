@@ -189,6 +189,12 @@ class Builder:
         """Whether a value holds indices."""
         return self.program.kinds[value] == INDEX
 
+    def watch(self, value: Value, function: Callable[[Any], None]) -> None:
+        """Let a function see the array of indices at each forward, before anything that is lowered later."""
+        step = Tap(tree.structure_of(value), [True], self.dtype, function, lambda _: None)
+        self.program.host(step, [value], 0)
+        self.sites.append(self._site)
+
     # ---- sizes ---------------------------------------------------------------------------------
 
     def shape(self, value: Value) -> Shape:
@@ -269,12 +275,6 @@ class Builder:
         site.evaluation = evaluation = Evaluation(site, self._hosts, verbose=verbose, for_debug=for_debug)
         self.evaluations.append(evaluation)
         return evaluation
-
-    def show(self, value: Value, function: Callable[[Any], None]) -> None:
-        """Let a function see the array of indices at each forward, before anything that is lowered later."""
-        step = Tap(tree.structure_of(value), [True], self.dtype, function, lambda _: None)
-        self.program.host(step, [value], 0)
-        self.sites.append(self._site)
 
     def _tapped(self, table: Values, forward: Callable[[Any], None], backward: Callable[[Any], None]) -> Values:
         """A table of values, as a host step gives it that shows their arrays."""
