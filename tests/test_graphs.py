@@ -645,3 +645,42 @@ def test_a_minus_between_modules_says_how_a_chain_begins():
     for wrong in (lambda: nn.Tanh() - nn.Tanh(), lambda: nn.Tanh() - 5, lambda: nn.Tanh() - nn.Identity()()):
         with pytest.raises(errors.GraphError, match="-module or node - module"):
             wrong()
+
+
+@pytest.mark.parametrize("wrong", [3, nn.Tanh, None, nn.Identity()()], ids=("number", "class", "none", "node"))
+def test_only_a_module_may_take_the_place_of_a_node_s_module(wrong):
+    pair = nn.Identity()()
+    part = nn.Tanh()(pair.split(1)[0])
+    g = nn.gModule([pair], [part])
+    for node in (part, part.inputs):
+        with pytest.raises(errors.GraphError, match="the module of a node"):
+            node.data.module = wrong
+    assert_close(g.forward([X]), np.tanh(X), SAME_MATHS)
+
+
+@pytest.mark.parametrize("scale", ["a", None, [1], np.ones(2)], ids=("text", "none", "list", "array"))
+def test_a_scale_that_is_no_number_is_an_error(scale):
+    net = nn.Linear(3, 3)
+    out = net.forward(X)
+    for call in (net.backward, net.accGradParameters):
+        with pytest.raises(errors.DTypeError, match="scale must be a number"):
+            call(X, out, scale)
+    assert not net.gradWeight.any()
+
+
+def test_P6_a_pickled_model_has_the_size_of_its_parameters():
+    net = nn.Linear(300, 200)
+    net.backward(np.ones(300), net.forward(np.ones(300)))
+    saved = pickle.dumps(net)
+    assert len(saved) < 1.01 * net.weight.nbytes + 3000
+    other = pickle.loads(saved)  # noqa: S301 - our own
+    assert other.gradWeight.shape == (200, 300)
+    assert not other.gradWeight.any()
+    assert net.clone().gradWeight.any()
+
+
+def test_a_list_of_one_node_where_an_array_is_wanted_says_what_to_write():
+    node = nn.Identity()()
+    g = nn.gModule([node], [nn.Tanh()([node])])
+    with pytest.raises(errors.StructureError, match=r"write \(node\), not \(\[node\]\)"):
+        g.forward(X)

@@ -202,7 +202,10 @@ def test_copies_answer_the_same_and_share_nothing(case, copier, used, rng):
         module = made(case)
     twin = copier(module)
     assert_trees_close(twin.parameters()[0], module.parameters()[0], EXACT)
-    assert_trees_close(twin.parameters()[1], module.parameters()[1], EXACT)
+    gradients = module.parameters()[1]
+    if copier is COPIES["pickle"]:  # P6: a saved model has parameters only
+        gradients = [np.zeros_like(gradient) for gradient in gradients]
+    assert_trees_close(twin.parameters()[1], gradients, EXACT)
     for mine, theirs in zip(leaves(module.parameters()), leaves(twin.parameters()), strict=True):
         assert not np.shares_memory(mine, theirs)
     assert_trees_close(forward(twin, input), forward(module, input), EXACT)

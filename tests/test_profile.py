@@ -111,3 +111,17 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(errors.StateError, match="pip install"):
         quiet(graph(), X).plot()
+
+
+def test_the_last_call_results_and_hooks_do_not_notice():
+    g = graph()
+    calls = []
+    g.node("hidden").onForward(lambda *arguments: calls.append(arguments))
+    out = g.forward(X)
+    kept = out.copy()
+    quiet(g, X[:2], np.ones((2, 8)))
+    assert len(calls) == 1
+    assert g.output is out
+    assert_close(out, kept, EXACT)
+    assert g.backward(X, out).shape == X.shape
+    assert g.node("hidden").output.shape == (4, 8)

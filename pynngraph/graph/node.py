@@ -59,7 +59,11 @@ class NodeData:
         return self._module
 
     @module.setter
-    def module(self, module: Module | None) -> None:
+    def module(self, module: Module) -> None:
+        if self._module is None or isinstance(module, type) or not hasattr(module, "lower"):
+            what = "a node without one, a nest or a part of a split" if self._module is None else _no_module(module)
+            message = f"the module of a node is put in place of another module, got {what}"
+            raise GraphError(message)
         self._module = module
         Changes.count += 1
 
@@ -297,10 +301,7 @@ class Node:
         raise GraphError(message)
 
     def _no_operand(self, got: Any) -> GraphError:
-        if isinstance(got, type):
-            what = f"the class {got.__name__}: write {got.__name__}(...)"
-        else:
-            what = "a node: leave out its last ()" if isinstance(got, Node) else f"{type(got).__name__}"
+        what = "a node: leave out its last ()" if isinstance(got, Node) else _no_module(got)
         return GraphError(f"{self.label()}: minus is for node - module and -module, got {what}")
 
     def __repr__(self) -> str:
@@ -367,6 +368,11 @@ def _holds_empty(structure: tree.Structure) -> bool:
 
 def _is_node(leaf: Any) -> bool:
     return isinstance(leaf, Node)
+
+
+def _no_module(got: Any) -> str:
+    """What was given where a module is meant."""
+    return f"the class {got.__name__}: write {got.__name__}(...)" if isinstance(got, type) else type(got).__name__
 
 
 def _no_node(got: Any) -> str:

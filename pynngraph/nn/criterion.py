@@ -47,8 +47,8 @@ class Criterion(Module):
         """The loss, an array of one element."""
         return super().lower(b, input)
 
-    def _new_execution(self, lower: Lower) -> Execution:
-        return Execution(self, "criterion", lower, first_only=True)
+    def _new_execution(self, lower: Lower, *, watched: bool = True) -> Execution:
+        return Execution(self, "criterion", lower, first_only=True, watched=watched)
 
     def forward(self, input: Any, target: Any) -> float:  # type: ignore[override]
         """The loss, a Python number.

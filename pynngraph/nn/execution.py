@@ -182,8 +182,11 @@ def _is_plain(leaf: Any, shape: Shape, dtype: Any) -> bool:
 class Execution:
     """Runs one module, by one way of lowering it."""
 
-    def __init__(self, owner: Owner, name: str, lower: Lower, *, first_only: bool = False) -> None:
+    def __init__(
+        self, owner: Owner, name: str, lower: Lower, *, first_only: bool = False, watched: bool = True
+    ) -> None:
         self._owner = owner
+        self._watched = watched  # whether hooks are called, and results kept
         self._name = name  # "module", "criterion", for messages
         self._lower = lower
         self._first_only = first_only  # gradients are given for the first entry of the input only
@@ -443,7 +446,7 @@ class Execution:
             return ready
         ready = self._known_program(program_key, shapes)
         if ready is None:
-            lowered = self._lowered(structure, kinds, shapes)
+            lowered = self._lowered(structure, kinds, shapes, watched=self._watched)
             ready = self._planned(lowered, list(shapes))
             if self._owner.fingerprint() != fingerprint:
                 return ready  # another thread has changed the module: good for this call only
@@ -475,7 +478,7 @@ class Execution:
         return None
 
     def _lowered(
-        self, structure: tree.Structure, kinds: tuple[int, ...], shapes: Sequence[Shape], *, watched: bool = True
+        self, structure: tree.Structure, kinds: tuple[int, ...], shapes: Sequence[Shape], *, watched: bool
     ) -> Lowered:
         builder, values = self._builder(structure, kinds, shapes, watched=watched)
         try:

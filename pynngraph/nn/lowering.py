@@ -312,7 +312,8 @@ class Builder:
     def array(self, input: Values) -> Value:
         """The input, which must be one array."""
         if tree.is_table(input):
-            message = f"{self.where()} expects one array, got {tree.describe(tree.structure_of(input))}"
+            hint = ": a list of one is not its entry, write (node), not ([node])" if len(input) == 1 else ""
+            message = f"{self.where()} expects one array, got {tree.describe(tree.structure_of(input))}{hint}"
             raise StructureError(message)
         value: Value = input
         return value

@@ -198,8 +198,12 @@ class Module:
             execution = state["_run_native"] = self._new_execution(self._lower_native)
         return execution
 
-    def _new_execution(self, lower: Lower) -> Execution:
-        return Execution(self, "module", lower)
+    def _new_execution(self, lower: Lower, *, watched: bool = True) -> Execution:
+        return Execution(self, "module", lower, watched=watched)
+
+    def execution_apart(self) -> Execution:
+        """Runs the module as its user sees it, without hooks, and apart from its own last call and results."""
+        return self._new_execution(self._lower_self, watched=False)
 
     def _lower_self(self, b: Builder, input: Values) -> Values:
         return b.lower(self, input)
@@ -258,6 +262,7 @@ class Module:
         StateError
             If there was no forward.
         """
+        scale = number(scale, "scale")
         mask = GRAD_INPUTS | GRAD_PARAMS if gradInput else GRAD_PARAMS
         return self._execution.backward(input, gradOutput, scale, mask)
 
@@ -273,7 +278,7 @@ class Module:
         if self._has_only_backward():
             self.backward(input, gradOutput, scale)
         elif self._has_lowering():
-            self._native_execution.backward(input, gradOutput, scale, GRAD_PARAMS)
+            self._native_execution.backward(input, gradOutput, number(scale, "scale"), GRAD_PARAMS)
 
     def _has_only_backward(self) -> bool:
         """Whether the class says in Python how to go backward, by one method for both gradients."""
@@ -681,7 +686,7 @@ class Module:
     # ---- copies --------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Parameters and structure; neither buffers of results nor plans."""
+        """Parameters and structure; neither gradients, results nor plans. Copies have gradients too."""
         left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint", "_evaluation")
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**state, "_dtype": str(self.dtype)}
@@ -729,6 +734,8 @@ def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
 
 def number(value: Any, name: str) -> builtins.float:
     """`value`, which must be a number."""
+    if type(value) is float:
+        return value
     if isinstance(value, (int, float, np.integer, np.floating)) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return float(value)
     message = f"{name} must be a number, got {type(value).__name__}"

@@ -48,10 +48,11 @@ class Vector:
 class Store:
     """One array, which may move."""
 
-    __slots__ = ("array", "flat", "offset")
+    __slots__ = ("array", "flat", "is_grad", "offset")
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: Array, *, is_grad: bool = False) -> None:
         self.array = array
+        self.is_grad = is_grad
         self.flat: Vector | None = None  # the vector that the array lies in, and where
         self.offset = 0
 
@@ -63,16 +64,21 @@ class Store:
         self.array, self.flat, self.offset = array, flat, offset
         _Moves.count += 1
 
-    def __getstate__(self) -> Array:
-        # Without the vector: it would be saved whole with each of its parts.
-        return self.array
+    def __getstate__(self) -> tuple[Any, ...]:
+        # Without the vector, which would be saved whole with each of its parts; of a gradient, the sizes only.
+        return (self.array.shape, self.array.dtype.name) if self.is_grad else (self.array,)
 
-    def __setstate__(self, array: Array) -> None:
-        # A view of a vector was copied as a view; a parameter has an array to itself.
-        # By name: a copied dtype is equal to NumPy's own, but another object.
-        self.array = np.array(array, array.dtype.name, order="C", copy=True)
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.is_grad = len(state) > 1
+        # A view of a vector was saved as a view; a parameter has an array to itself.
+        # By name: a saved dtype is equal to NumPy's own, but another object.
+        self.array = np.zeros(*state) if self.is_grad else np.array(state[0], state[0].dtype.name, order="C", copy=True)
         self.flat = None
         self.offset = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Store:
+        # A copy has the gradients too, a saved parameter has none.
+        return Store(np.array(self.array, order="C", copy=True), is_grad=self.is_grad)
 
 
 class Cell:
@@ -83,7 +89,7 @@ class Cell:
     def __init__(self, data: Array, *, has_grad: bool = True) -> None:
         array = np.array(data, order="C", copy=True)
         self.data_store = Store(array)
-        self.grad_store = Store(np.zeros_like(array)) if has_grad else None
+        self.grad_store = Store(np.zeros_like(array), is_grad=True) if has_grad else None
 
     @property
     def data(self) -> Array:
@@ -103,7 +109,7 @@ class Cell:
         """A cell that shares the data, and has a gradient of its own."""
         other = Cell.__new__(Cell)
         other.data_store = self.data_store
-        other.grad_store = None if self.grad_store is None else Store(np.zeros_like(self.data))
+        other.grad_store = None if self.grad_store is None else Store(np.zeros_like(self.data), is_grad=True)
         return other
 
 
