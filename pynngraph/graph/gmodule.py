@@ -200,7 +200,7 @@ class gModule(Container):
                 values = tree.map_leaves(lambda parent: done[id(parent)], node.inputs)
             else:
                 values = given.get(id(node), [])  # modules that take no input get an empty list
-            done[id(node)] = b.lower_node(node, values)
+            done[id(node)] = b.lower_node(node, values, verbose=bool(self.verbose))
         results = [done[id(node)] for node in self._outputs]
         return results[0] if len(results) == 1 else results
 

@@ -219,15 +219,17 @@ class Builder:
         """Lower a module on a table of values, as its user would run it."""
         return self._visit(module, None, input)
 
-    def lower_node(self, node: Node, input: Values) -> Values:
-        """Lower a graph node on a table of values."""
-        return self._visit(node.data.module, node, input)
+    def lower_node(self, node: Node, input: Values, *, verbose: bool = False) -> Values:
+        """Lower a graph node on a table of values; to be printed when it runs if `verbose`."""
+        return self._visit(node.data.module, node, input, verbose=verbose)
 
     def lower_native(self, module: Module, input: Values) -> Values:
         """Lower a module by its own ``lower``, also where a subclass overrides ``updateOutput``."""
         return self._visit(module, None, input, native=True)
 
-    def _visit(self, module: Module | None, node: Node | None, input: Values, *, native: bool = False) -> Values:
+    def _visit(
+        self, module: Module | None, node: Node | None, input: Values, *, native: bool = False, verbose: bool = False
+    ) -> Values:
         outer, kept = self._site, self._keeping
         if self._n_sites == self._end:
             raise Reached(input)
@@ -241,9 +243,11 @@ class Builder:
             elif node is not None:
                 # Seen as what it gives: the parts of a split would show the whole table, each of them.
                 input = node.select(input)
-            evaluation = self._evaluation(site) if self._watched and not native else None
-            if evaluation is None:
+            keeping = self._keeping and outer is not None  # the outermost module has its results anyway
+            has_hooks = node is not None and node.has_hooks
+            if not (keeping or verbose or has_hooks or Debug.is_on) or native or not self._watched:
                 return self._lowered_at(site, input, native=native)
+            evaluation = self._evaluation(site, verbose=verbose)
             input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
             output = self._lowered_at(site, input, native=native)
             return self._tapped(output, evaluation.leave, evaluation.enter_backward)
@@ -254,23 +258,18 @@ class Builder:
             self._site, self._keeping = outer, kept
 
     def _lowered_at(self, site: Site, input: Values, *, native: bool) -> Values:
-        module, first_op = site.module, self.program.n_ops
+        module, first_op = site.module, len(self.sites)
         if module is None:
             output = input
         elif module.is_host and not native:
             output = self.host(module, input)
         else:
             output = module.lower(self, input)
-        self.visits.append(Visit(site, input, output, first_op, self.program.n_ops))
+        self.visits.append(Visit(site, input, output, first_op, len(self.sites)))
         return output
 
-    def _evaluation(self, site: Site) -> Evaluation | None:
-        """Who looks on at a site, if anybody wants to."""
-        node, outer = site.node, site.outer
-        verbose = node is not None and outer is not None and bool(getattr(outer.module, "verbose", False))
-        keeping = self._keeping and outer is not None  # the outermost module has its results anyway
-        if not (keeping or Debug.is_on or verbose or (node is not None and node.has_hooks)):
-            return None
+    def _evaluation(self, site: Site, *, verbose: bool) -> Evaluation:
+        """Somebody to look on at a site."""
         for_debug = Debug.is_on and not self._keeping
         site.evaluation = evaluation = Evaluation(site, self._hosts, verbose=verbose, for_debug=for_debug)
         self.evaluations.append(evaluation)
