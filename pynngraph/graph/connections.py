@@ -60,8 +60,8 @@ def _needs_input(node: Node) -> bool:
 def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
     """Nodes that hang off the graph: they come from its nodes, or from its inputs, and reach none of its outputs."""
     faults: list[str] = []
+    loose: list[Node] = []
     seen = {id(node) for node in order}
-    made = {(node.place, node.kind()) for node in order}
     waiting = [*order[::-1], *inputs[::-1]]
     while waiting:
         node = waiting.pop()
@@ -70,16 +70,17 @@ def _loose_ends(inputs: list[Node], order: list[Node]) -> list[str]:
             if id(child) in seen or child.is_packed:  # other graphs' nodes are not loose
                 continue
             seen.add(id(child))
-            if child.part is not None and not child.children:
-                unused.append(child)
-            elif not child.children:
-                again = MADE_AGAIN if (child.place, child.kind()) in made else ""
-                faults.append(f"{child.label()} reaches no output{again}")
-            else:
+            if child.children:
                 waiting.append(child)
+            elif child.part is not None:
+                unused.append(child)
+            else:
+                loose.append(child)
         if unused:
             faults.append(_unused_parts(node, unused))
-    return faults
+    made = {(node.place, node.kind()) for node in order} if loose else set()
+    again = (MADE_AGAIN if (node.place, node.kind()) in made else "" for node in loose)
+    return [*faults, *(f"{node.label()} reaches no output{hint}" for node, hint in zip(loose, again, strict=True))]
 
 
 def _unused_parts(node: Node, unused: list[Node]) -> str:
