@@ -287,3 +287,13 @@ def test_a_change_while_a_plan_is_made_is_seen_by_the_next_call():
     assert_close(net.forward(x), x, EXACT)
     assert dropout.train
     assert (net.forward(x) == 0).any()
+
+
+def test_containers_very_deep_in_containers_are_printed_shortened_and_not_cloned():
+    net = nn.Tanh()
+    for _ in range(2000):
+        net = nn.Sequential(net)
+    assert repr(net).startswith("nn.Sequential {\n  [input -> (0) -> output]\n  (0): nn.Sequential {")
+    for call in (net.clone, lambda: net.forward(np.ones(2))):
+        with pytest.raises(errors.GraphError, match="too deep for Python"):
+            call()

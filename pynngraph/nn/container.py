@@ -99,7 +99,10 @@ class Container(Module):
         return f" of {len(self.modules)} module{'' if len(self.modules) == 1 else 's'}"
 
     def __repr__(self) -> str:
-        return "\n".join([f"nn.{type(self).__name__} {{", *self._tree(), "}"])
+        try:
+            return "\n".join([f"nn.{type(self).__name__} {{", *self._tree(), "}"])
+        except RecursionError:  # in one another too deep for Python: what is further in is left out
+            return f"nn.{self.label()}"
 
     def _tree(self) -> list[str]:
         """The lines of what is inside, as Torch7 prints it."""

@@ -536,7 +536,11 @@ class Module:
                         memo[id(cell.grad_store)] = cell.grad_store
         from copy import deepcopy  # noqa: PLC0415 - needed here only, and nobody waits for it at import
 
-        other = deepcopy(self, memo)
+        try:
+            other = deepcopy(self, memo)
+        except RecursionError:
+            message = f"modules in {self.label()} are in one another too deep for Python to copy: put them side by side"
+            raise GraphError(message) from None
         return other.share(self, *names) if names else other
 
     def reset(self, stdv: float | None = None) -> None:
