@@ -1,7 +1,6 @@
 /* linear: y = x W' + b */
 #include <inttypes.h>
 
-#include "gemm.h"
 #include "plan.h"
 
 static pnng_status linear_infer(const pnng_inference *inference) {
@@ -68,26 +67,12 @@ static matrix read_matrix(pnng_planner *planner, pnng_ref ref, const pnng_shape 
     return m;
 }
 
-/* c = or += a * op(a) op(b) [+ bias] */
+/* c = or += op(a) op(b) [+ bias] */
 static void emit_gemm(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes, matrix a,
                       matrix b, matrix c, pnng_ref bias, const pnng_target *target) {
-    if (!sizes.rows || !sizes.cols)
-        return;
-    const pnng_kernels *const kernels = pnng_planner_kernels(planner);
-    const size_t work =
-        pnng_gemm_work_size(&kernels->gemm, form, sizes, pnng_planner_element(planner));
-    const pnng_step prototype = {.run = pnng_run_gemm,
-                                 .rows = sizes.rows,
-                                 .cols = sizes.cols,
-                                 .n = sizes.depth,
-                                 .a = 1,
-                                 .i = form,
-                                 .mask = target ? target->mask : 0,
-                                 .scaled = target && target->scaled};
-    const pnng_ref refs[] = {a.ref, b.ref, c.ref, bias, pnng_work_space(planner, work)};
-    const ptrdiff_t strides[] = {a.stride, b.stride, c.stride, 0, 0};
-    const uint8_t accumulate = target && target->accumulate;
-    pnng_emit(planner, &prototype, refs, strides, 5, &accumulate, 1);
+    const pnng_ref refs[] = {a.ref, b.ref, c.ref, bias};
+    const ptrdiff_t strides[] = {a.stride, b.stride, c.stride};
+    pnng_emit_products(planner, form, sizes, refs, strides, target, 1, NULL);
 }
 
 static const pnng_ref nothing = {.view = {.storage = -1}, .mask = PNNG_ALWAYS};

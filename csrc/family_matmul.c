@@ -1,5 +1,4 @@
 /* matmul: products of matrices, or of batches of them */
-#include "gemm.h"
 #include "plan.h"
 
 static pnng_status matmul_infer(const pnng_inference *inference) {
@@ -72,11 +71,36 @@ static matrices read_matrices(pnng_planner *planner, pnng_ref ref, const pnng_sh
     return is_dense(&m) ? m : look_at(pnng_as_contiguous(planner, ref, shape), shape);
 }
 
+void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes,
+                        const pnng_ref operands[4], const ptrdiff_t row_strides[3],
+                        const pnng_target *target, size_t count, const ptrdiff_t *by) {
+    if (!count || !sizes.rows || !sizes.cols)
+        return;
+    const size_t work = pnng_gemm_work_size(&pnng_planner_kernels(planner)->gemm, form, sizes,
+                                            pnng_planner_element(planner));
+    const pnng_step prototype = {.run = pnng_run_gemm,
+                                 .rows = sizes.rows,
+                                 .cols = sizes.cols,
+                                 .n = sizes.depth,
+                                 .a = 1,
+                                 .i = form,
+                                 .mask = target ? target->mask : 0,
+                                 .scaled = target && target->scaled};
+    const pnng_ref refs[] = {operands[0], operands[1], operands[2], operands[3],
+                             pnng_work_space(planner, work)};
+    const ptrdiff_t strides[] = {row_strides[0], row_strides[1], row_strides[2], 0, 0};
+    const uint8_t accumulate = target && target->accumulate;
+    if (count == 1) {
+        pnng_emit(planner, &prototype, refs, strides, 5, &accumulate, 1);
+        return;
+    }
+    const ptrdiff_t turns[] = {by[0], by[1], by[2], 0, 0};
+    pnng_emit_repeated(planner, &prototype, refs, strides, 5, &accumulate, 1, count, turns);
+}
+
 /* c = or += a b. Columns of c, or else its rows, are contiguous. */
 static void emit_products(pnng_planner *planner, matrices a, matrices b, matrices c,
                           const pnng_target *target) {
-    if (!c.count || !c.rows || !c.cols)
-        return;
     /* c' = b' a', also where c is a column: products with a row need no packing. */
     if (c.col != 1 || (c.cols == 1 && c.row == 1)) {
         const matrices swapped = turned(a, true);
@@ -88,23 +112,12 @@ static void emit_products(pnng_planner *planner, matrices a, matrices b, matrice
     const bool ta = a.col != 1 || (a.cols == 1 && a.row == 1), tb = b.col != 1;
     const pnng_gemm_form form =
         ta ? (tb ? PNNG_GEMM_TT : PNNG_GEMM_TN) : (tb ? PNNG_GEMM_NT : PNNG_GEMM_NN);
-    const pnng_gemm_sizes sizes = {c.rows, c.cols, a.cols};
-    const size_t work = pnng_gemm_work_size(&pnng_planner_kernels(planner)->gemm, form, sizes,
-                                            pnng_planner_element(planner));
-    const pnng_step prototype = {.run = pnng_run_gemm,
-                                 .rows = sizes.rows,
-                                 .cols = sizes.cols,
-                                 .n = sizes.depth,
-                                 .a = 1,
-                                 .i = form,
-                                 .mask = target ? target->mask : 0,
-                                 .scaled = target && target->scaled};
     const pnng_ref nothing = {.view = {.storage = -1}, .mask = PNNG_ALWAYS};
-    const pnng_ref refs[] = {a.ref, b.ref, c.ref, nothing, pnng_work_space(planner, work)};
-    const ptrdiff_t strides[] = {ta ? a.col : a.row, tb ? b.col : b.row, c.row, 0, 0};
-    const ptrdiff_t by[] = {a.batch, b.batch, c.batch, 0, 0};
-    const uint8_t accumulate = target && target->accumulate;
-    pnng_emit_repeated(planner, &prototype, refs, strides, 5, &accumulate, 1, c.count, by);
+    const pnng_ref operands[] = {a.ref, b.ref, c.ref, nothing};
+    const ptrdiff_t strides[] = {ta ? a.col : a.row, tb ? b.col : b.row, c.row};
+    const ptrdiff_t by[] = {a.batch, b.batch, c.batch};
+    pnng_emit_products(planner, form, (pnng_gemm_sizes){c.rows, c.cols, a.cols}, operands, strides,
+                       target, c.count, by);
 }
 
 /* What both directions need: the operands as they are multiplied. */

@@ -8,6 +8,7 @@
 #define PNNG_PLAN_H
 
 #include "family.h"
+#include "gemm.h"
 
 typedef struct pnng_view {
     int32_t storage; /* -1: no array */
@@ -179,6 +180,13 @@ void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref
 void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
                         const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags,
                         size_t n_flags, size_t count, const ptrdiff_t *by);
+/* Append products: C = or += op(A) op(B) [+ bias], `count` times, the operands advancing by `by`
+ * elements from one to the next. Nothing where C is empty.
+ * @param operands  A, B, C and the bias, or no array.
+ * @param target  what C is of, where it is a gradient; else NULL. */
+void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes,
+                        const pnng_ref operands[4], const ptrdiff_t row_strides[3],
+                        const pnng_target *target, size_t count, const ptrdiff_t *by);
 /* Append an elementwise step: loops are found from the strides. */
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,

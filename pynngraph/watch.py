@@ -124,7 +124,7 @@ class Evaluation:
             self.gradInput = tree.map_leaves(lambda leaf: np.zeros(leaf.shape, dtype), self.input)
 
     def _print(self, what: str, table: Any) -> None:
-        from .graph.text import shapes_of  # noqa: PLC0415 - seldom needed
+        from .text import shapes_of  # noqa: PLC0415 - seldom needed
 
         sys.stdout.write(f" V : {what}{self.site.describe()}: {shapes_of(table)}\n")
 
@@ -142,6 +142,8 @@ class Evaluation:
 class Tap:
     """A host step that gives its inputs again and shows them; indices it only shows."""
 
+    has_parameters = False
+
     def __init__(
         self,
         structure: tree.Structure,
@@ -156,11 +158,6 @@ class Tap:
         self._shapes: list[Shape] = []
         self._forward = forward
         self._backward = backward
-
-    @property
-    def has_parameters(self) -> bool:
-        """None."""
-        return False
 
     def infer(self, shapes: list[Shape]) -> list[Shape]:
         """Those of the inputs."""

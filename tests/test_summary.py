@@ -11,7 +11,7 @@ from samples import mlp
 import pynngraph as nn
 from pynngraph import errors
 from pynngraph.graph.summary import Memory
-from pynngraph.graph.text import printable, shapes_text
+from pynngraph.text import printable, shapes_text
 
 
 def of(module, input=None):

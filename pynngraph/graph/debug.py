@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import tree
 from ..errors import Error, GraphError
+from ..text import shapes_of
 from ..watch import Changes, Debug
 from .node import Node
-from .text import shapes_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GraphError
+from ..text import printable, shapes_text
 from .digraph import Digraph
 from .gmodule import gModule
 from .known import of_nodes
-from .text import printable, shapes_text
 
 if TYPE_CHECKING:
     from pathlib import Path

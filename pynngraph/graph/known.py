@@ -27,20 +27,15 @@ class Known:
         lowered = ready.lowered
         self._sizes = (lowered.dtype.itemsize, INDEX_DTYPE.itemsize)
         self._inside: dict[int, list[Visit]] = {}
-        self._root: Visit | None = None
+        self.root: Visit | None = None  # of the module that was run
         for visit in sorted(lowered.visits, key=lambda visit: visit.site.number):
             if visit.site.outer is None:
-                self._root = visit
+                self.root = visit
             else:
                 self._inside.setdefault(id(visit.site.outer), []).append(visit)
         work = map(plan.multiply_adds, range(plan.program.n_ops))
         self._work = [0, *itertools.accumulate(work)]
         self.arena = plan.arena_size
-
-    @property
-    def root(self) -> Visit | None:
-        """The visit of the module that was run."""
-        return self._root
 
     def inside(self, site: Site) -> list[Visit]:
         """The visits directly inside of a site, in order."""

@@ -13,7 +13,8 @@ from .. import random
 from .._engine import GRAD_INPUTS, GRAD_PARAMS
 from ..errors import DataError, StateError
 from ..nn.module import check_module, number
-from .text import Column, fit, lines_of
+from ..nn.parameter import unchanged
+from ..text import Column, fit, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,13 +193,11 @@ def profile(
 def _measured(module: Module, input: Any, grad_output: Any, seconds: float) -> Profile:
     arrays = [cell.grad for cell in module.cells() if cell.grad is not None]
     arrays += [cell.data for each in module.listModules() for cell in each._buffers.values()]
-    before = [array.copy() for array in arrays]
     state = random.get_state()
     try:
-        return _timed(module, input, grad_output, seconds)
+        with unchanged(arrays):
+            return _timed(module, input, grad_output, seconds)
     finally:
-        for array, values in zip(arrays, before, strict=True):
-            np.copyto(array, values)
         random.set_state(state)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-import numpy as np
-
 from ..nn.module import check_module
+from ..nn.parameter import unchanged
+from ..text import WIDTH, Column, bytes_text, first_of, fit, lines_of, one_line, shapes_text
 from .gmodule import gModule
 from .known import Known, of_last_call
-from .text import WIDTH, Column, bytes_text, first_of, fit, lines_of, one_line, shapes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -361,12 +360,7 @@ def summary(module: Module, input: Any = None, file: TextIO | None = None) -> Su
 def _prepared(module: Module, input: Any) -> Ready:
     """A plan for an input; buffers too are afterwards as they were."""
     inside = module.listModules()
-    buffers = []
-    if any(type(each).is_host for each in inside):  # what is before it runs
-        buffers = [cell for each in inside for cell in each._buffers.values()]
-    before = [np.array(cell.data) for cell in buffers]
-    try:
+    has_python = any(type(each).is_host for each in inside)  # what is before it runs
+    buffers = [cell.data for each in inside for cell in each._buffers.values()] if has_python else []
+    with unchanged(buffers):
         return module._execution.prepared(input)
-    finally:
-        for cell, values in zip(buffers, before, strict=True):
-            np.copyto(cell.data, values)

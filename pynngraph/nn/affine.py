@@ -26,7 +26,7 @@ class _Affine(Module):
     cell: ClassVar[str]
     size: tuple[int, ...]
 
-    def _make(self, *sizes: int | Sequence[int]) -> None:
+    def __init__(self, *sizes: int | Sequence[int]) -> None:
         self.size = as_sizes(sizes)
         if not self.size or any(size < 1 for size in self.size):
             message = f"{type(self).__name__} needs sizes of at least 1, got {self.size}"
@@ -99,9 +99,6 @@ class CMul(_Affine):
     op = "mul"
     cell = "weight"
 
-    def __init__(self, *sizes: int | Sequence[int]) -> None:
-        self._make(*sizes)
-
 
 class CAdd(_Affine):
     """y = x + b, element by element.
@@ -127,9 +124,6 @@ class CAdd(_Affine):
     op = "add"
     cell = "bias"
 
-    def __init__(self, *sizes: int | Sequence[int]) -> None:
-        self._make(*sizes)
-
 
 class Mul(_Affine):
     """y = w x, w a single number.
@@ -150,7 +144,7 @@ class Mul(_Affine):
     cell = "weight"
 
     def __init__(self) -> None:
-        self._make(1)
+        super().__init__(1)
 
     def describe(self) -> str:
         """Nothing."""
@@ -186,7 +180,7 @@ class Add(_Affine):
 
     def __init__(self, inputSize: int, scalar: bool = False) -> None:
         self.scalar = scalar
-        self._make(1 if scalar else inputSize)
+        super().__init__(1 if scalar else inputSize)
 
 
 __all__ = ["Add", "CAdd", "CMul", "Mul"]

@@ -15,7 +15,7 @@ from .module import Module, check_module
 from .product import cosine
 
 if TYPE_CHECKING:
-    from .._engine import Shape
+    from .._engine import Shape, Value
     from .lowering import Builder, Values
 
 
@@ -279,8 +279,15 @@ class BCECriterion(Criterion):
         return b.op("bce", inputs, ints=[int(self.sizeAverage)])
 
 
-def _one_minus(b: Builder, x: Values) -> Values:
-    return b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[1.0])
+def _less(b: Builder, number: float, x: Value) -> Value:
+    """`number` - x."""
+    return b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[number])
+
+
+def _by_target(b: Builder, target: Value, alike: Value, apart: Value) -> Value:
+    """One loss where the target is 1, the other where it is -1: each times 1 where it is meant and 0 elsewhere."""
+    near = b.op("mul_constant", [b.op("add_constant", [target], nums=[1.0])], nums=[0.5])
+    return b.op("add", [b.op("mul", [near, alike]), b.op("mul", [_less(b, 1.0, near), apart])])
 
 
 class MarginCriterion(Criterion):
@@ -308,8 +315,7 @@ class MarginCriterion(Criterion):
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
         """A product, what it lacks, a sum."""
         product = b.op("mul", [b.array(input), b.op("detach", [b.array(target)])])
-        lacking = b.op("add_constant", [b.op("mul_constant", [product], nums=[-1.0])], nums=[self.margin])
-        return _sum(b, b.op("relu", [lacking]), self.sizeAverage)
+        return _sum(b, b.op("relu", [_less(b, self.margin, product)]), self.sizeAverage)
 
 
 class HingeEmbeddingCriterion(Criterion):
@@ -334,15 +340,12 @@ class HingeEmbeddingCriterion(Criterion):
         self.sizeAverage = True
 
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """Both, each times 1 where it is meant and 0 elsewhere."""
+        """The distance, or what it lacks."""
         x, t = b.array(input), b.op("detach", [b.array(target)])
         nothing = b.op("sub", [t, t])
-        lacking = b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[self.margin])
         # The first of equals gets the gradient, so that a pair just as far apart as the margin has one.
-        apart = b.op("max", [lacking, nothing])
-        near = b.op("mul_constant", [b.op("add_constant", [t], nums=[1.0])], nums=[0.5])
-        losses = [b.op("mul", [near, x]), b.op("mul", [_one_minus(b, near), apart])]
-        return _sum(b, b.op("add", losses), self.sizeAverage)
+        apart = b.op("max", [_less(b, self.margin, x), nothing])
+        return _sum(b, _by_target(b, t, x, apart), self.sizeAverage)
 
 
 class CosineEmbeddingCriterion(Criterion):
@@ -370,13 +373,11 @@ class CosineEmbeddingCriterion(Criterion):
         self.sizeAverage = True
 
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """Both, each times 1 where it is meant and 0 elsewhere."""
+        """What the cosine lacks of 1, or has above the margin."""
         cosines = b.op("reshape", [cosine(b, input)], ints=[-1])
         t = b.op("reshape", [b.op("detach", [b.array(target)])], ints=[-1])
-        near = b.op("mul_constant", [b.op("add_constant", [t], nums=[1.0])], nums=[0.5])
         above = b.op("relu", [b.op("add_constant", [cosines], nums=[-self.margin])])
-        losses = [b.op("mul", [near, _one_minus(b, cosines)]), b.op("mul", [_one_minus(b, near), above])]
-        return _sum(b, b.op("add", losses), self.sizeAverage)
+        return _sum(b, _by_target(b, t, _less(b, 1.0, cosines), above), self.sizeAverage)
 
 
 class ModuleFromCriterion(Module):

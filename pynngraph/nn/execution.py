@@ -29,6 +29,7 @@ from .._engine import (
     Program,
     Shape,
     Shapes,
+    Value,
 )
 from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, StateError
 from ..watch import Debug, Evaluation, note_site
@@ -264,15 +265,19 @@ class Execution:
         """What a site that the run did not come to would get: all that is before it is run, to be looked at."""
         shapes = [array.shape for array in arrays]
         builder, values = self._builder(structure, _kinds(arrays), shapes, end=site.number)
-        nothing: tree.Structure = (list,)
         try:
             self._lower(builder, values)
         except Reached as reached:
-            lowered = self._sealed(builder, reached.inputs, nothing, nothing, ())
             with self._aside():
-                outputs = self._run_ready(self._planned(lowered, shapes, backward=False), arrays, 0)
-            return tree.rebuild(reached.structure, outputs)
+                return tree.rebuild(reached.structure, self._run_part(builder, reached.inputs, arrays, 0))
         return None
+
+    def _run_part(self, builder: Builder, values: list[Value], arrays: list[Array], seed: int) -> list[Array]:
+        """Run forward what has been lowered so far; the arrays of some of its values."""
+        nothing: tree.Structure = (list,)
+        lowered = self._sealed(builder, values, nothing, nothing, ())
+        ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
+        return self._run_ready(ready, arrays, seed)
 
     def replay(self, call: Call) -> None:
         """Make an earlier forward the last one again: what it left in the plan's memory is made anew."""
@@ -366,10 +371,7 @@ class Execution:
         builder = needed.builder
         if seed is None and builder.has_noise:
             seed = random.next_seed()
-        nothing: tree.Structure = (list,)
-        lowered = self._sealed(builder, needed.inputs, nothing, nothing, ())
-        ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
-        inputs = self._run_ready(ready, arrays, seed or 0)
+        inputs = self._run_part(builder, needed.inputs, arrays, seed or 0)
         shapes = tuple(array.shape for array in inputs)
         result, _ = needed.step.ask(list(inputs))
         self._hosts.learn(needed.step, shapes, result)

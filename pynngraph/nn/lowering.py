@@ -191,9 +191,7 @@ class Builder:
 
     def watch(self, value: Value, function: Callable[[Any], None]) -> None:
         """Let a function see the array of indices at each forward, before anything that is lowered later."""
-        step = Tap(tree.structure_of(value), [True], self.dtype, function, lambda _: None)
-        self.program.host(step, [value], 0)
-        self.sites.append(self._site)
+        self._tapped(value, function, lambda _: None)
 
     # ---- sizes ---------------------------------------------------------------------------------
 

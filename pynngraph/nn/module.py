@@ -14,7 +14,7 @@ from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
-from .parameter import Cell, convert, copy_in, flatten_cells, unique_cells
+from .parameter import Cell, convert, copy_in, flatten_cells, unchanged, unique_cells
 
 if TYPE_CHECKING:
     from .lowering import Builder, Values
@@ -262,7 +262,8 @@ class Module:
         StateError
             If there was no forward.
         """
-        scale = number(scale, "scale")
+        if type(scale) is not float:
+            scale = number(scale, "scale")
         mask = GRAD_INPUTS | GRAD_PARAMS if gradInput else GRAD_PARAMS
         return self._execution.backward(input, gradOutput, scale, mask)
 
@@ -302,17 +303,13 @@ class Module:
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
         """Subtract `lr` times the gradients from the parameters at once; ``gradWeight`` and so on stay."""
         lr = number(lr, "lr")
-        cells = [cell for cell in self.cells() if cell.grad is not None]
-        kept = [np.array(cell.grad) for cell in cells]
-        try:
-            for cell in cells:
-                cell.grad.fill(0)  # type: ignore[union-attr]
+        pairs = [(cell.data, cell.grad) for cell in self.cells() if cell.grad is not None]
+        with unchanged(grad for _, grad in pairs):
+            for _, grad in pairs:
+                grad.fill(0)
             self.accGradParameters(input, gradOutput, 1.0)
-            for cell in cells:
-                np.subtract(cell.data, lr * cell.grad, out=cell.data)  # type: ignore[operator]
-        finally:
-            for cell, grad in zip(cells, kept, strict=True):
-                np.copyto(cell.grad, grad)  # type: ignore[arg-type]
+            for data, grad in pairs:
+                np.subtract(data, lr * grad, out=data)
 
     # ---- modules written in Python -------------------------------------------------------------
 
@@ -738,8 +735,6 @@ def _is_kind(module: Module, kind: str | builtins.type[Any]) -> bool:
 
 def number(value: Any, name: str) -> builtins.float:
     """`value`, which must be a number."""
-    if type(value) is float:
-        return value
     if isinstance(value, (int, float, np.integer, np.floating)) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return float(value)
     message = f"{name} must be a number, got {type(value).__name__}"

@@ -8,7 +8,8 @@ array moves it for all who share it: sharing cannot be lost.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -111,6 +112,17 @@ class Cell:
         other.data_store = self.data_store
         other.grad_store = None if self.grad_store is None else Store(np.zeros_like(self.data), is_grad=True)
         return other
+
+
+@contextmanager
+def unchanged(arrays: Iterable[Array]) -> Iterator[None]:
+    """Whatever is done meanwhile, the arrays hold afterwards what they hold now."""
+    kept = [(array, array.copy()) for array in arrays]
+    try:
+        yield
+    finally:
+        for array, values in kept:
+            np.copyto(array, values)
 
 
 def copy_in(target: Array, value: Any, what: str) -> None:

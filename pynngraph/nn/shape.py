@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from .._engine import Shape
     from .lowering import Builder, Values
 
-SelfSqueeze = TypeVar("SelfSqueeze", bound="Squeeze")
-SelfTranspose = TypeVar("SelfTranspose", bound="Transpose")
-SelfUnsqueeze = TypeVar("SelfUnsqueeze", bound="Unsqueeze")
+SelfOfSamples = TypeVar("SelfOfSamples", bound="_OfSamples")
 SelfView = TypeVar("SelfView", bound="View")
 
 # Sizes that the engine finds out: inferred from the others, and kept from the input at that place.
@@ -77,7 +75,18 @@ class Reshape(Module):
         return f"({', '.join(map(str, self.sizes))})"
 
 
-class View(Module):
+class _OfSamples(Module):
+    """Base of modules that may be told how many dims one sample has: an input with more is a batch."""
+
+    numInputDims: int | None = None
+
+    def setNumInputDims(self: SelfOfSamples, numInputDims: int | None) -> SelfOfSamples:
+        """Say how many dims one sample has; the module itself."""
+        self.numInputDims = numInputDims
+        return self
+
+
+class View(_OfSamples):
     """The same elements in order, in another shape; one size may be -1.
 
     Parameters
@@ -99,12 +108,6 @@ class View(Module):
 
     def __init__(self, *sizes: int | Sequence[int]) -> None:
         self.resetSize(*sizes)
-        self.numInputDims: int | None = None
-
-    def setNumInputDims(self: SelfView, numInputDims: int) -> SelfView:
-        """Say how many dims one sample has."""
-        self.numInputDims = numInputDims
-        return self
 
     def resetSize(self: SelfView, *sizes: int | Sequence[int]) -> SelfView:
         """Set other sizes."""
@@ -207,7 +210,7 @@ class Select(Module):
         return f"({self.dimension}, {self.index})"
 
 
-class Squeeze(Module):
+class Squeeze(_OfSamples):
     """Without a dim of size 1, or without all of them.
 
     Parameters
@@ -231,11 +234,6 @@ class Squeeze(Module):
     def __init__(self, dim: int | None = None, numInputDims: int | None = None) -> None:
         self.dim = dim
         self.numInputDims = numInputDims
-
-    def setNumInputDims(self: SelfSqueeze, numInputDims: int | None) -> SelfSqueeze:
-        """Say how many dims one sample has."""
-        self.numInputDims = numInputDims
-        return self
 
     def lower(self, b: Builder, input: Values) -> Values:
         """An alias: the only index along each dim that goes."""
@@ -264,7 +262,7 @@ class Squeeze(Module):
         return "" if self.dim is None else f"({self.dim})"
 
 
-class Unsqueeze(Module):
+class Unsqueeze(_OfSamples):
     """With one more dim, of size 1.
 
     Parameters
@@ -286,11 +284,6 @@ class Unsqueeze(Module):
     def __init__(self, pos: int, numInputDims: int | None = None) -> None:
         self.pos = pos
         self.numInputDims = numInputDims
-
-    def setNumInputDims(self: SelfUnsqueeze, numInputDims: int | None) -> SelfUnsqueeze:
-        """Say how many dims one sample has."""
-        self.numInputDims = numInputDims
-        return self
 
     def lower(self, b: Builder, input: Values) -> Values:
         """An alias."""
@@ -356,7 +349,7 @@ class Replicate(Module):
         return f"({self.nfeatures}, {self.dim})"
 
 
-class Transpose(Module):
+class Transpose(_OfSamples):
     """Dims swapped, one pair after the other.
 
     Parameters
@@ -377,12 +370,6 @@ class Transpose(Module):
             message = f"Transpose takes pairs of dims, got {', '.join(map(str, permutations))}"
             raise ShapeError(message)
         self.permutations = tuple((index(first), index(second)) for first, second in permutations)
-        self.numInputDims: int | None = None
-
-    def setNumInputDims(self: SelfTranspose, numInputDims: int | None) -> SelfTranspose:
-        """Say how many dims one sample has."""
-        self.numInputDims = numInputDims
-        return self
 
     def lower(self, b: Builder, input: Values) -> Values:
         """Aliases."""
