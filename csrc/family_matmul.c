@@ -120,30 +120,19 @@ static void emit_products(pnng_planner *planner, matrices a, matrices b, matrice
                        target, c.count, by);
 }
 
-/* What both directions need: the operands as they are multiplied. */
-typedef struct factors {
-    pnng_value a, b;
-    bool ta, tb;
-    matrices left, right;
-} factors;
-
-static factors describe(pnng_planner *planner, const pnng_op_node *op) {
+/* An input of the op, as it is multiplied. */
+static matrices factor(pnng_planner *planner, const pnng_op_node *op, size_t k) {
     const pnng_program *const program = pnng_planner_program(planner);
-    const pnng_value *const in = pnng_op_inputs(program, op);
-    const int64_t *const ints = pnng_op_ints(program, op);
-    factors f = {.a = in[0], .b = in[1], .ta = ints[0], .tb = ints[1]};
-    f.left = turned(read_matrices(planner, pnng_read(planner, f.a), pnng_value_shape(planner, f.a)),
-                    f.ta);
-    f.right = turned(
-        read_matrices(planner, pnng_read(planner, f.b), pnng_value_shape(planner, f.b)), f.tb);
-    return f;
+    const pnng_value value = pnng_op_inputs(program, op)[k];
+    const matrices m =
+        read_matrices(planner, pnng_read(planner, value), pnng_value_shape(planner, value));
+    return turned(m, pnng_op_ints(program, op)[k]);
 }
 
 static void matmul_forward(pnng_planner *planner, const pnng_op_node *op) {
-    const factors f = describe(planner, op);
+    const matrices a = factor(planner, op, 0), b = factor(planner, op, 1);
     const pnng_ref y = pnng_define(planner, op->first_out);
-    emit_products(planner, f.left, f.right, look_at(y, pnng_value_shape(planner, op->first_out)),
-                  NULL);
+    emit_products(planner, a, b, look_at(y, pnng_value_shape(planner, op->first_out)), NULL);
 }
 
 /* The gradient of an operand, or of its transpose. */
@@ -163,14 +152,17 @@ static void emit_gradient(pnng_planner *planner, matrices a, matrices b, pnng_va
 }
 
 /* da = g b', db = a' g */
+/* Each gradient needs the other factor only. */
 static void matmul_backward(pnng_planner *planner, const pnng_op_node *op) {
-    const factors f = describe(planner, op);
+    const pnng_program *const program = pnng_planner_program(planner);
+    const pnng_value *const in = pnng_op_inputs(program, op);
+    const int64_t *const turns = pnng_op_ints(program, op);
     const matrices g = read_matrices(planner, pnng_grad(planner, op->first_out),
                                      pnng_value_shape(planner, op->first_out));
-    if (pnng_wants_grad(planner, f.a))
-        emit_gradient(planner, g, turned(f.right, true), f.a, f.ta);
-    if (pnng_wants_grad(planner, f.b))
-        emit_gradient(planner, turned(f.left, true), g, f.b, f.tb);
+    if (pnng_wants_grad(planner, in[0]))
+        emit_gradient(planner, g, turned(factor(planner, op, 1), true), in[0], turns[0]);
+    if (pnng_wants_grad(planner, in[1]))
+        emit_gradient(planner, turned(factor(planner, op, 0), true), g, in[1], turns[1]);
 }
 
 /* Elements of y, each a sum as long as rows of A are. */
