@@ -85,17 +85,22 @@ class CpuInfo(NamedTuple):
     """What :func:`cpu_info` tells.
 
     ``isa`` is the instruction set in use, ``available`` all that this machine offers, best last; ``requested``
-    is the value of the environment variable ``PYNNGRAPH_ISA``, or None; ``vector_bytes`` is the width of one vector.
+    is the value of the environment variable ``PYNNGRAPH_ISA``, or None; ``vector_bytes`` is the width of one vector;
+    ``l1d_bytes``, ``l2_bytes`` and ``l3_bytes`` are the sizes of the caches that a core uses (usual ones where the
+    system does not tell; the third is the second where there is no third).
     """
 
     isa: str
     available: tuple[str, ...]
     requested: str | None
     vector_bytes: int
+    l1d_bytes: int
+    l2_bytes: int
+    l3_bytes: int
 
 
 def cpu_info() -> CpuInfo:
-    """The instruction set in use, and those that could be.
+    """The instruction set in use, those that could be, and the sizes of caches.
 
     Raises
     ------
@@ -113,7 +118,8 @@ def cpu_info() -> CpuInfo:
         raise errors.StateError(ffi.string(info.problem).decode())
     requested = None if info.requested == ffi.NULL else ffi.string(info.requested).decode()
     available = tuple(ffi.string(info.available).decode().split())
-    return CpuInfo(ffi.string(info.isa).decode(), available, requested, info.vector_bytes)
+    caches = info.l1d_bytes, info.l2_bytes, info.l3_bytes
+    return CpuInfo(ffi.string(info.isa).decode(), available, requested, info.vector_bytes, *caches)
 
 
 class EngineFailure(Exception):  # noqa: N818 - it never leaves the package under this name

@@ -52,6 +52,22 @@ def test_exact_ops_are_among_those_compared():
     assert sum(case.forward is EXACT for case in OP_CASES) >= len(OP_CASES) // 3
 
 
+def cache_of_linux(level):
+    """Bytes of the data cache of this level, as Linux lists it; None where it does not."""
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        if (folder / "type").read_text().strip() != "Instruction" and int((folder / "level").read_text()) == level:
+            return int((folder / "size").read_text().strip().removesuffix("K")) * 1024
+    return None
+
+
+@pytest.mark.parametrize(("level", "field"), [(1, "l1d_bytes"), (2, "l2_bytes"), (3, "l3_bytes")])
+def test_cache_sizes_are_those_that_linux_lists(level, field):
+    listed = cache_of_linux(level)
+    if listed is None:
+        pytest.skip("the system does not list its caches")
+    assert getattr(nn.cpu_info(), field) == listed
+
+
 USE = "import numpy, pynngraph as nn; nn.Tanh().forward(numpy.ones(3))"
 UNAVAILABLE = [isa for isa in ("neon", "avx512", "avx2") if isa not in ISAS]
 

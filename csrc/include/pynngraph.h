@@ -87,6 +87,9 @@ typedef struct pnng_cpu {
     const char *requested; /* the value of PYNNGRAPH_ISA, or NULL */
     const char *problem;   /* why `requested` cannot be had, or NULL; plans are then refused */
     int64_t vector_bytes;  /* width of one vector of `isa` */
+    int64_t l1d_bytes;     /* data cache of one core, first level; a usual size if unknown */
+    int64_t l2_bytes;      /* the second level that a core uses */
+    int64_t l3_bytes;      /* the third level that a core uses; l2_bytes where there is none */
 } pnng_cpu;
 
 /* What was found at load. Lifetime: static. */

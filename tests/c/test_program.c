@@ -48,6 +48,8 @@ static void test_library(void) {
 
     const pnng_cpu *const cpu = pnng_cpu_info();
     CHECK(cpu->isa && cpu->available && strstr(cpu->available, "scalar"));
+    CHECK(cpu->l1d_bytes >= 4 << 10 && cpu->l1d_bytes <= 1 << 20);
+    CHECK(cpu->l2_bytes > cpu->l1d_bytes && cpu->l3_bytes >= cpu->l2_bytes);
     pnng_program_free(NULL);
     pnng_plan_free(NULL);
     pnng_shapes_free(NULL);
