@@ -43,7 +43,35 @@ static inline v_t v_set1(real x) { return X86(set1)(x); }
 static inline v_t v_load(const real *p) { return X86(loadu)(p); }
 static inline v_t v_load_n(const real *p, size_t n) { return X86(maskload)(p, V_FIRST(n)); }
 static inline void v_store(real *p, v_t x) { X86(storeu)(p, x); }
-static inline void v_store_n(real *p, v_t x, size_t n) { X86(maskstore)(p, V_FIRST(n), x); }
+static inline void v_stream(real *p, v_t x) { X86(stream)(p, x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
+
+/* By halves: a masked store takes AMD's CPUs 12 cycles or more. */
+#if PNNG_F64_PASS
+static inline void v_store_n(real *p, v_t x, size_t n) {
+    __m128d rest = _mm256_castpd256_pd128(x);
+    if (n & 2) {
+        _mm_storeu_pd(p, rest);
+        rest = _mm256_extractf128_pd(x, 1);
+    }
+    if (n & 1)
+        _mm_store_sd(p + (n & 2), rest);
+}
+#else
+static inline void v_store_n(real *p, v_t x, size_t n) {
+    __m128 rest = _mm256_castps256_ps128(x);
+    if (n & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(x, 1);
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(p + (n & 4)), rest);
+        rest = _mm_movehl_ps(rest, rest);
+    }
+    if (n & 1)
+        _mm_store_ss(p + (n & 6), rest);
+}
+#endif
 
 static inline v_t v_add(v_t a, v_t b) { return X86(add)(a, b); }
 static inline v_t v_sub(v_t a, v_t b) { return X86(sub)(a, b); }

@@ -26,6 +26,8 @@ static inline v_t v_set1(real x) { return X86(set1)(x); }
 static inline v_t v_load(const real *p) { return X86(loadu)(p); }
 static inline v_t v_load_n(const real *p, size_t n) { return X86(maskz_loadu)(m_first(n), p); }
 static inline void v_store(real *p, v_t x) { X86(storeu)(p, x); }
+static inline void v_stream(real *p, v_t x) { X86(stream)(p, x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline void v_store_n(real *p, v_t x, size_t n) { X86(mask_storeu)(p, m_first(n), x); }
 
 static inline v_t v_add(v_t a, v_t b) { return X86(add)(a, b); }

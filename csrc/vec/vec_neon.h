@@ -29,6 +29,8 @@ static inline v_t v_zero(void) { return NEON_N(dup)(0); }
 static inline v_t v_set1(real x) { return NEON_N(dup)(x); }
 static inline v_t v_load(const real *p) { return NEON(ld1)(p); }
 static inline void v_store(real *p, v_t x) { NEON(st1)(p, x); }
+static inline void v_stream(real *p, v_t x) { v_store(p, x); }
+static inline void v_stream_end(void) {}
 
 #if PNNG_F64_PASS
 static inline v_t v_load_n(const real *p, size_t n) {

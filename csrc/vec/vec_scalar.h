@@ -53,6 +53,8 @@ static inline v_t FN(v_alone)(v_t x) {
 }
 static inline v_t v_load(const real *p) { return FN(v_alone)(*p); }
 static inline void v_store(real *p, v_t x) { *p = x; }
+static inline void v_stream(real *p, v_t x) { v_store(p, x); }
+static inline void v_stream_end(void) {}
 
 /* There is no n with 0 < n < 1. */
 static inline v_t v_load_n(const real *p, size_t n) { return n ? v_load(p) : 0; }

@@ -20,6 +20,8 @@ static inline v_t v_zero(void) { return X86(setzero)(); }
 static inline v_t v_set1(real x) { return X86(set1)(x); }
 static inline v_t v_load(const real *p) { return X86(loadu)(p); }
 static inline void v_store(real *p, v_t x) { X86(storeu)(p, x); }
+static inline void v_stream(real *p, v_t x) { X86(stream)(p, x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 
 #if PNNG_F64_PASS
 static inline v_t v_load_n(const real *p, size_t n) { return n ? _mm_load_sd(p) : v_zero(); }
