@@ -75,12 +75,31 @@ static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
                           NULL, 0);
 }
 
-/* Sums pass their gradient on: +g to every input of add, -g to all but the first of sub. */
+/* Sums pass their gradient on: +g to every input of add, -g to all but the first of sub. Where it
+ * has to be copied, one pass makes all copies. */
 static void sum_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_ref g = pnng_grad(planner, op->first_out);
-    for (size_t k = 0; k < op->n_in; k++)
-        pnng_pass_grad(planner, in[k], g, op->code == PNNG_OP_SUB && k > 0 ? -1 : 1);
+    const size_t n = op->n_in;
+    pnng_ref *const refs = pnng_refs(planner, 1 + n);
+    uint8_t *const accumulate = pnng_flags(planner, n);
+    if (!refs || !accumulate)
+        return;
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
+    prototype.n = n;
+    refs[0] = pnng_grad(planner, op->first_out);
+    bool copies = false;
+    for (size_t k = 0; k < n; k++) {
+        const bool same = k == 0 || op->code == PNNG_OP_ADD;
+        pnng_target target = {.view = {.storage = -1}};
+        if (pnng_wants_grad(planner, in[k]) && !(same && pnng_alias_grad(planner, in[k], refs[0])))
+            target = pnng_grad_target(planner, in[k]);
+        copies |= target.view.storage >= 0;
+        refs[1 + k] = (pnng_ref){target.view, target.mask, false};
+        accumulate[k] = target.accumulate;
+    }
+    if (copies)
+        pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, 1 + n,
+                              accumulate, n);
 }
 
 /* All gradients of a product, quotient or extremum in one pass. */
@@ -95,7 +114,7 @@ static void nary_backward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.n = n;
     refs[0] = pnng_grad(planner, op->first_out);
-    refs[1] = pnng_work_space(planner, n * PNNG_MAX_VECTOR_BYTES);
+    refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? n * PNNG_MAX_VECTOR_BYTES : 0);
     for (size_t k = 0; k < n; k++) {
         refs[2 + k] = pnng_read(planner, in[k]);
         const pnng_target target = pnng_grad_target(planner, in[k]);

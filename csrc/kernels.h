@@ -6,6 +6,7 @@
 #ifndef PNNG_KERNELS_H
 #define PNNG_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ typedef struct pnng_call {
     double a, b;               /* the op's real attributes */
     int64_t i, j;              /* the op's integer attributes */
     uint64_t seed;             /* noise: fixes the numbers drawn */
+    bool stream;               /* what is written is far more than caches hold: better past them */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
     int64_t *bad; /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
 } pnng_call;
@@ -41,12 +43,13 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dx, g, x       dx == g allowed when it is stored
  * unary_y  forward  y, x           the same
  *          backward dx, g, y
- * sum      forward  y, x_1 ... x_n (call->n = n) y == any x allowed.    No backward kernel: the
- *          planner passes gradients on.
+ * sum      forward  y, x_1 ... x_n (call->n = n) y == any x allowed
+ *          backward g, d_1 ... d_n as of nary
  * nary     forward  y, x_1 ... x_n
  *          backward g, w, x_1 ... x_n, d_1 ... d_n   accumulate[k] is of d_k, d_k may be NULL, and
  *          d_k may equal another d_l (the same value twice in a table): they are written, per
- *          element, in ascending k. w is work space of n vectors (PNNG_MAX_VECTOR_BYTES each).
+ *          element, in ascending k. w is work space of n vectors (PNNG_MAX_VECTOR_BYTES each), or
+ *          NULL where n <= PNNG_TABLE_SOME.
  *          No d_k equals g or an x.
  * slices   forward  y, x           `rows` slices (stride: from one to the next) of n x inner
  *          backward dx, g, y       elements, contiguous; works along n. cols = n * inner.
@@ -114,7 +117,7 @@ typedef struct pnng_kernels {
     pnng_gemm_table gemm;
 } pnng_kernels;
 
-enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_MAX_TILE = 32 * 64 };
+enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_MAX_TILE = 32 * 64, PNNG_TABLE_SOME = 16 };
 
 typedef struct pnng_isa {
     const char *name;

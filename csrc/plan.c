@@ -269,6 +269,20 @@ static bool inner_is_dense(const loops *found, const pnng_ref *refs, size_t n_re
     return true;
 }
 
+/* Whether a step writes past the caches: where it touches more than the last of them holds, nothing
+ * that it writes is left there for its reader, and a store through them first reads what it
+ * overwrites. In short rows most lines would be written by halves. */
+static bool is_streamed(const pnng_planner *planner, const pnng_shape *shape, const pnng_ref *refs,
+                        size_t n_refs, size_t cols) {
+    enum { LEAST_ROW = 1024 };
+    size_t arrays = 0;
+    for (size_t k = 0; k < n_refs; k++)
+        arrays += refs[k].view.storage >= 0;
+    const size_t element = planner->plan->element;
+    const size_t room = (size_t)pnng_cpu_info()->l3_bytes / element;
+    return cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
+}
+
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
                            const uint8_t *flags, size_t n_flags) {
@@ -294,6 +308,7 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
     step->rows = rows;
     step->cols = cols;
+    step->stream = is_streamed(planner, shape, refs, n_refs, cols);
     step->n_outer = (uint32_t)found.count;
     step->first_outer = (uint32_t)plan->n_outer;
     for (size_t l = 0; l < found.count; l++)
@@ -552,19 +567,22 @@ pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
                          PNNG_GRAD_PARAMS, true, true};
 }
 
-void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor) {
-    if (!planner->active[value])
-        return;
+bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from) {
     const pnng_value root = planner->root[value];
     const bool alone = planner->first_part[root + 1] - planner->first_part[root] == 1;
-    if (factor == 1 && alone && root == value && planner->mode[root] == GRAD_UNDECIDED &&
-        planner->program->values[root].origin != PNNG_FROM_INPUT) {
-        planner->mode[root] = GRAD_WHOLE;
-        planner->started[root] = true;
-        planner->giver[root] = planner->op;
-        planner->grad[root] = from.view;
+    if (!alone || root != value || planner->mode[root] != GRAD_UNDECIDED ||
+        planner->program->values[root].origin == PNNG_FROM_INPUT)
+        return false;
+    planner->mode[root] = GRAD_WHOLE;
+    planner->started[root] = true;
+    planner->giver[root] = planner->op;
+    planner->grad[root] = from.view;
+    return true;
+}
+
+void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor) {
+    if (!planner->active[value] || (factor == 1 && pnng_alias_grad(planner, value, from)))
         return;
-    }
     const pnng_target target = pnng_grad_target(planner, value);
     pnng_emit_scale(planner, &planner->shape[value], target, from, factor);
 }

@@ -47,6 +47,7 @@ struct pnng_step {
     uint32_t mask;   /* backward: which runs need it */
     int32_t op;      /* the op it was made for, or -1: for none */
     bool scaled;     /* the run's `scale` multiplies `a` */
+    bool stream;     /* it writes past the caches */
     uint32_t noise;  /* as of its op */
     size_t rows, cols, n, inner;
     double a, b;
@@ -144,6 +145,8 @@ pnng_target pnng_grad_target(pnng_planner *planner, pnng_value value);
 /* The same for a step that multiplies by the run's scale if target.scaled: for a parameter that
  * is the parameter's own gradient. */
 pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value);
+/* Make `from` the gradient of `value`, if nothing else adds to it and it may be an alias. */
+bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from);
 /* Add factor * `from` to the gradient of `value`; where nothing else adds to it, it becomes an
  * alias. */
 void pnng_pass_grad(pnng_planner *planner, pnng_value value, pnng_ref from, double factor);
