@@ -37,7 +37,7 @@ static operand make(size_t slot, placement where, size_t rows, size_t cols, ptrd
     return operand_new(slot, where, bytes, rows, cols, stride);
 }
 
-enum { MAX_OPERANDS = 32 };
+enum { MAX_OPERANDS = 48 };
 
 typedef struct call {
     pnng_call c;
@@ -222,7 +222,8 @@ static bool is_listed(pnng_op op) {
     return false;
 }
 
-static void check_unary_forward(const unary_case *u, shape s, placement where, bool in_place) {
+static void check_unary_forward(const unary_case *u, shape s, placement where, bool in_place,
+                                bool stream) {
     const operand x = make(0, where, s.rows, s.cols, s.stride);
     const operand y = in_place ? x : make(1, where, s.rows, s.cols, s.stride);
     operand_fill(&x, u->low, u->high);
@@ -230,6 +231,7 @@ static void check_unary_forward(const unary_case *u, shape s, placement where, b
     call k;
     call_new(&k, s.rows, s.cols)->c.a = u->a;
     k.c.b = attribute_b;
+    k.c.stream = stream;
     give(&k, 0, &y);
     give(&k, 1, &x);
     CHECK(kernels->op[u->op].forward(&k.c) == PNNG_OK);
@@ -244,7 +246,7 @@ static void check_unary_forward(const unary_case *u, shape s, placement where, b
 }
 
 static void check_unary_backward(const unary_case *u, shape s, placement where, bool in_place,
-                                 bool add) {
+                                 bool add, bool stream) {
     const operand g = make(0, where, s.rows, s.cols, s.stride);
     const operand y = make(1, where, s.rows, s.cols, s.stride);
     const operand dx = in_place ? g : make(2, where, s.rows, s.cols, s.stride);
@@ -256,6 +258,7 @@ static void check_unary_backward(const unary_case *u, shape s, placement where, 
     call k;
     call_new(&k, s.rows, s.cols)->c.a = u->a;
     k.c.b = attribute_b;
+    k.c.stream = stream;
     give(&k, 0, &dx);
     give(&k, 1, &g);
     give(&k, 2, &y);
@@ -286,11 +289,12 @@ static void test_unary_case(const unary_case *u) {
         snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu", isa->name,
                  f64 ? "f64" : "f32", u->name, list[s].rows, list[s].cols);
         for (int where = 0; where < PLACEMENTS; where++) {
-            for (int flag = 0; flag < 2; flag++) {
-                check_unary_forward(u, list[s], (placement)where, flag);
-                check_unary_backward(u, list[s], (placement)where, flag, false);
+            for (int flags = 0; flags < 4; flags++) {
+                const bool flag = flags & 1, stream = flags & 2;
+                check_unary_forward(u, list[s], (placement)where, flag, stream);
+                check_unary_backward(u, list[s], (placement)where, flag, false, stream);
                 if (flag)
-                    check_unary_backward(u, list[s], (placement)where, false, true);
+                    check_unary_backward(u, list[s], (placement)where, false, true, stream);
             }
         }
     }
@@ -509,6 +513,14 @@ static void back_quotient(size_t n, double g, const double *x, double *d) {
     for (size_t i = 1; i < n; i++)
         d[i] = -rnd(rnd(d[0] / x[i]) * x[0]);
 }
+static void back_sum(size_t n, double g, const double *x, double *d) {
+    for (size_t i = 0; i < n; i++)
+        d[i] = g;
+}
+static void back_difference(size_t n, double g, const double *x, double *d) {
+    for (size_t i = 0; i < n; i++)
+        d[i] = i == 0 ? g : -g;
+}
 static void back_best(size_t n, double g, const double *x, double *d, step_fn *step) {
     size_t winner = 0;
     for (size_t i = 1; i < n; i++)
@@ -530,7 +542,7 @@ static const struct table_case {
     step_fn *step;
     back_fn *back;
 } table_cases[] = {
-    {PNNG_OP_ADD, "add", step_add, NULL},          {PNNG_OP_SUB, "sub", step_sub, NULL},
+    {PNNG_OP_ADD, "add", step_add, back_sum},      {PNNG_OP_SUB, "sub", step_sub, back_difference},
     {PNNG_OP_MUL, "mul", step_mul, back_product},  {PNNG_OP_DIV, "div", step_div, back_quotient},
     {PNNG_OP_MAX, "max", step_max, back_greatest}, {PNNG_OP_MIN, "min", step_min, back_least},
 };
@@ -547,11 +559,12 @@ static void fill_table(const operand *o, bool zeros) {
 }
 
 static void check_fold(const struct table_case *t, shape s, placement where, size_t n,
-                       size_t in_place) {
+                       size_t in_place, bool stream) {
     operand x[MAX_OPERANDS];
     double *before[MAX_OPERANDS];
     call k;
     call_new(&k, s.rows, s.cols)->c.n = n;
+    k.c.stream = stream;
     for (size_t i = 0; i < n; i++) {
         x[i] = make(i, where, s.rows, s.cols, s.stride);
         fill_table(&x[i], true);
@@ -577,21 +590,26 @@ static void check_fold(const struct table_case *t, shape s, placement where, siz
 
 /* Gradient i goes to d[to[i]]; to[i] = n stands for "not wanted". */
 static void check_table_back(const struct table_case *t, shape s, placement where, size_t n,
-                             const size_t *to, const uint8_t *add) {
+                             const size_t *to, const uint8_t *add, bool stream) {
     operand x[MAX_OPERANDS], d[MAX_OPERANDS];
     double *of_x[MAX_OPERANDS], *of_d[MAX_OPERANDS];
     call k;
     call_new(&k, s.rows, s.cols)->c.n = n;
+    k.c.stream = stream;
     const operand g = make(2 * n, where, s.rows, s.cols, s.stride);
     operand_fill(&g, -2, 2);
     const operand w = make(2 * n + 1, where, 1, n * PNNG_MAX_VECTOR_BYTES / bytes, 0);
+    const bool is_sum = t->op == PNNG_OP_ADD || t->op == PNNG_OP_SUB;
+    const size_t first_d = is_sum ? 1 : 2 + n;
     give(&k, 0, &g);
-    give(&k, 1, &w);
+    if (n > PNNG_TABLE_SOME)
+        give(&k, 1, &w);
     for (size_t i = 0; i < n; i++) {
         x[i] = make(i, where, s.rows, s.cols, s.stride);
         fill_table(&x[i], t->op != PNNG_OP_DIV);
         of_x[i] = operand_copy(&x[i]);
-        give(&k, 2 + i, &x[i]);
+        if (!is_sum)
+            give(&k, 2 + i, &x[i]);
         d[i] = make(n + i, where, s.rows, s.cols, s.stride);
         operand_fill(&d[i], -1, 1);
         of_d[i] = operand_copy(&d[i]);
@@ -599,7 +617,9 @@ static void check_table_back(const struct table_case *t, shape s, placement wher
     for (size_t i = 0; i < n; i++) {
         k.accumulate[i] = add[i];
         if (to[i] < n)
-            give(&k, 2 + n + i, &d[to[i]]);
+            give(&k, first_d + i, &d[to[i]]);
+        else
+            k.ptr[first_d + i] = NULL;
     }
     CHECK(kernels->op[t->op].backward(&k.c) == PNNG_OK);
     for (size_t at = 0; at < s.rows * s.cols; at++) {
@@ -620,6 +640,23 @@ static void check_table_back(const struct table_case *t, shape s, placement wher
     }
 }
 
+static void test_long_tables(void) {
+    const size_t apart[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+    const uint8_t store[18] = {0}, some[18] = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    const shape list[] = {{1, 9 * lanes + 1, 0}, {3, lanes, 2 * (ptrdiff_t)lanes}};
+    for (int c = 0; c < TABLE_CASES; c++)
+        for (int s = 0; s < 2; s++)
+            for (size_t n = 6; n <= PNNG_TABLE_SOME + 2; n++)
+                for (int stream = 0; stream < 2; stream++) {
+                    const struct table_case *const t = &table_cases[c];
+                    snprintf(test_where, sizeof test_where, "%s %s %s of %zu", isa->name,
+                             f64 ? "f64" : "f32", t->name, n);
+                    check_fold(t, list[s], AT_END, n, n, stream);
+                    check_table_back(t, list[s], AT_END, n, apart, store, stream);
+                    check_table_back(t, list[s], MISALIGNED, n, apart, some, stream);
+                }
+}
+
 static void test_tables(void) {
     shape list[MAX_SHAPES];
     const size_t n_shapes = shapes(list);
@@ -630,19 +667,92 @@ static void test_tables(void) {
                      f64 ? "f64" : "f32", t->name, list[s].rows, list[s].cols);
             for (size_t n = 1; n <= 5; n++) {
                 const placement where = (placement)((s + n) % PLACEMENTS);
-                check_fold(t, list[s], where, n, n);
-                if (!t->back) {
-                    check_fold(t, list[s], where, n, (s + n) % n);
-                    continue;
-                }
                 const size_t apart[] = {0, 1, 2, 3, 4}, twice[] = {0, n, 0, n - 1, n - 1};
                 const uint8_t store[] = {0, 0, 0, 0, 0}, both[] = {0, 1, 1, 0, 1};
-                check_table_back(t, list[s], where, n, apart, store);
-                check_table_back(t, list[s], where, n, apart, both);
-                check_table_back(t, list[s], where, n, twice, both);
+                for (int stream = 0; stream < 2; stream++) {
+                    check_fold(t, list[s], where, n, n, stream);
+                    check_fold(t, list[s], where, n, (s + n) % n, stream);
+                    check_table_back(t, list[s], where, n, apart, store, stream);
+                    check_table_back(t, list[s], where, n, apart, both, stream);
+                    check_table_back(t, list[s], where, n, twice, both, stream);
+                }
             }
         }
     }
+}
+
+/* ---- every distance from an aligned address ---- */
+
+/* An operand of one row, `by` elements past an aligned address. */
+static operand make_shifted(size_t slot, size_t n, size_t by) {
+    operand o = make(slot, ALIGNED, 1, n, 0);
+    o.data += by * bytes;
+    return o;
+}
+
+static double first_of(double x, double y) { return x; }
+static double back_shifted(double g, double x) { return back_leakyrelu(x, g, 1); }
+
+/* All kernels that step to an aligned address, with n elements of y `by` elements past one. */
+static void check_misaligned(size_t n, size_t by, size_t by_x, bool stream) {
+    operand o[5]; /* y, x_1, x_2, and for gradients d_1, d_2 */
+    for (size_t i = 0; i < 5; i++) {
+        o[i] = make_shifted(i, n, i == 0 || i == 3 ? by : i == 4 ? by_x : by_x + i);
+        operand_fill(&o[i], -1, 1);
+    }
+    call k;
+    call_new(&k, 1, n)->c.n = 2;
+    k.c.stream = stream;
+    for (size_t i = 0; i < 3; i++)
+        give(&k, i, &o[i]);
+    const struct {
+        pnng_kernel *kernel;
+        double (*expected)(double x, double y);
+    } cases[] = {{kernels->op[PNNG_OP_ADD].forward, step_add},
+                 {kernels->op[PNNG_OP_MUL].forward, step_mul},
+                 {kernels->op[PNNG_OP_LEAKYRELU].backward, back_shifted},
+                 {kernels->common.scale, first_of},
+                 {kernels->op[PNNG_OP_MUL_CONSTANT].forward, first_of}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        CHECK(cases[c].kernel(&k.c) == PNNG_OK);
+        bool ok = operand_intact(&o[0]);
+        for (size_t i = 0; i < n; i++)
+            ok &= same_number(get_at(&o[0], 0, i),
+                              cases[c].expected(get_at(&o[1], 0, i), get_at(&o[2], 0, i)));
+        CHECK(ok);
+    }
+    const size_t order[] = {1, 0, 2, 0, 3, 4}; /* g, w, x_1, x_2, d_1, d_2 */
+    for (size_t i = 0; i < 6; i++)
+        give(&k, i, &o[order[i]]);
+    give(&k, 3, &o[0]);
+    k.ptr[1] = NULL;
+    CHECK(kernels->op[PNNG_OP_MUL].backward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&o[3]) && operand_intact(&o[4]);
+    for (size_t i = 0; i < n; i++) {
+        ok &= get_at(&o[3], 0, i) == step_mul(get_at(&o[1], 0, i), get_at(&o[0], 0, i));
+        ok &= get_at(&o[4], 0, i) == step_mul(get_at(&o[1], 0, i), get_at(&o[2], 0, i));
+    }
+    CHECK(ok);
+    give(&k, 0, &o[0]);
+    k.c.a = 0.3;
+    CHECK(kernels->common.fill(&k.c) == PNNG_OK);
+    ok = operand_intact(&o[0]);
+    for (size_t i = 0; i < n; i++)
+        ok &= get_at(&o[0], 0, i) == rnd(0.3);
+    CHECK(ok);
+}
+
+static void test_misaligned(void) {
+    const size_t line = 64 / bytes;
+    for (int stream = 0; stream < 2; stream++)
+        for (size_t by = 0; by <= line; by++) {
+            for (size_t n = 0; n <= 3 * lanes + 1; n++) {
+                snprintf(test_where, sizeof test_where, "%s %s %zu elements, %zu past a line",
+                         isa->name, f64 ? "f64" : "f32", n, by);
+                check_misaligned(n, by, n % 3, stream);
+            }
+            check_misaligned(40 * lanes + by, by, by, stream);
+        }
 }
 
 /* ---- slices ---- */
@@ -1202,9 +1312,10 @@ static void check_common(shape s, placement where) {
     operand_fill(&b, -1, 1);
     call k;
     call_new(&k, s.rows, s.cols);
-    const double factors[] = {1, -0.7};
-    for (int f = 0; f < 2; f++)
+    const double factors[] = {1, -0.7, 1, -0.7};
+    for (int f = 0; f < 4; f++)
         for (int add = 0; add < 2; add++) {
+            k.c.stream = f >= 2;
             operand_fill(&y, -1, 1);
             double *const before = operand_copy(&y);
             k.c.a = factors[f];
@@ -1484,6 +1595,8 @@ static void test_all(long points, bool print) {
     test_power();
     test_accuracy(points, print);
     test_tables();
+    test_long_tables();
+    test_misaligned();
     test_slices();
     test_reduce();
     test_noise();
