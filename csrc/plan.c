@@ -946,6 +946,8 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
     if (!pnng_chosen_isa())
         return pnng_fail(&plan->message, PNNG_ERROR_ISA, "%s", pnng_cpu_info()->problem);
+    if (pnng_threads_problem())
+        return pnng_fail(&plan->message, PNNG_ERROR_THREADS, "%s", pnng_threads_problem());
     return PNNG_OK;
 }
 

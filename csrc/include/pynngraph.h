@@ -53,7 +53,8 @@ enum {
     PNNG_ERROR_BUSY = -7,    /* the plan is running in another thread, or in a caller of this one */
     PNNG_ERROR_ORDER = -8,   /* backward before forward, or on a plan made without it */
     PNNG_ERROR_ISA = -9,     /* PYNNGRAPH_ISA names no instruction set, or one this CPU lacks */
-    PNNG_ERROR_HOST = -10    /* a host step failed; the host knows why */
+    PNNG_ERROR_HOST = -10,   /* a host step failed; the host knows why */
+    PNNG_ERROR_THREADS = -11 /* PYNNGRAPH_NUM_THREADS is not a number of threads */
 };
 
 /* Number type of a plan: all its real values have it. */
@@ -94,6 +95,22 @@ typedef struct pnng_cpu {
 
 /* What was found at load. Lifetime: static. */
 PNNG_API const pnng_cpu *pnng_cpu_info(void);
+
+enum { PNNG_MAX_THREADS = 1024 };
+
+/* How many threads a run may use, the calling one included: what was set, by a call or by
+ * PYNNGRAPH_NUM_THREADS, or else the CPUs that affinity and control groups leave to this process.
+ * Results do not depend on it. */
+PNNG_API int64_t pnng_threads(void);
+
+/* Set it for all runs that follow, in all threads. Threads are started when a run first needs them
+ * and sleep when there is nothing to do. Waits until no run uses those that are there.
+ * Errors: PNNG_ERROR_ARGUMENT (not between 1 and PNNG_MAX_THREADS). */
+PNNG_API pnng_status pnng_set_threads(int64_t count);
+
+/* Why the value of PYNNGRAPH_NUM_THREADS cannot be had, or NULL; plans are then refused.
+ * Lifetime: static. */
+PNNG_API const char *pnng_threads_problem(void);
 
 /* ---- the registry of ops ------------------------------------------------------------------ */
 

@@ -1,0 +1,408 @@
+/* The pool. One caller at a time owns it; the state of the job under way is one atomic word.
+ *
+ * A worker that sees a new job tries to enter it: it takes one of the job's seats and counts as
+ * inside. Then it takes parts, by adding one to a counter, until there are none, and leaves. The
+ * caller does the same; then it removes the seats that nobody took, so that who comes late finds
+ * the door shut, and waits for those inside only.
+ *
+ * Workers without a job spin for a short time, then sleep. */
+#define _POSIX_C_SOURCE 200809L /* strict C11 hides signal masks unless they are asked for */
+#include "threads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static char problem[160];
+
+const char *pnng_threads_problem(void) { return problem[0] ? problem : NULL; }
+
+/* The number that PYNNGRAPH_NUM_THREADS sets; 0: none. */
+static size_t read_setting(void) {
+    const char *const text = getenv("PYNNGRAPH_NUM_THREADS");
+    if (!text || !*text)
+        return 0;
+    char *end;
+    const long long count = strtoll(text, &end, 10);
+    if (*end == '\0' && count >= 1 && count <= PNNG_MAX_THREADS)
+        return (size_t)count;
+    snprintf(problem, sizeof problem,
+             "PYNNGRAPH_NUM_THREADS=%.40s cannot be had: it is a number of threads, from 1 to %d",
+             text, PNNG_MAX_THREADS);
+    return 0;
+}
+
+static void run_alone(size_t parts, pnng_part *part, void *context) {
+    for (size_t k = 0; k < parts; k++)
+        part(context, k);
+}
+
+#ifdef PNNG_NO_THREADS
+
+__attribute__((constructor)) static void at_load(void) { read_setting(); }
+
+size_t pnng_threads_wanted(uint64_t nanoseconds) {
+    (void)nanoseconds;
+    return 1;
+}
+
+void pnng_parallel(size_t threads, size_t parts, pnng_part *part, void *context) {
+    (void)threads;
+    run_alone(parts, part, context);
+}
+
+size_t pnng_threads_limit(void) { return 1; }
+
+pnng_status pnng_set_threads(int64_t count) {
+    return count >= 1 && count <= PNNG_MAX_THREADS ? PNNG_OK : PNNG_ERROR_ARGUMENT;
+}
+
+void pnng_threads_enter(void) {}
+void pnng_threads_leave(void) {}
+
+#else
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "plan.h" /* the clock */
+
+/* The word of a job: how many workers are inside, how many more may enter, and whether the caller
+ * sleeps until all have left. */
+enum { SEAT = 1 << 12, INSIDE = SEAT - 1, SEATS = INSIDE << 12, WAITED = 1 << 30 };
+_Static_assert((int)PNNG_MAX_THREADS <= (int)INSIDE, "as many workers can be counted");
+
+enum {
+    /* Nanoseconds. Woken again within it, a worker starts at once instead of some 30 us later; what
+     * comes between two steps, or between two calls from Python, is most often done in less. */
+    SPIN = 100000,
+    /* What each thread should have to do: many times what it takes to hand it over, 0.2 us. */
+    SHARE = 4000,
+    /* Waking a worker costs the caller up to 10 us. A job of so much pays for that by itself... */
+    WORTH_WAKING = 100000,
+    /* ... and smaller ones if so much was missed because all workers slept: if then no other job
+     * follows while they are awake, 2.5 % are lost. */
+    WORTH_TRYING = 400000,
+};
+
+enum { LINE = 64 };
+
+static struct {
+    /* Held by the caller whose job it is, and by who starts or stops threads. */
+    pthread_mutex_t owner;
+    size_t running; /* workers that were started */
+    size_t most;    /* workers that could be, as far as is known */
+    pnng_part *part;
+    void *context;
+    size_t parts;
+
+    alignas(LINE) atomic_uint epoch; /* counts jobs: workers look at it while they spin */
+    atomic_bool quit;
+    alignas(LINE) atomic_uint job;
+    alignas(LINE) atomic_size_t next; /* the next part */
+
+    alignas(LINE) atomic_size_t limit; /* threads that are set; 0: not known yet */
+    atomic_size_t ready;               /* workers that are awake */
+    atomic_size_t callers;             /* runs under way */
+    atomic_uint_fast64_t missed;       /* work that was done alone because all workers slept */
+
+    /* For sleeping. Workers sleep until there is a token, the caller until nobody is inside. */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake, done;
+    size_t sleepers, tokens;
+    pthread_t worker[PNNG_MAX_THREADS - 1];
+} pool = {
+    .owner = PTHREAD_MUTEX_INITIALIZER,
+    .most = PNNG_MAX_THREADS - 1,
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .wake = PTHREAD_COND_INITIALIZER,
+    .done = PTHREAD_COND_INITIALIZER,
+};
+
+static _Thread_local bool inside_part;
+static _Thread_local size_t entered; /* runs of this thread, one in another */
+
+pnng_thread_starter *pnng_start_thread = pthread_create;
+
+static inline void relax(void) {
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+/* ---- workers -------------------------------------------------------------------------------- */
+
+static void take_parts(void) {
+    const size_t parts = pool.parts;
+    for (;;) {
+        const size_t k = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
+        if (k >= parts)
+            return;
+        pool.part(pool.context, k);
+    }
+}
+
+static bool enter_job(void) {
+    unsigned job = atomic_load_explicit(&pool.job, memory_order_relaxed);
+    while (job & SEATS)
+        if (atomic_compare_exchange_weak_explicit(&pool.job, &job, job - SEAT + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void leave_job(void) {
+    const unsigned job = atomic_fetch_sub_explicit(&pool.job, 1, memory_order_release);
+    if (!(job & WAITED) || (job & INSIDE) != 1)
+        return;
+    pthread_mutex_lock(&pool.mutex);
+    pthread_cond_signal(&pool.done);
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+/* Whether another job than `seen` came before the deadline. */
+static bool spin(unsigned seen, uint64_t deadline) {
+    do {
+        for (int k = 0; k < 32; k++) {
+            if (atomic_load_explicit(&pool.epoch, memory_order_relaxed) != seen)
+                return true;
+            relax();
+        }
+    } while (pnng_clock() < deadline);
+    return false;
+}
+
+/* Until the caller of a job wants this thread, unless there is a new one already. The caller makes
+ * his job known before he looks who sleeps; here it is the other way round. */
+static void sleep_until_woken(unsigned seen) {
+    pthread_mutex_lock(&pool.mutex);
+    atomic_fetch_sub(&pool.ready, 1);
+    pool.sleepers++;
+    if (atomic_load(&pool.epoch) == seen) {
+        while (!pool.tokens)
+            pthread_cond_wait(&pool.wake, &pool.mutex);
+        pool.tokens--;
+    } else {
+        pool.sleepers--;
+        atomic_fetch_add(&pool.ready, 1);
+    }
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+static void *work(void *argument) {
+    unsigned seen = (unsigned)(uintptr_t)argument;
+    inside_part = true;
+    uint64_t deadline = pnng_clock() + SPIN;
+    for (;;) {
+        if (!spin(seen, deadline))
+            sleep_until_woken(seen);
+        seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
+        if (atomic_load_explicit(&pool.quit, memory_order_relaxed))
+            return NULL;
+        if (enter_job()) {
+            take_parts();
+            leave_job();
+            deadline = pnng_clock() + SPIN;
+        }
+    }
+}
+
+/* Wake up to `count` workers. They count as ready from now on. */
+static void wake(size_t count) {
+    pthread_mutex_lock(&pool.mutex);
+    if (count > pool.sleepers)
+        count = pool.sleepers;
+    pool.sleepers -= count;
+    pool.tokens += count;
+    atomic_fetch_add(&pool.ready, count);
+    pthread_mutex_unlock(&pool.mutex);
+    for (size_t k = 0; k < count; k++)
+        pthread_cond_signal(&pool.wake);
+}
+
+/* ---- starting and stopping: by the pool's owner ---------------------------------------------- */
+
+/* After fork, the child has the thread that forked and no other one. */
+static void begin_again(void) {
+    static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static const pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    pool.owner = pool.mutex = mutex;
+    pool.wake = pool.done = cond;
+    pool.running = pool.sleepers = pool.tokens = 0;
+    pool.most = PNNG_MAX_THREADS - 1;
+    atomic_store(&pool.job, 0);
+    atomic_store(&pool.quit, false);
+    atomic_store(&pool.ready, 0);
+    atomic_store(&pool.callers, entered > 0);
+}
+
+static bool watch_forks(void) {
+    static bool watched;
+    if (!watched)
+        watched = pthread_atfork(NULL, NULL, begin_again) == 0;
+    return watched;
+}
+
+/* See that there are `count` workers, or as many as can be had; returns how many there are. */
+static size_t start_workers(size_t count) {
+    if (count > pool.most)
+        count = pool.most;
+    if (pool.running >= count || !watch_forks())
+        return pool.running < count ? pool.running : count;
+    /* Signals are for the threads of the program. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const uintptr_t epoch = atomic_load(&pool.epoch);
+    while (pool.running < count &&
+           pnng_start_thread(&pool.worker[pool.running], NULL, work, (void *)epoch) == 0) {
+        pool.running++;
+        atomic_fetch_add(&pool.ready, 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pool.running < count)
+        pool.most = pool.running; /* not tried again at each job */
+    return pool.running;
+}
+
+static void stop_workers(void) {
+    atomic_store(&pool.quit, true);
+    atomic_fetch_add(&pool.epoch, 1);
+    wake(pool.running);
+    for (size_t k = 0; k < pool.running; k++)
+        pthread_join(pool.worker[k], NULL);
+    pool.running = 0;
+    atomic_store(&pool.ready, 0);
+    atomic_store(&pool.quit, false);
+}
+
+/* ---- jobs ----------------------------------------------------------------------------------- */
+
+static void wait_for_those_inside(void) {
+    const uint64_t deadline = pnng_clock() + SPIN;
+    do {
+        for (int k = 0; k < 32; k++) {
+            if (!(atomic_load_explicit(&pool.job, memory_order_acquire) & INSIDE))
+                return;
+            relax();
+        }
+    } while (pnng_clock() < deadline);
+    pthread_mutex_lock(&pool.mutex);
+    atomic_fetch_or(&pool.job, WAITED);
+    while (atomic_load(&pool.job) & INSIDE)
+        pthread_cond_wait(&pool.done, &pool.mutex);
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+static void run_with(size_t helpers, size_t parts, pnng_part *part, void *context) {
+    pool.part = part;
+    pool.context = context;
+    pool.parts = parts;
+    atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool.job, (unsigned)helpers * SEAT, memory_order_release);
+    atomic_fetch_add(&pool.epoch, 1);
+    const size_t ready = atomic_load(&pool.ready);
+    if (ready < helpers)
+        wake(helpers - ready);
+    inside_part = true;
+    take_parts();
+    inside_part = false;
+    const unsigned job =
+        atomic_fetch_and_explicit(&pool.job, ~(unsigned)SEATS, memory_order_acquire);
+    if (job & INSIDE)
+        wait_for_those_inside();
+}
+
+void pnng_parallel(size_t threads, size_t parts, pnng_part *part, void *context) {
+    const size_t limit = pnng_threads_limit();
+    if (threads > limit)
+        threads = limit;
+    if (threads > parts)
+        threads = parts;
+    if (threads <= 1 || inside_part || pthread_mutex_trylock(&pool.owner)) {
+        run_alone(parts, part, context);
+        return;
+    }
+    const size_t helpers = start_workers(threads - 1);
+    if (helpers)
+        run_with(helpers, parts, part, context);
+    else
+        run_alone(parts, part, context);
+    pthread_mutex_unlock(&pool.owner);
+}
+
+size_t pnng_threads_wanted(uint64_t nanoseconds) {
+    if (nanoseconds < 2 * SHARE)
+        return 1;
+    size_t threads = pnng_threads_limit();
+    if (threads == 1 || inside_part)
+        return 1;
+    const size_t callers = atomic_load_explicit(&pool.callers, memory_order_relaxed);
+    if (callers > 1)
+        threads = threads < callers ? 1 : threads - callers + 1;
+    if (threads > nanoseconds / SHARE)
+        threads = (size_t)(nanoseconds / SHARE);
+    const size_t ready = atomic_load_explicit(&pool.ready, memory_order_relaxed) + 1;
+    if (threads <= ready || nanoseconds >= WORTH_WAKING)
+        return threads;
+    if (ready > 1)
+        return ready;
+    /* All sleep. One job of this size would not pay for waking them, many one after another do:
+     * they are woken when as much was done alone as is worth it. */
+    if (atomic_fetch_add_explicit(&pool.missed, nanoseconds, memory_order_relaxed) + nanoseconds <
+        WORTH_TRYING)
+        return 1;
+    atomic_store_explicit(&pool.missed, 0, memory_order_relaxed);
+    return threads;
+}
+
+void pnng_threads_enter(void) {
+    if (entered++ == 0)
+        atomic_fetch_add_explicit(&pool.callers, 1, memory_order_relaxed);
+}
+
+void pnng_threads_leave(void) {
+    if (--entered == 0)
+        atomic_fetch_sub_explicit(&pool.callers, 1, memory_order_relaxed);
+}
+
+/* ---- the number of threads ------------------------------------------------------------------- */
+
+size_t pnng_threads_limit(void) {
+    size_t limit = atomic_load_explicit(&pool.limit, memory_order_relaxed);
+    if (limit)
+        return limit;
+    const size_t cpus = pnng_cpu_count("");
+    size_t unknown = 0;
+    limit = cpus < PNNG_MAX_THREADS ? cpus : PNNG_MAX_THREADS;
+    return atomic_compare_exchange_strong(&pool.limit, &unknown, limit) ? limit : unknown;
+}
+
+pnng_status pnng_set_threads(int64_t count) {
+    if (count < 1 || count > PNNG_MAX_THREADS)
+        return PNNG_ERROR_ARGUMENT;
+    pthread_mutex_lock(&pool.owner);
+    if (pool.running >= (size_t)count)
+        stop_workers();
+    pool.most = PNNG_MAX_THREADS - 1; /* it may be possible now */
+    atomic_store(&pool.limit, (size_t)count);
+    pthread_mutex_unlock(&pool.owner);
+    return PNNG_OK;
+}
+
+__attribute__((constructor)) static void at_load(void) {
+    atomic_store(&pool.limit, read_setting());
+}
+
+/* Later jobs run alone: other threads may still be there when a process ends. */
+__attribute__((destructor)) static void at_unload(void) {
+    pthread_mutex_lock(&pool.owner);
+    atomic_store(&pool.limit, 1);
+    stop_workers();
+    pthread_mutex_unlock(&pool.owner);
+}
+#endif
+
+int64_t pnng_threads(void) { return (int64_t)pnng_threads_limit(); }
