@@ -113,6 +113,7 @@ static void nary_backward(pnng_planner *planner, const pnng_op_node *op) {
         return;
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.n = n;
+    prototype.work = 1;
     refs[0] = pnng_grad(planner, op->first_out);
     refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? n * PNNG_MAX_VECTOR_BYTES : 0);
     for (size_t k = 0; k < n; k++) {

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "split.h"
+#include "threads.h"
 
 /* How contributions to the gradient of one stretch of memory fit together. */
 typedef enum grad_mode {
@@ -199,6 +201,21 @@ static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, s
     return step;
 }
 
+/* Note whether several threads may do a step, whose operands are there now. */
+static void plan_split(pnng_planner *planner, pnng_step *step) {
+    pnng_plan *const plan = planner->plan;
+    ptrdiff_t by[PNNG_SPLIT_OPERANDS];
+    if (!pnng_split_step(plan, step, by))
+        return;
+    if (!ROOM(planner, plan->by, plan->n_by, plan->cap_by, step->n_operands)) {
+        planner->failed = true;
+        return;
+    }
+    step->first_by = (uint32_t)plan->n_by;
+    for (size_t k = 0; k < step->n_operands; k++)
+        plan->by[plan->n_by++] = by[k];
+}
+
 pnng_step pnng_prototype(const pnng_planner *planner, const pnng_op_node *op,
                          pnng_direction direction) {
     const pnng_op_kernels *const kernels = &planner->plan->kernels->op[op->code];
@@ -212,9 +229,10 @@ void pnng_emit(pnng_planner *planner, const pnng_step *prototype, const pnng_ref
                const ptrdiff_t *strides, size_t n_refs, const uint8_t *flags, size_t n_flags) {
     if (!make_room(planner, n_refs, n_flags, 0))
         return;
-    push_step(planner, prototype, n_refs, flags, n_flags);
+    pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
     for (size_t k = 0; k < n_refs; k++)
         push_operand(planner, &refs[k], strides ? strides[k] : 0);
+    plan_split(planner, step);
 }
 
 void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const pnng_ref *refs,
@@ -233,6 +251,10 @@ void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const
     }
 }
 
+static bool is_walked(const pnng_ref *refs, size_t k, size_t work) {
+    return refs[k].view.storage >= 0 && (k == 0 || k != work);
+}
+
 /* Loops over a shape, with dims merged where all of the operands allow it: `extent` from the
  * outermost, and level[k * PNNG_MAX_DIMS + l], the stride of operand k in loop l. */
 typedef struct loops {
@@ -240,7 +262,8 @@ typedef struct loops {
     int64_t extent[PNNG_MAX_DIMS];
 } loops;
 
-static loops find_loops(const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
+/* Work space has no place in them: `work` is its number, or 0 for none. */
+static loops find_loops(const pnng_shape *shape, const pnng_ref *refs, size_t n_refs, size_t work,
                         int64_t *level) {
     loops found = {0};
     for (int64_t d = 0; d < shape->ndim; d++) {
@@ -248,8 +271,8 @@ static loops find_loops(const pnng_shape *shape, const pnng_ref *refs, size_t n_
             continue;
         bool merges = found.count > 0;
         for (size_t k = 0; k < n_refs && merges; k++)
-            if (refs[k].view.storage >= 0 && level[k * PNNG_MAX_DIMS + found.count - 1] !=
-                                                 refs[k].view.stride[d] * shape->dim[d])
+            if (is_walked(refs, k, work) && level[k * PNNG_MAX_DIMS + found.count - 1] !=
+                                                refs[k].view.stride[d] * shape->dim[d])
                 merges = false;
         if (!merges)
             found.extent[found.count++] = 1;
@@ -261,10 +284,10 @@ static loops find_loops(const pnng_shape *shape, const pnng_ref *refs, size_t n_
 }
 
 /* Whether the innermost loop walks neighbours in every operand. */
-static bool inner_is_dense(const loops *found, const pnng_ref *refs, size_t n_refs,
+static bool inner_is_dense(const loops *found, const pnng_ref *refs, size_t n_refs, size_t work,
                            const int64_t *level) {
     for (size_t k = 0; k < n_refs; k++)
-        if (refs[k].view.storage >= 0 && level[k * PNNG_MAX_DIMS + found->count - 1] != 1)
+        if (is_walked(refs, k, work) && level[k * PNNG_MAX_DIMS + found->count - 1] != 1)
             return false;
     return true;
 }
@@ -294,9 +317,9 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
         return;
     }
     int64_t *const level = planner->levels;
-    loops found = find_loops(shape, refs, n_refs, level);
+    loops found = find_loops(shape, refs, n_refs, prototype->work, level);
     size_t cols = 1;
-    if (found.count && inner_is_dense(&found, refs, n_refs, level))
+    if (found.count && inner_is_dense(&found, refs, n_refs, prototype->work, level))
         cols = (size_t)found.extent[--found.count];
     const size_t row_level = found.count;
     size_t rows = 1;
@@ -325,6 +348,7 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                      strided ? (ptrdiff_t)level[k * PNNG_MAX_DIMS + row_level - 1]
                              : (ptrdiff_t)cols);
     }
+    plan_split(planner, step);
 }
 
 void pnng_emit_copy(pnng_planner *planner, const pnng_shape *shape, pnng_ref to, pnng_ref from) {
@@ -419,7 +443,7 @@ typedef struct rectangle {
 static bool as_rectangle(const pnng_planner *planner, pnng_value value, rectangle *out) {
     int64_t level[PNNG_MAX_DIMS];
     const pnng_ref ref = {planner->value[value], 0, false};
-    loops found = find_loops(&planner->shape[value], &ref, 1, level);
+    loops found = find_loops(&planner->shape[value], &ref, 1, 0, level);
     *out = (rectangle){.offset = ref.view.offset, .rows = 1, .cols = 1, .value = value};
     if (found.count && level[found.count - 1] == 1)
         out->cols = found.extent[--found.count];
@@ -913,6 +937,25 @@ static void close_planner(pnng_planner *planner) {
         pnng_release(planner->allocator, parts[k]);
 }
 
+/* Whether a step may want threads: one that is split, or a product that gemm.c splits. */
+static bool may_want_threads(const pnng_step *step) {
+    enum { MULTIPLY_ADDS_PER_NANOSECOND = 32 };
+    if (step->run != pnng_run_gemm)
+        return step->split != PNNG_SPLIT_NONE;
+    const uint64_t of_one = pnng_times(pnng_times(step->rows, step->cols), step->n);
+    return pnng_threads_may_help(of_one / MULTIPLY_ADDS_PER_NANOSECOND);
+}
+
+/* If a run may want threads, how many there are is found out now. */
+static void look_for_splits(pnng_plan *plan) {
+    const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
+    for (size_t run = 0; run < 2; run++)
+        for (size_t s = 0; s < runs[run]->count && !plan->may_split; s++)
+            plan->may_split = may_want_threads(&runs[run]->step[s]);
+    if (plan->may_split)
+        pnng_threads_limit();
+}
+
 static bool make_steps(pnng_planner *planner) {
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
@@ -975,6 +1018,7 @@ static pnng_status make_plan(pnng_plan *plan, int32_t dtype, const pnng_shape *i
     pnng_planner planner;
     plan->made = open_planner(&planner, plan) && make_steps(&planner);
     close_planner(&planner);
+    look_for_splits(plan);
     return plan->made ? PNNG_OK : PNNG_ERROR_MEMORY;
 }
 
@@ -1002,7 +1046,7 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-                           plan->slot_use,     plan->arena_memory,  plan->sums};
+                           plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

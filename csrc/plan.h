@@ -43,12 +43,16 @@ struct pnng_step {
     uint32_t first_flag; /* plan->flags: accumulate, one a written gradient */
     uint32_t n_outer;    /* loops around rows and cols */
     uint32_t
-        first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
-    uint32_t mask;   /* backward: which runs need it */
-    int32_t op;      /* the op it was made for, or -1: for none */
-    bool scaled;     /* the run's `scale` multiplies `a` */
-    bool stream;     /* it writes past the caches */
-    uint32_t noise;  /* as of its op */
+        first_outer;   /* plan->outer: extents, then for each loop a stride in bytes an operand */
+    uint32_t mask;     /* backward: which runs need it */
+    int32_t op;        /* the op it was made for, or -1: for none */
+    bool scaled;       /* the run's `scale` multiplies `a` */
+    bool stream;       /* it writes past the caches */
+    uint32_t noise;    /* as of its op */
+    uint8_t work;      /* the operand that is work space, or 0: none */
+    uint8_t split;     /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
+    uint32_t first_by; /* split: plan->by, one an operand */
+    uint64_t nanoseconds; /* split: how long one thread takes, about */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
@@ -75,7 +79,10 @@ struct pnng_plan {
     ptrdiff_t *strides; /* row strides, one an operand */
     uint8_t *flag_pool;
     int64_t *outer;
-    size_t n_operands, cap_operands, cap_strides, n_flags, cap_flags, n_outer, cap_outer;
+    ptrdiff_t *by; /* of split steps: bytes from one unit to the next, one an operand */
+    size_t n_operands, cap_operands, cap_strides, n_flags, cap_flags, n_outer, cap_outer, n_by,
+        cap_by;
+    bool may_split; /* some step may want threads */
     void **bases;
     void **scratch; /* addresses of one step's operands */
     size_t max_operands;
@@ -199,6 +206,9 @@ void pnng_emit_copy(pnng_planner *planner, const pnng_shape *shape, pnng_ref to,
 /* to = or += a * from */
 void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target to, pnng_ref from,
                      double a);
+
+/* Do the first turns of a step's outermost loop, one after the other. Advances the addresses. */
+pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns);
 
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);

@@ -4,6 +4,8 @@
 
 #include "gemm.h"
 #include "plan.h"
+#include "split.h"
+#include "threads.h"
 
 /* Say what a kernel found wrong with the numbers that it was given. */
 static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64_t bad[2]) {
@@ -54,7 +56,9 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .accumulate = plan->flag_pool + step->first_flag,
         .bad = bad,
     };
-    const pnng_status status = step->kernel(&call);
+    const pnng_status status = step->split > PNNG_SPLIT_TURNS
+                                   ? pnng_run_split_kernel(plan, step, &call)
+                                   : step->kernel(&call);
     return status ? bad_value(plan, step, bad) : PNNG_OK;
 }
 
@@ -68,8 +72,7 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     return PNNG_OK;
 }
 
-/* Run a step once for each turn of its outer loops. The addresses are advanced in place. */
-static pnng_status run_nested(pnng_plan *plan, const pnng_step *step, void **ptr) {
+pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns) {
     const int64_t *const extent = plan->outer + step->first_outer;
     const int64_t *const stride = extent + step->n_outer;
     int64_t turn[PNNG_MAX_DIMS] = {0};
@@ -80,7 +83,7 @@ static pnng_status run_nested(pnng_plan *plan, const pnng_step *step, void **ptr
         size_t loop = step->n_outer;
         while (loop-- > 0) {
             const int64_t *const by = stride + loop * step->n_operands;
-            const bool wraps = ++turn[loop] == extent[loop];
+            const bool wraps = ++turn[loop] == (loop == 0 ? turns : extent[loop]);
             for (size_t k = 0; k < step->n_operands; k++)
                 if (ptr[k])
                     ptr[k] = (char *)ptr[k] + (wraps ? by[k] - by[k] * extent[loop] : by[k]);
@@ -111,7 +114,11 @@ static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint3
         ptr[k] = operand[k].base && operand[k].mask & mask
                      ? (char *)plan->bases[operand[k].base] + operand[k].offset
                      : NULL;
-    return step->n_outer ? run_nested(plan, step, ptr) : step->run(plan, step, ptr);
+    if (!step->n_outer)
+        return step->run(plan, step, ptr);
+    return step->split == PNNG_SPLIT_TURNS
+               ? pnng_run_split_turns(plan, step, ptr)
+               : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
 /* As run_steps, and keep the time of each. One step ends where the next one begins. */
@@ -145,8 +152,14 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
-    return plan->measures ? run_measured(plan, steps, mask, sums_of(plan, direction))
-                          : run_steps(plan, steps, mask);
+    if (plan->may_split)
+        pnng_threads_enter();
+    const pnng_status status = plan->measures
+                                   ? run_measured(plan, steps, mask, sums_of(plan, direction))
+                                   : run_steps(plan, steps, mask);
+    if (plan->may_split)
+        pnng_threads_leave();
+    return status;
 }
 
 /* ---- checks before a run -------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static char problem[160];
 
@@ -31,6 +32,13 @@ static size_t read_setting(void) {
     return 0;
 }
 
+bool pnng_threads_always;
+
+static void read_split(void) {
+    const char *const text = getenv("PYNNGRAPH_SPLIT");
+    pnng_threads_always = text && strcmp(text, "always") == 0;
+}
+
 static void run_alone(size_t parts, pnng_part *part, void *context) {
     for (size_t k = 0; k < parts; k++)
         part(context, k);
@@ -39,6 +47,11 @@ static void run_alone(size_t parts, pnng_part *part, void *context) {
 #ifdef PNNG_NO_THREADS
 
 __attribute__((constructor)) static void at_load(void) { read_setting(); }
+
+bool pnng_threads_may_help(uint64_t nanoseconds) {
+    (void)nanoseconds;
+    return false;
+}
 
 size_t pnng_threads_wanted(uint64_t nanoseconds) {
     (void)nanoseconds;
@@ -85,21 +98,28 @@ enum {
     WORTH_TRYING = 400000,
 };
 
-enum { LINE = 64 };
+enum { LINE = 64, REGIONS = 64 };
+
+/* Parts of a job that lie one after another. */
+typedef struct region {
+    alignas(LINE) atomic_size_t next;
+    size_t end;
+} region;
 
 static struct {
     /* Held by the caller whose job it is, and by who starts or stops threads. */
     pthread_mutex_t owner;
-    size_t running; /* workers that were started */
-    size_t most;    /* workers that could be, as far as is known */
+    size_t running;       /* workers that were started */
+    unsigned first_epoch; /* when the last of them were started */
+    size_t most;          /* workers that could be, as far as is known */
     pnng_part *part;
     void *context;
-    size_t parts;
+    size_t regions;
 
     alignas(LINE) atomic_uint epoch; /* counts jobs: workers look at it while they spin */
     atomic_bool quit;
     alignas(LINE) atomic_uint job;
-    alignas(LINE) atomic_size_t next; /* the next part */
+    region region[REGIONS];
 
     alignas(LINE) atomic_size_t limit; /* threads that are set; 0: not known yet */
     atomic_size_t ready;               /* workers that are awake */
@@ -134,13 +154,18 @@ static inline void relax(void) {
 
 /* ---- workers -------------------------------------------------------------------------------- */
 
-static void take_parts(void) {
-    const size_t parts = pool.parts;
-    for (;;) {
-        const size_t k = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
-        if (k >= parts)
-            return;
-        pool.part(pool.context, k);
+/* Each thread has a region of its own, the same in each job where that is possible: what it wrote
+ * in one step is in its cache for the next. When it is done there, it helps the others. */
+static void take_parts(size_t home) {
+    const size_t regions = pool.regions;
+    for (size_t k = 0; k < regions; k++) {
+        region *const r = &pool.region[(home + k) % regions];
+        for (;;) {
+            const size_t part = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+            if (part >= r->end)
+                break;
+            pool.part(pool.context, part);
+        }
     }
 }
 
@@ -191,8 +216,10 @@ static void sleep_until_woken(unsigned seen) {
     pthread_mutex_unlock(&pool.mutex);
 }
 
+/* A worker; the argument is its number, from 1: the caller of a job is 0. */
 static void *work(void *argument) {
-    unsigned seen = (unsigned)(uintptr_t)argument;
+    const size_t number = (size_t)(uintptr_t)argument;
+    unsigned seen = pool.first_epoch;
     inside_part = true;
     uint64_t deadline = pnng_clock() + SPIN;
     for (;;) {
@@ -202,7 +229,7 @@ static void *work(void *argument) {
         if (atomic_load_explicit(&pool.quit, memory_order_relaxed))
             return NULL;
         if (enter_job()) {
-            take_parts();
+            take_parts(number);
             leave_job();
             deadline = pnng_clock() + SPIN;
         }
@@ -296,18 +323,26 @@ static void wait_for_those_inside(void) {
     pthread_mutex_unlock(&pool.mutex);
 }
 
+static size_t start_of_region(size_t parts, size_t k) {
+    return parts / pool.regions * k + (parts % pool.regions < k ? parts % pool.regions : k);
+}
+
 static void run_with(size_t helpers, size_t parts, pnng_part *part, void *context) {
     pool.part = part;
     pool.context = context;
-    pool.parts = parts;
-    atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+    pool.regions = helpers + 1 < REGIONS ? helpers + 1 : REGIONS;
+    for (size_t k = 0; k < pool.regions; k++) {
+        atomic_store_explicit(&pool.region[k].next, start_of_region(parts, k),
+                              memory_order_relaxed);
+        pool.region[k].end = start_of_region(parts, k + 1);
+    }
     atomic_store_explicit(&pool.job, (unsigned)helpers * SEAT, memory_order_release);
     atomic_fetch_add(&pool.epoch, 1);
     const size_t ready = atomic_load(&pool.ready);
     if (ready < helpers)
         wake(helpers - ready);
     inside_part = true;
-    take_parts();
+    take_parts(0);
     inside_part = false;
     const unsigned job =
         atomic_fetch_and_explicit(&pool.job, ~(unsigned)SEATS, memory_order_acquire);
@@ -333,12 +368,18 @@ void pnng_parallel(size_t threads, size_t parts, pnng_part *part, void *context)
     pthread_mutex_unlock(&pool.owner);
 }
 
+bool pnng_threads_may_help(uint64_t nanoseconds) {
+    return nanoseconds >= 2 * SHARE || pnng_threads_always;
+}
+
 size_t pnng_threads_wanted(uint64_t nanoseconds) {
-    if (nanoseconds < 2 * SHARE)
+    if (!pnng_threads_may_help(nanoseconds))
         return 1;
     size_t threads = pnng_threads_limit();
     if (threads == 1 || inside_part)
         return 1;
+    if (pnng_threads_always)
+        return threads;
     const size_t callers = atomic_load_explicit(&pool.callers, memory_order_relaxed);
     if (callers > 1)
         threads = threads < callers ? 1 : threads - callers + 1;

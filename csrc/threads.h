@@ -5,6 +5,7 @@
 #ifndef PNNG_NO_THREADS
 #include <pthread.h>
 #endif
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,9 @@
 
 /* Part k of a job. Parts are done in any order, by any threads, at the same time. */
 typedef void pnng_part(void *context, size_t k);
+
+/* Whether a job that one thread does in so many nanoseconds may ever be worth more than one. */
+bool pnng_threads_may_help(uint64_t nanoseconds);
 
 /* How many threads a job is worth, that one thread alone would do in so many nanoseconds: 1, or at
  * most as many as are set. Asked once a job, right before it: pass the answer to pnng_parallel.
@@ -32,6 +36,9 @@ size_t pnng_threads_limit(void);
 /* A run that may ask for threads is under way in this thread: then others leave it a CPU. */
 void pnng_threads_enter(void);
 void pnng_threads_leave(void);
+
+/* For tests: every job is worth all threads. Set by PYNNGRAPH_SPLIT=always at load. */
+extern bool pnng_threads_always;
 
 #ifndef PNNG_NO_THREADS
 /* How threads are started: pthread_create, but for tests of what happens when it fails. */
