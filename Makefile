@@ -44,7 +44,7 @@ clean:
 
 # ---- checks: `make -k check` goes on after one that fails ---------------------------------------
 
-CHECKS := text ruff format types clang-format docs release sanitize neon symbols install
+CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols install
 .PHONY: $(CHECKS:%=check-%)
 check: $(CHECKS:%=check-%)
 	@echo "All checks passed."
@@ -70,7 +70,7 @@ check-clang-format: $(VENV)/.dev
 check-docs: $(VENV)/.installed
 	$(if $(wildcard docs/make_ops.py),$(BIN)/python docs/make_ops.py --check)
 
-check-release check-sanitize check-neon: check-%:
+check-release check-sanitize check-tsan check-neon: check-%:
 	tools/c_tests.sh $*
 
 check-symbols check-install: check-%: check-release $(VENV)/.installed

@@ -2,6 +2,7 @@
 # Build and run the C tests, without Python, in build/KIND.
 #   tools/c_tests.sh release    as shipped
 #   tools/c_tests.sh sanitize   with assertions, under AddressSanitizer and UBSan
+#   tools/c_tests.sh tsan       under ThreadSanitizer
 #   tools/c_tests.sh neon       for aarch64, run by qemu-user
 # CMake does it where it is installed; otherwise the compiler is called directly.
 set -eu
@@ -20,6 +21,12 @@ sanitize)
     optimise="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
     cmake_options="-DCMAKE_BUILD_TYPE=Debug -DPNNG_SANITIZE=address,undefined -DPNNG_WERROR=ON"
     ;;
+tsan)
+    optimise="-O1 -g -fsanitize=thread -fno-omit-frame-pointer"
+    cmake_options="-DCMAKE_BUILD_TYPE=Debug -DPNNG_SANITIZE=thread -DPNNG_WERROR=ON"
+    # Children of a fork start threads of their own here, which it wants to be told.
+    export TSAN_OPTIONS="die_after_fork=0 halt_on_error=1"
+    ;;
 neon)
     cc=aarch64-linux-gnu-gcc
     run=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
@@ -36,7 +43,7 @@ neon)
         -DCMAKE_CXX_COMPILER=NOTFOUND -DPNNG_WERROR=ON"
     ;;
 *)
-    echo "usage: $0 release|sanitize|neon" >&2
+    echo "usage: $0 release|sanitize|tsan|neon" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,845 @@
+/* The pool of threads, and steps that are split over it. */
+#include "engine_support.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "../../csrc/split.h"
+#include "../../csrc/threads.h"
+
+static double seconds(void) { return (double)pnng_clock() * 1e-9; }
+
+static const double patience = 20; /* seconds until something counts as hanging */
+
+/* ---- every part once ------------------------------------------------------------------------- */
+
+enum { MOST_PARTS = 1000 };
+
+typedef struct counts {
+    atomic_int of[MOST_PARTS];
+} counts;
+
+static void count_part(void *context, size_t k) {
+    atomic_fetch_add(&((counts *)context)->of[k], 1);
+}
+
+static bool counted_once(counts *c, size_t parts) {
+    bool ok = true;
+    for (size_t k = 0; k < MOST_PARTS; k++)
+        ok &= atomic_exchange(&c->of[k], 0) == (k < parts);
+    return ok;
+}
+
+static void test_every_part_once(void) {
+    static counts c;
+    static const size_t parts[] = {0, 1, 2, 3, 7, 8, 9, 64, MOST_PARTS};
+    for (int64_t threads = 1; threads <= 8; threads++) {
+        snprintf(test_where, sizeof test_where, "%d threads", (int)threads);
+        CHECK(pnng_set_threads(threads) == PNNG_OK && pnng_threads() == threads);
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+            for (size_t of = 0; of <= 9; of++) {
+                pnng_parallel(of, parts[p], count_part, &c);
+                CHECK(counted_once(&c, parts[p]));
+            }
+    }
+}
+
+static void test_numbers_of_threads(void) {
+    snprintf(test_where, sizeof test_where, "numbers of threads");
+    CHECK(pnng_set_threads(3) == PNNG_OK);
+    CHECK(pnng_set_threads(0) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_set_threads(-1) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_set_threads(PNNG_MAX_THREADS + 1) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_threads() == 3 && pnng_threads_limit() == 3);
+    CHECK(pnng_set_threads(PNNG_MAX_THREADS) == PNNG_OK); /* none is started before it is needed */
+    CHECK(pnng_threads() == PNNG_MAX_THREADS);
+}
+
+/* ---- who does them --------------------------------------------------------------------------- */
+
+/* Parts that wait for each other: they end in time only if as many threads do them at once. */
+typedef struct meeting {
+    atomic_size_t arrived;
+    size_t wanted;
+    atomic_bool late;
+} meeting;
+
+static void arrive(void *context, size_t k) {
+    meeting *const m = context;
+    atomic_fetch_add(&m->arrived, 1);
+    for (const double start = seconds(); atomic_load(&m->arrived) < m->wanted;) {
+        if (seconds() - start > patience) {
+            atomic_store(&m->late, true);
+            return;
+        }
+        sched_yield();
+    }
+}
+
+static bool all_meet(size_t threads) {
+    meeting m = {.wanted = threads};
+    pnng_parallel(threads, threads, arrive, &m);
+    return !m.late && m.arrived == threads;
+}
+
+static void test_that_threads_work_at_once(void) {
+    for (int64_t threads = 2; threads <= 8; threads += 3)
+        for (int asleep = 0; asleep < 2; asleep++) {
+            snprintf(test_where, sizeof test_where, "%d threads, %s", (int)threads,
+                     asleep ? "asleep" : "awake");
+            CHECK(pnng_set_threads(threads) == PNNG_OK);
+            CHECK(all_meet(1));
+            if (asleep)
+                nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+            CHECK(all_meet((size_t)threads));
+        }
+}
+
+/* One part waits for all others: they must not be left to the thread that waits. */
+static void wait_for_others(void *context, size_t k) {
+    meeting *const m = context;
+    if (k == 0)
+        arrive(m, k);
+    else
+        atomic_fetch_add(&m->arrived, 1);
+}
+
+static void test_that_a_late_thread_holds_up_nobody(void) {
+    snprintf(test_where, sizeof test_where, "a late thread");
+    CHECK(pnng_set_threads(2) == PNNG_OK);
+    meeting m = {.wanted = 40};
+    pnng_parallel(2, 40, wait_for_others, &m);
+    CHECK(!m.late && m.arrived == 40);
+}
+
+/* A part that is a caller itself. */
+typedef struct nest {
+    counts inner;
+    atomic_int strangers, wanted;
+} nest;
+
+typedef struct nest_part {
+    nest *of;
+    pthread_t self;
+} nest_part;
+
+static void inner_part(void *context, size_t k) {
+    nest_part *const p = context;
+    count_part(&p->of->inner, k);
+    if (!pthread_equal(pthread_self(), p->self))
+        atomic_fetch_add(&p->of->strangers, 1);
+}
+
+static void outer_part(void *context, size_t k) {
+    nest_part p = {context, pthread_self()};
+    if (pnng_threads_wanted(UINT64_MAX) != 1)
+        atomic_fetch_add(&p.of->wanted, 1);
+    pnng_parallel(4, 5, inner_part, &p);
+}
+
+static void test_nested_calls(void) {
+    snprintf(test_where, sizeof test_where, "nested calls");
+    static nest n;
+    CHECK(pnng_set_threads(4) == PNNG_OK);
+    pnng_parallel(4, 100, outer_part, &n);
+    for (size_t k = 0; k < 5; k++)
+        CHECK(n.inner.of[k] == 100);
+    CHECK(n.strangers == 0 && n.wanted == 0);
+    CHECK(pnng_threads_wanted(UINT64_MAX) == 4);
+}
+
+/* ---- callers at once ------------------------------------------------------------------------- */
+
+enum { ROUNDS = 3000 };
+
+static void *call_often(void *context) {
+    static _Thread_local counts c;
+    atomic_int *const wrong = context;
+    for (size_t k = 0; k < ROUNDS; k++) {
+        pnng_parallel(3, k % 30, count_part, &c);
+        if (!counted_once(&c, k % 30))
+            atomic_fetch_add(wrong, 1);
+    }
+    return NULL;
+}
+
+static void test_callers_at_once(void) {
+    snprintf(test_where, sizeof test_where, "callers at once");
+    atomic_int wrong = 0;
+    pthread_t caller[3];
+    CHECK(pnng_set_threads(3) == PNNG_OK);
+    for (size_t k = 0; k < 3; k++)
+        CHECK(pthread_create(&caller[k], NULL, call_often, &wrong) == 0);
+    for (int64_t k = 0; k < 200; k++) /* while the number changes, too */
+        CHECK(pnng_set_threads(1 + k % 8) == PNNG_OK);
+    call_often(&wrong);
+    for (size_t k = 0; k < 3; k++)
+        pthread_join(caller[k], NULL);
+    CHECK(wrong == 0);
+}
+
+/* Runs under way in other threads have CPUs of their own. */
+static void *run_once(void *context) {
+    pnng_threads_enter();
+    pnng_threads_enter(); /* a run in a run is one caller */
+    arrive(context, 0);   /* until it was asked how many threads are wanted */
+    pnng_threads_leave();
+    pnng_threads_leave();
+    return NULL;
+}
+
+static void test_that_callers_share(void) {
+    snprintf(test_where, sizeof test_where, "callers that share");
+    CHECK(pnng_set_threads(4) == PNNG_OK);
+    pnng_threads_enter();
+    CHECK(pnng_threads_wanted(UINT64_MAX) == 4);
+    meeting m = {.wanted = 6};
+    pthread_t other[5];
+    const size_t left[] = {4, 3, 2, 1, 1, 1};
+    for (size_t k = 0; k < 5; k++) {
+        CHECK(pthread_create(&other[k], NULL, run_once, &m) == 0);
+        for (const double start = seconds();
+             atomic_load(&m.arrived) < k + 1 && seconds() - start < patience;)
+            sched_yield();
+        CHECK(pnng_threads_wanted(UINT64_MAX) == left[k + 1]);
+    }
+    atomic_fetch_add(&m.arrived, 1);
+    for (size_t k = 0; k < 5; k++)
+        pthread_join(other[k], NULL);
+    CHECK(!m.late && pnng_threads_wanted(UINT64_MAX) == 4);
+    pnng_threads_leave();
+}
+
+/* ---- what a job is worth --------------------------------------------------------------------- */
+
+static void until_workers_sleep(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
+static void test_what_jobs_are_worth(void) {
+    snprintf(test_where, sizeof test_where, "what jobs are worth");
+    CHECK(pnng_set_threads(4) == PNNG_OK);
+    CHECK(all_meet(4));
+    until_workers_sleep();
+    CHECK(pnng_threads_wanted(0) == 1 && pnng_threads_wanted(1000) == 1);
+    CHECK(!pnng_threads_may_help(1000) && pnng_threads_may_help(20000));
+    CHECK(pnng_threads_wanted(10000000) == 4);
+    /* One job of middle size wakes nobody, many do. */
+    int alone = 0;
+    while (alone < 1000 && pnng_threads_wanted(20000) == 1)
+        alone++;
+    CHECK(alone >= 5 && alone < 1000);
+    CHECK(pnng_set_threads(1) == PNNG_OK);
+    CHECK(pnng_threads_wanted(UINT64_MAX) == 1);
+}
+
+static void test_that_idle_threads_sleep(void) {
+    snprintf(test_where, sizeof test_where, "idle threads");
+    CHECK(pnng_set_threads(8) == PNNG_OK);
+    CHECK(all_meet(8));
+    until_workers_sleep();
+    struct timespec before, after;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    const double used =
+        (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
+    CHECK(used < 0.005);
+}
+
+/* ---- threads that cannot be had -------------------------------------------------------------- */
+
+static int starts_left;
+
+static int start_some(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                      void *argument) {
+    return starts_left-- > 0 ? pthread_create(thread, attributes, run, argument) : EAGAIN;
+}
+
+static void test_threads_that_do_not_start(void) {
+    static counts c;
+    pnng_thread_starter *const usual = pnng_start_thread;
+    pnng_start_thread = start_some;
+    for (int some = 0; some < 3; some++) {
+        snprintf(test_where, sizeof test_where, "%d threads that start", some);
+        CHECK(pnng_set_threads(1) == PNNG_OK && pnng_set_threads(5) == PNNG_OK);
+        starts_left = some;
+        for (int k = 0; k < 10; k++) {
+            pnng_parallel(5, 50, count_part, &c);
+            CHECK(counted_once(&c, 50));
+        }
+        CHECK(starts_left == -1); /* it is not tried again and again */
+        CHECK(pnng_threads() == 5);
+        CHECK(all_meet((size_t)some + 1));
+    }
+    pnng_start_thread = usual;
+    CHECK(pnng_set_threads(5) == PNNG_OK); /* asks for it to be tried again */
+    CHECK(all_meet(5));
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static bool child_ends_well(pid_t child) {
+    int status = 0;
+    for (const double start = seconds(); seconds() - start < patience;) {
+        const pid_t done = waitpid(child, &status, WNOHANG);
+        if (done == child)
+            return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        sched_yield();
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return false;
+}
+
+static void test_fork(void) {
+    for (int used = 0; used < 2; used++) {
+        snprintf(test_where, sizeof test_where, "fork %s use", used ? "after" : "before");
+        CHECK(pnng_set_threads(1) == PNNG_OK && pnng_set_threads(3) == PNNG_OK);
+        if (used)
+            CHECK(all_meet(3));
+        const pid_t child = fork();
+        if (child == 0) {
+            const pid_t grandchild = all_meet(3) ? fork() : -1;
+            if (grandchild == 0)
+                _exit(!all_meet(3));
+            const bool ok = grandchild > 0 && child_ends_well(grandchild) && all_meet(3);
+            _exit(!(ok && pnng_set_threads(2) == PNNG_OK && all_meet(2)));
+        }
+        CHECK(child > 0 && child_ends_well(child));
+        CHECK(all_meet(3));
+    }
+}
+
+static void *call_until_told(void *context) {
+    static counts c;
+    atomic_bool *const stop = context;
+    while (!atomic_load(stop)) {
+        pnng_threads_enter();
+        pnng_parallel(3, 20, count_part, &c);
+        pnng_threads_leave();
+    }
+    return NULL;
+}
+
+static void test_fork_in_the_middle_of_use(void) {
+    snprintf(test_where, sizeof test_where, "fork in the middle of use");
+    CHECK(pnng_set_threads(3) == PNNG_OK);
+    atomic_bool stop = false;
+    pthread_t caller;
+    CHECK(pthread_create(&caller, NULL, call_until_told, &stop) == 0);
+    for (int k = 0; k < 50; k++) {
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(!(all_meet(3) && pnng_threads_wanted(UINT64_MAX) == 3));
+        if (!CHECK(child > 0 && child_ends_well(child)))
+            break;
+    }
+    atomic_store(&stop, true);
+    pthread_join(caller, NULL);
+    CHECK(all_meet(3));
+}
+
+/* ---- how many CPUs there are ----------------------------------------------------------------- */
+
+static char root[64];
+
+static void put(const char *path, const char *text) {
+    char whole[256];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(whole, 0700);
+        *slash = '/';
+    }
+    FILE *const file = fopen(whole, "w");
+    CHECK(file && fputs(text, file) >= 0);
+    if (file)
+        fclose(file);
+}
+
+static void clear_root(void) {
+    char command[160];
+    snprintf(command, sizeof command, "rm -rf %s/proc %s/sys", root, root);
+    CHECK(system(command) == 0);
+}
+
+static void test_quotas(void) {
+    snprintf(test_where, sizeof test_where, "quotas");
+    strcpy(root, "/tmp/pnng_threads_XXXXXX");
+    if (!CHECK(mkdtemp(root)))
+        return;
+    CHECK(pnng_cgroup_cpus(root) == SIZE_MAX); /* no such files */
+    put("/proc/self/cgroup", "0::/a/b\n");
+    CHECK(pnng_cgroup_cpus(root) == SIZE_MAX); /* a group that is not to be seen */
+    put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+    CHECK(pnng_cgroup_cpus(root) == SIZE_MAX);
+    put("/sys/fs/cgroup/a/b/cpu.max", "350000 100000\n");
+    CHECK(pnng_cgroup_cpus(root) == 3);
+    put("/sys/fs/cgroup/a/cpu.max", "200000 100000\n"); /* a group above has less */
+    CHECK(pnng_cgroup_cpus(root) == 2);
+    put("/sys/fs/cgroup/a/b/cpu.max", "50000 100000\n");
+    CHECK(pnng_cgroup_cpus(root) == 1); /* never none */
+    CHECK(pnng_cpu_count(root) == 1);
+    clear_root();
+
+    put("/proc/self/cgroup", "9:name=systemd:/\n5:cpuset:/c\n4:cpuacct,cpu:/c\n0::/\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "-1\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+    CHECK(pnng_cgroup_cpus(root) == SIZE_MAX);
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "450000\n");
+    CHECK(pnng_cgroup_cpus(root) == 4);
+    /* In a container the group's path is that of the host, and the mount shows the group itself. */
+    put("/proc/self/cgroup", "4:cpu:/docker/0123");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    CHECK(pnng_cgroup_cpus(root) == 2);
+    put("/proc/self/cgroup", "4:cpu\n:\n\nnothing\n4:cpuset:/\n"); /* none that counts */
+    CHECK(pnng_cgroup_cpus(root) == SIZE_MAX);
+    clear_root();
+    CHECK(rmdir(root) == 0);
+
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof all, &all))
+        return;
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0 && pnng_cpu_count("/nowhere") == 1);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    CHECK(pnng_cpu_count("/nowhere") == (size_t)CPU_COUNT(&all));
+}
+
+/* ---- steps that are split -------------------------------------------------------------------- */
+
+/* Every program has the same inputs, used or not: x and z of one shape, a matrix m, rows of it to
+ * look up, a class for each of its rows; and a weight and a bias for m. */
+enum { X, Z, M, LOOKUP, CLASS, N_INPUTS };
+enum { ROWS = 48, COLS = 53, OUT = 29 };
+static pnng_shape input_shape[N_INPUTS], weight_shape, bias_shape;
+
+typedef struct build {
+    pnng_program *program;
+    pnng_value in[N_INPUTS], weight, bias;
+} build;
+
+static bool covered[PNNG_OP_COUNT];
+
+static pnng_value op(build *b, const char *name, const pnng_value *in, size_t n_in,
+                     const int64_t *ints, size_t n_ints) {
+    static const double nums[] = {0.5, 2};
+    const int32_t code = pnng_op_find(name);
+    const pnng_op_info *const info = &pnng_op_table(NULL)[code];
+    pnng_value out[2] = {-1, -1};
+    covered[code] = true;
+    CHECK(pnng_program_op(b->program, code, in, n_in, ints, n_ints, nums, (size_t)info->n_nums, out,
+                          (size_t)info->n_outputs) == PNNG_OK);
+    return out[0];
+}
+
+static pnng_value op_1(build *b, const char *name, pnng_value x) {
+    return op(b, name, &x, 1, NULL, 0);
+}
+
+static pnng_value op_ints(build *b, const char *name, pnng_value x, size_t n_ints, int64_t i,
+                          int64_t j, int64_t k) {
+    const int64_t ints[] = {i, j, k};
+    return op(b, name, &x, 1, ints, n_ints);
+}
+
+static pnng_value op_2(build *b, const char *name, pnng_value x, pnng_value y, size_t n_ints,
+                       int64_t i, int64_t j) {
+    const pnng_value in[] = {x, y};
+    const int64_t ints[] = {i, j};
+    return op(b, name, in, 2, ints, n_ints);
+}
+
+/* The same array as it lies in memory, with gaps between its rows, and turned about. */
+enum { WHOLE, GAPS, SWAPPED, TURNED, FIRST, LAYOUTS };
+
+static pnng_value laid_out(build *b, pnng_value x, int layout) {
+    switch (layout) {
+    case GAPS:
+        return op_ints(b, "narrow", x, 3, 2, 3, 40);
+    case SWAPPED:
+        return op_ints(b, "transpose", x, 2, 0, 1, 0);
+    case TURNED:
+        return op_ints(b, "transpose", x, 2, 0, 2, 0);
+    case FIRST:
+        return op_ints(b, "select", x, 2, 1, 4, 0);
+    default:
+        return x;
+    }
+}
+
+/* All that a run makes, for one number of threads. */
+typedef struct made {
+    array y, dx[N_INPUTS], dw, db;
+} made;
+
+static void fill_inputs(void *data, const pnng_shape *shape, bool f64, bool is_index, size_t k) {
+    const size_t count = count_of(shape);
+    test_seed = 1234567 + k;
+    for (size_t e = 0; e < count; e++)
+        if (is_index)
+            ((int64_t *)data)[e] = (int64_t)(random_bits() % (k == LOOKUP ? ROWS : COLS));
+        else
+            real_set(data, f64, (ptrdiff_t)e, random_in(0.05, 0.95));
+}
+
+typedef struct arrays {
+    array in[N_INPUTS], weight, bias, g;
+} arrays;
+
+static pnng_status run_plan(pnng_plan *plan, const arrays *a, made *m) {
+    for (size_t k = 0; k < N_INPUTS; k++) {
+        CHECK(bind_to(plan, PNNG_SLOT_INPUT, k, a->in[k].data) == PNNG_OK);
+        array_fill(&m->dx[k], 0x5a);
+        CHECK(bind_to(plan, PNNG_SLOT_GRAD_INPUT, k, m->dx[k].data) == PNNG_OK);
+    }
+    array_fill(&m->y, 0x5a);
+    array_fill(&m->dw, 0);
+    array_fill(&m->db, 0);
+    CHECK(bind_to(plan, PNNG_SLOT_OUTPUT, 0, m->y.data) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_GRAD_OUTPUT, 0, a->g.data) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_PARAM, 0, a->weight.data) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_PARAM, 1, a->bias.data) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_GRAD_PARAM, 0, m->dw.data) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_GRAD_PARAM, 1, m->db.data) == PNNG_OK);
+    spoil_arena(plan);
+    const pnng_status status = pnng_plan_forward(plan, 77);
+    return status ? status : pnng_plan_backward(plan, 1.5, PNNG_GRAD_INPUTS | PNNG_GRAD_PARAMS);
+}
+
+static made made_new(const pnng_shape *y, size_t element, bool y_is_index) {
+    made m = {.y = array_new(count_of(y), y_is_index ? 8 : element, 1),
+              .dw = array_new(count_of(&weight_shape), element, 2),
+              .db = array_new(count_of(&bias_shape), element, 3)};
+    for (size_t k = 0; k < N_INPUTS; k++)
+        m.dx[k] = array_new(count_of(&input_shape[k]), 8, k);
+    return m;
+}
+
+static bool made_intact(const made *m) {
+    bool ok = array_intact(&m->y) && array_intact(&m->dw) && array_intact(&m->db);
+    for (size_t k = 0; k < N_INPUTS; k++)
+        ok = ok && array_intact(&m->dx[k]);
+    return ok;
+}
+
+static bool made_same(const made *m, const made *n) {
+    bool ok = array_same(&m->y, &n->y) && array_same(&m->dw, &n->dw) && array_same(&m->db, &n->db);
+    for (size_t k = 0; k < N_INPUTS; k++)
+        ok = ok && array_same(&m->dx[k], &n->dx[k]);
+    return ok;
+}
+
+static void made_free(made *m) {
+    array_free(&m->y);
+    array_free(&m->dw);
+    array_free(&m->db);
+    for (size_t k = 0; k < N_INPUTS; k++)
+        array_free(&m->dx[k]);
+}
+
+static arrays arrays_new(const pnng_shape *y, bool f64) {
+    const size_t element = f64 ? 8 : 4;
+    arrays a;
+    for (size_t k = 0; k < N_INPUTS; k++) {
+        const bool is_index = k == LOOKUP || k == CLASS;
+        a.in[k] = array_new(count_of(&input_shape[k]), is_index ? 8 : element, k);
+        fill_inputs(a.in[k].data, &input_shape[k], f64, is_index, k);
+    }
+    a.weight = array_new(count_of(&weight_shape), element, 1);
+    fill_inputs(a.weight.data, &weight_shape, f64, false, 10);
+    a.bias = array_new(count_of(&bias_shape), element, 1);
+    fill_inputs(a.bias.data, &bias_shape, f64, false, 11);
+    a.g = array_new(count_of(y), 8, 1);
+    fill_inputs(a.g.data, y, f64, false, 12);
+    return a;
+}
+
+static void arrays_free(arrays *a) {
+    for (size_t k = 0; k < N_INPUTS; k++)
+        array_free(&a->in[k]);
+    array_free(&a->weight);
+    array_free(&a->bias);
+    array_free(&a->g);
+}
+
+static build build_new(void) {
+    build b;
+    CHECK(pnng_program_new(NULL, &b.program) == PNNG_OK);
+    for (size_t k = 0; k < N_INPUTS; k++) {
+        const bool is_index = k == LOOKUP || k == CLASS;
+        b.in[k] = add_input(b.program, is_index ? PNNG_INDEX : PNNG_REAL, !is_index);
+    }
+    b.weight = add_param(b.program, weight_shape, 1);
+    b.bias = add_param(b.program, bias_shape, 1);
+    return b;
+}
+
+static pnng_plan *plan_of(build *b, pnng_value y, int32_t dtype) {
+    pnng_plan *plan = NULL;
+    CHECK(pnng_plan_new(b->program, dtype, input_shape, N_INPUTS, PNNG_PLAN_BACKWARD, &plan) ==
+          PNNG_OK);
+    return plan;
+}
+
+static size_t count_split(const pnng_steps *steps, int32_t op) {
+    size_t count = 0;
+    for (size_t s = 0; s < steps->count; s++)
+        count += steps->step[s].op == op && steps->step[s].split != PNNG_SPLIT_NONE;
+    return count;
+}
+
+/* Finish a program with output y, and run it with every number of threads.
+ * @param splits  whether steps of the op that makes y are split: forward 1, backward 2 */
+static void check_same(build *b, pnng_value y, int splits) {
+    CHECK(pnng_program_output(b->program, y) == PNNG_OK);
+    CHECK(pnng_program_seal(b->program) == PNNG_OK);
+    const int32_t last = (int32_t)b->program->n_ops - 1;
+    const bool y_is_index = b->program->values[y].kind == PNNG_INDEX;
+    for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++) {
+        pnng_plan *const plan = plan_of(b, y, dtype);
+        pnng_shape shape;
+        CHECK(pnng_plan_shape(plan, y, &shape) == PNNG_OK);
+        CHECK(!(splits & 1) || count_split(&plan->forward, last) > 0);
+        CHECK(!(splits & 2) || count_split(&plan->backward, last) > 0);
+        arrays a = arrays_new(&shape, dtype == PNNG_F64);
+        made one = made_new(&shape, plan->element, y_is_index), many = one;
+        many = made_new(&shape, plan->element, y_is_index);
+        CHECK(pnng_set_threads(1) == PNNG_OK && run_plan(plan, &a, &one) == PNNG_OK);
+        static const int64_t threads[] = {2, 3, 4, 8};
+        for (size_t k = 0; k < 4; k++) {
+            CHECK(pnng_set_threads(threads[k]) == PNNG_OK);
+            CHECK(run_plan(plan, &a, &many) == PNNG_OK && made_intact(&many));
+            CHECK(made_same(&one, &many));
+        }
+        made_free(&one);
+        made_free(&many);
+        arrays_free(&a);
+        pnng_plan_free(plan);
+    }
+    pnng_program_free(b->program);
+}
+
+static const char *const layout_names[] = {"whole", "with gaps", "swapped", "turned", "selected"};
+
+static void test_elementwise(void) {
+    size_t count;
+    const pnng_op_info *const table = pnng_op_table(&count);
+    for (size_t k = 0; k < count; k++) {
+        const char *const family = table[k].family, *const name = table[k].name;
+        const bool unary = strncmp(family, "unary", 5) == 0, noise = strcmp(family, "noise") == 0;
+        const bool sum = strcmp(family, "sum") == 0, nary = strcmp(family, "nary") == 0;
+        if (!unary && !noise && !sum && !nary)
+            continue;
+        for (int layout = 0; layout < LAYOUTS; layout++) {
+            snprintf(test_where, sizeof test_where, "%s, %s", name, layout_names[layout]);
+            build b = build_new();
+            const pnng_value x = laid_out(&b, b.in[X], layout), z = laid_out(&b, b.in[Z], layout);
+            const pnng_value in[] = {x, z, x};
+            const pnng_value y = op(&b, name, in, unary || noise ? 1 : 3, NULL, 0);
+            check_same(&b, y, 3);
+        }
+    }
+}
+
+static void test_along_a_dim(void) {
+    static const char *const names[] = {"softmax", "logsoftmax", "reduce_sum"};
+    for (size_t k = 0; k < 3; k++)
+        for (int layout = 0; layout < LAYOUTS - 1; layout++)
+            for (int64_t dim = 0; dim < 3; dim++) {
+                snprintf(test_where, sizeof test_where, "%s along %d, %s", names[k], (int)dim,
+                         layout_names[layout]);
+                build b = build_new();
+                const pnng_value x = laid_out(&b, b.in[X], layout);
+                /* A single slice is not cut, but for gradients of a sum. */
+                const int splits = dim > 0 ? 3 : k == 2 ? 2 : 0;
+                check_same(&b, op_ints(&b, names[k], x, k == 2 ? 2 : 1, dim, 0, 0), splits);
+            }
+}
+
+static void test_losses(void) {
+    static const char *const names[] = {"mse", "bce"};
+    for (size_t k = 0; k < 2; k++) {
+        snprintf(test_where, sizeof test_where, "%s", names[k]);
+        build b = build_new();
+        check_same(&b, op_2(&b, names[k], b.in[X], b.in[Z], 1, 1, 0), 2);
+    }
+    snprintf(test_where, sizeof test_where, "weighted bce");
+    build b = build_new();
+    const pnng_value in[] = {b.in[X], b.in[Z], b.in[Z]};
+    const int64_t average = 1;
+    check_same(&b, op(&b, "bce", in, 3, &average, 1), 2);
+    for (int64_t ignored = -1; ignored < 2; ignored++) {
+        snprintf(test_where, sizeof test_where, "nll without %d", (int)ignored);
+        b = build_new();
+        check_same(&b, op_2(&b, "nll", b.in[M], b.in[CLASS], 2, 1, ignored), 2);
+    }
+    snprintf(test_where, sizeof test_where, "to_index");
+    b = build_new();
+    pnng_value steps = op_1(&b, "add_constant", b.in[M]);
+    steps = op_2(&b, "sub", steps, steps, 0, 0, 0); /* zeros */
+    check_same(&b, op_1(&b, "to_index", steps), 0);
+}
+
+static void test_products_and_look_ups(void) {
+    snprintf(test_where, sizeof test_where, "linear");
+    build b = build_new();
+    const pnng_value in[] = {b.in[M], b.weight, b.bias};
+    check_same(&b, op(&b, "linear", in, 3, NULL, 0), 0);
+    snprintf(test_where, sizeof test_where, "matmul");
+    b = build_new();
+    check_same(&b, op_2(&b, "matmul", b.in[X], b.in[Z], 2, 0, 1), 0);
+    snprintf(test_where, sizeof test_where, "gather");
+    b = build_new();
+    check_same(&b, op_2(&b, "gather", b.in[M], b.in[LOOKUP], 1, -1, 0), 3);
+    snprintf(test_where, sizeof test_where, "gather from a slice");
+    b = build_new();
+    const pnng_value slice = op_ints(&b, "narrow", b.in[M], 3, 1, 2, 40);
+    check_same(&b, op_2(&b, "gather", slice, b.in[LOOKUP], 1, 3, 0), 3);
+}
+
+static void test_views_and_copies(void) {
+    for (int layout = 0; layout < LAYOUTS; layout++) {
+        snprintf(test_where, sizeof test_where, "a copy, %s", layout_names[layout]);
+        build b = build_new();
+        check_same(&b, op_1(&b, "identity", laid_out(&b, b.in[X], layout)), 0);
+        snprintf(test_where, sizeof test_where, "a copied reshape, %s", layout_names[layout]);
+        b = build_new();
+        const pnng_value x = op_1(&b, "detach", laid_out(&b, b.in[X], layout));
+        check_same(&b, op_ints(&b, "reshape", x, 1, -1, 0, 0), 0);
+        snprintf(test_where, sizeof test_where, "a join, %s", layout_names[layout]);
+        b = build_new();
+        const pnng_value left = laid_out(&b, b.in[X], layout),
+                         right = laid_out(&b, b.in[Z], layout);
+        check_same(&b, op_2(&b, "join", left, right, 1, 1, 0), 3);
+    }
+    snprintf(test_where, sizeof test_where, "a copy of indices");
+    build b = build_new();
+    check_same(&b, op_ints(&b, "replicate", b.in[LOOKUP], 2, 0, 9, 0), 0);
+    for (int64_t place = 0; place < 4; place++) {
+        snprintf(test_where, sizeof test_where, "replicate at %d", (int)place);
+        b = build_new();
+        check_same(&b, op_ints(&b, "replicate", b.in[X], 2, place, 9, 0), place ? 3 : 1);
+    }
+    snprintf(test_where, sizeof test_where, "expand");
+    b = build_new();
+    const pnng_value row = op_ints(&b, "narrow", b.in[X], 3, 1, 5, 1);
+    check_same(&b, op_2(&b, "expand", row, b.in[Z], 0, 0, 0), 3);
+}
+
+static void test_that_every_op_was_there(void) {
+    covered[PNNG_OP_HOST] = true; /* what it does is the host's */
+    for (size_t k = 0; k < PNNG_OP_COUNT; k++) {
+        snprintf(test_where, sizeof test_where, "%s", pnng_op_table(NULL)[k].name);
+        CHECK(covered[k]);
+    }
+}
+
+/* Gradients of x and of its transpose are one array: two threads must not add to an element. */
+static void test_gradients_that_overlap(void) {
+    snprintf(test_where, sizeof test_where, "gradients that overlap");
+    build b = build_new();
+    const pnng_value x =
+        op_ints(&b, "narrow", op_ints(&b, "select", b.in[X], 2, 0, 2, 0), 3, 1, 4, 37);
+    const pnng_value y = op_2(&b, "mul", x, op_ints(&b, "transpose", x, 2, 0, 1, 0), 0, 0, 0);
+    const int32_t mul = (int32_t)b.program->n_ops - 1;
+    CHECK(pnng_program_output(b.program, y) == PNNG_OK && pnng_program_seal(b.program) == PNNG_OK);
+    pnng_plan *const plan = plan_of(&b, y, PNNG_F64);
+    CHECK(count_split(&plan->forward, mul) == 1);
+    CHECK(count_split(&plan->backward, mul) == 1); /* zeros, before both are added */
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
+    /* Halves of one array do not overlap. */
+    b = build_new();
+    const pnng_value left = op_ints(&b, "narrow", b.in[M], 3, 1, 0, 20);
+    const pnng_value right = op_ints(&b, "narrow", b.in[M], 3, 1, 20, 20);
+    const pnng_value rest = op_ints(&b, "narrow", b.in[M], 3, 1, 40, 13);
+    const pnng_value product = op_2(&b, "mul", left, right, 0, 0, 0);
+    check_same(&b, op_2(&b, "join", product, rest, 1, 1, 0), 3);
+}
+
+/* Tables of many inputs, with and without room for their own work space in a part. */
+static void test_long_tables(void) {
+    for (size_t n = 30; n <= 40; n += 5) {
+        snprintf(test_where, sizeof test_where, "a product of %zu", n);
+        pnng_value in[40];
+        build b = build_new();
+        for (size_t k = 0; k < n; k++)
+            in[k] = k % 2 ? b.in[Z] : b.in[X];
+        check_same(&b, op(&b, "mul", in, n, NULL, 0), n <= 32 ? 3 : 1);
+    }
+}
+
+/* What is wrong with the numbers is told as one thread would. */
+static void test_bad_numbers(void) {
+    build b = build_new();
+    const pnng_value y = op_2(&b, "gather", b.in[M], b.in[LOOKUP], 1, -1, 0);
+    snprintf(test_where, sizeof test_where, "bad indices");
+    CHECK(pnng_program_output(b.program, y) == PNNG_OK && pnng_program_seal(b.program) == PNNG_OK);
+    pnng_plan *const plan = plan_of(&b, y, PNNG_F64);
+    pnng_shape shape;
+    CHECK(pnng_plan_shape(plan, y, &shape) == PNNG_OK);
+    arrays a = arrays_new(&shape, true);
+    made m = made_new(&shape, 8, false);
+    int64_t *const rows = (int64_t *)a.in[LOOKUP].data;
+    rows[30] = 100;
+    rows[17] = -5;
+    rows[39] = 48;
+    for (int64_t threads = 1; threads <= 8; threads++) {
+        CHECK(pnng_set_threads(threads) == PNNG_OK);
+        CHECK(run_plan(plan, &a, &m) == PNNG_ERROR_VALUE);
+        CHECK(strstr(pnng_plan_error(plan), "index -5, element 17"));
+    }
+    made_free(&m);
+    arrays_free(&a);
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
+}
+
+static void test_splits(void) {
+    input_shape[X] = input_shape[Z] = shape_of(3, 5, 37, COLS);
+    input_shape[M] = shape_of(2, ROWS, COLS);
+    input_shape[LOOKUP] = shape_of(1, 40);
+    input_shape[CLASS] = shape_of(1, ROWS);
+    weight_shape = shape_of(2, OUT, COLS);
+    bias_shape = shape_of(1, OUT);
+    pnng_threads_always = true;
+    test_elementwise();
+    test_along_a_dim();
+    test_losses();
+    test_products_and_look_ups();
+    test_views_and_copies();
+    test_that_every_op_was_there();
+    test_gradients_that_overlap();
+    test_long_tables();
+    test_bad_numbers();
+    pnng_threads_always = false;
+}
+
+int main(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a crash must not swallow what came before */
+    test_every_part_once();
+    test_numbers_of_threads();
+    test_that_threads_work_at_once();
+    test_that_a_late_thread_holds_up_nobody();
+    test_nested_calls();
+    test_callers_at_once();
+    test_that_callers_share();
+    test_what_jobs_are_worth();
+    test_that_idle_threads_sleep();
+    test_threads_that_do_not_start();
+    test_fork();
+    test_fork_in_the_middle_of_use();
+    test_quotas();
+    test_splits();
+    return test_result();
+}
