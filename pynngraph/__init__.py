@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, tree
 from ._engine import VERSION as __version__
-from ._engine import CpuInfo, cpu_info
+from ._engine import CpuInfo, cpu_info, get_num_threads, set_num_threads
 from .graph.gmodule import gModule
 from .graph.node import Node, nest
 from .nn import *  # noqa: F403
@@ -35,11 +35,13 @@ __all__ = [
     "dot",
     "errors",
     "gModule",
+    "get_num_threads",
     "manualSeed",
     "nest",
     "optim",
     "profile",
     "setDebug",
+    "set_num_threads",
     "summary",
     "tree",
 ]

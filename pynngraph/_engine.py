@@ -6,6 +6,7 @@ The only file that knows ``ffi`` and ``lib``. Programs, plans and runs are those
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -40,6 +41,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_ORDER: errors.StateError,
     lib.PNNG_ERROR_ISA: errors.StateError,
     lib.PNNG_ERROR_HOST: errors.Error,
+    lib.PNNG_ERROR_THREADS: errors.StateError,
 }
 
 
@@ -120,6 +122,63 @@ def cpu_info() -> CpuInfo:
     available = tuple(ffi.string(info.available).decode().split())
     caches = info.l1d_bytes, info.l2_bytes, info.l3_bytes
     return CpuInfo(ffi.string(info.isa).decode(), available, requested, info.vector_bytes, *caches)
+
+
+MAX_THREADS: int = lib.PNNG_MAX_THREADS
+
+
+def get_num_threads() -> int:
+    """How many threads a forward or backward may use, the calling one included.
+
+    That is what :func:`set_num_threads` or the environment variable ``PYNNGRAPH_NUM_THREADS`` set, or else the
+    number of CPUs that affinity and control groups leave to this process.
+
+    Raises
+    ------
+    StateError
+        When ``PYNNGRAPH_NUM_THREADS`` is not a number of threads.
+
+    Examples
+    --------
+    >>> import pynngraph as nn
+    >>> nn.get_num_threads() >= 1
+    True
+    """
+    problem = lib.pnng_threads_problem()
+    if problem != ffi.NULL:
+        raise errors.StateError(ffi.string(problem).decode())
+    return int(lib.pnng_threads())
+
+
+def set_num_threads(count: int) -> None:
+    """Set how many threads forward and backward may use from here on, in all threads of the program.
+
+    No result depends on it, not by one bit. Where one thread is faster, one is used. Threads are started when they are
+    first needed, and sleep when there is nothing to do.
+
+    Parameters
+    ----------
+    count
+        At least 1: the calling thread alone.
+
+    Raises
+    ------
+    ValueError
+        When there cannot be so many.
+
+    Examples
+    --------
+    >>> import pynngraph as nn
+    >>> before = nn.get_num_threads()
+    >>> nn.set_num_threads(2)
+    >>> nn.get_num_threads()
+    2
+    >>> nn.set_num_threads(before)
+    """
+    number = operator.index(count)
+    if not 1 <= number <= MAX_THREADS:
+        raise ValueError(f"a number of threads is from 1 to {MAX_THREADS}, got {number}")
+    lib.pnng_set_threads(number)
 
 
 class EngineFailure(Exception):  # noqa: N818 - it never leaves the package under this name

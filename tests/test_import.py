@@ -8,7 +8,8 @@ from samples import python
 import pynngraph
 
 HEAVY = ("matplotlib", "sklearn", "tqdm", "onnx", "onnxruntime", "torch", "scipy", "pandas", "graphviz", "setuptools",
-         "distutils", "unittest", "cffi.api", "pycparser", "asyncio", "multiprocessing", "email", "http")  # fmt: skip
+         "distutils", "unittest", "cffi.api", "pycparser", "asyncio", "multiprocessing", "email", "http",
+         "threadpoolctl")  # fmt: skip
 GOAL = 0.010  # seconds beyond NumPy's own import; a goal, since a busy machine says little
 
 
