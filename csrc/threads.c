@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static char problem[160];
 
@@ -33,11 +32,6 @@ static size_t read_setting(void) {
 }
 
 bool pnng_threads_always;
-
-static void read_split(void) {
-    const char *const text = getenv("PYNNGRAPH_SPLIT");
-    pnng_threads_always = text && strcmp(text, "always") == 0;
-}
 
 static void run_alone(size_t parts, pnng_part *part, void *context) {
     for (size_t k = 0; k < parts; k++)
@@ -76,7 +70,8 @@ void pnng_threads_leave(void) {}
 #include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <string.h>
+#include <time.h>
 
 #include "plan.h" /* the clock */
 
@@ -433,16 +428,29 @@ pnng_status pnng_set_threads(int64_t count) {
     return PNNG_OK;
 }
 
+static void read_split(void) {
+    const char *const text = getenv("PYNNGRAPH_SPLIT");
+    pnng_threads_always = text && strcmp(text, "always") == 0;
+}
+
 __attribute__((constructor)) static void at_load(void) {
     atomic_store(&pool.limit, read_setting());
 }
 
-/* Later jobs run alone: other threads may still be there when a process ends. */
+/* Later jobs run alone: other threads of the program may still be there when it ends. The pool may
+ * even be owned for good, by a job that a signal's handler left for exit: then threads are left to
+ * the system. */
 __attribute__((destructor)) static void at_unload(void) {
-    pthread_mutex_lock(&pool.owner);
-    atomic_store(&pool.limit, 1);
-    stop_workers();
-    pthread_mutex_unlock(&pool.owner);
+    const struct timespec moment = {.tv_nsec = 1000000};
+    for (int k = 0; k < 1000; k++) {
+        if (pthread_mutex_trylock(&pool.owner) == 0) {
+            atomic_store(&pool.limit, 1);
+            stop_workers();
+            pthread_mutex_unlock(&pool.owner);
+            return;
+        }
+        nanosleep(&moment, NULL);
+    }
 }
 #endif
 

@@ -100,7 +100,7 @@ enum { PNNG_MAX_THREADS = 1024 };
 
 /* How many threads a run may use, the calling one included: what was set, by a call or by
  * PYNNGRAPH_NUM_THREADS, or else the CPUs that affinity and control groups leave to this process.
- * Results do not depend on it. */
+ * Results do not depend on it. 1 in a library that was built without threads. */
 PNNG_API int64_t pnng_threads(void);
 
 /* Set it for all runs that follow, in all threads. Threads are started when a run first needs them

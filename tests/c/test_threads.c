@@ -1,6 +1,14 @@
 /* The pool of threads, and steps that are split over it. */
 #include "engine_support.h"
 
+#ifdef PNNG_NO_THREADS
+int main(void) {
+    CHECK(pnng_set_threads(4) == PNNG_OK && pnng_threads() == 1);
+    CHECK(pnng_set_threads(0) == PNNG_ERROR_ARGUMENT);
+    return test_result();
+}
+#else
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -888,3 +896,4 @@ int main(void) {
     test_splits();
     return test_result();
 }
+#endif
