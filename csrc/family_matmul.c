@@ -1,5 +1,6 @@
 /* matmul: products of matrices, or of batches of them */
 #include "plan.h"
+#include "threads.h"
 
 static pnng_status matmul_infer(const pnng_inference *inference) {
     const pnng_shape *const a = inference->in[0];
@@ -76,18 +77,25 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
                         const pnng_target *target, size_t count, const ptrdiff_t *by) {
     if (!count || !sizes.rows || !sizes.cols)
         return;
-    const size_t work = pnng_gemm_work_size(&pnng_planner_kernels(planner)->gemm, form, sizes,
-                                            pnng_planner_element(planner));
+    const pnng_product product = {.form = form,
+                                  .sizes = sizes,
+                                  .element = pnng_planner_element(planner),
+                                  .lda = row_strides[0],
+                                  .ldb = row_strides[1],
+                                  .ldc = row_strides[2],
+                                  .has_bias = operands[3].view.storage >= 0};
+    const pnng_method method =
+        pnng_gemm_choose(&pnng_planner_kernels(planner)->gemm, &product, pnng_threads_limit());
     const pnng_step prototype = {.run = pnng_run_gemm,
                                  .rows = sizes.rows,
                                  .cols = sizes.cols,
                                  .n = sizes.depth,
                                  .a = 1,
-                                 .i = form,
+                                 .j = (int64_t)pnng_keep_method(planner, &method),
                                  .mask = target ? target->mask : 0,
                                  .scaled = target && target->scaled};
     const pnng_ref refs[] = {operands[0], operands[1], operands[2], operands[3],
-                             pnng_work_space(planner, work)};
+                             pnng_work_space(planner, pnng_gemm_work_size(&method))};
     const ptrdiff_t strides[] = {row_strides[0], row_strides[1], row_strides[2], 0, 0};
     const uint8_t accumulate = target && target->accumulate;
     if (count == 1) {

@@ -1,153 +1,355 @@
-/* The blocked product: portable loops around one micro-kernel per instruction set.
+/* Matrix products: which way a product goes, and the loops around the kernels.
  *
- *     for each block of nc columns of C          B's block stays in the last-level cache
- *       for each kc of depth                      pack B: kc x nc
- *         for each mc rows                        pack A: mc x kc, stays in L2
- *           for each nr columns, for each mr rows   micro-kernel; a B panel stays in L1
+ * Most are made of tiles:
  *
- * Tiles at the edges are computed whole into a small buffer, and the part that exists is copied:
- * micro-kernels have no tails. */
+ *     for each block of columns of C              its part of B stays in the last-level cache
+ *       for each block of the depth                 B in panels of nr columns, packed or as it lies
+ *         for each block of rows                      A packed, so that it stays in L2, or as it lies
+ *           for each panel of B                         the panel stays in L1
+ *             for each tile of rows                       in registers
+ *
+ * With few rows or columns, or little depth, packing is not repaid: then kernels read A and B as
+ * they lie. Thresholds and blocks were measured: docs/design/gemm.md. */
 #include "gemm.h"
 
-#include <string.h>
-
-typedef struct matrix {
-    const char *data;
-    ptrdiff_t across, along; /* strides in bytes: to the next row or column of C; along the depth */
-} matrix;
+#include "cpu.h"
+#include "threads.h"
 
 static size_t min_size(size_t x, size_t y) { return x < y ? x : y; }
+static size_t max_size(size_t x, size_t y) { return x > y ? x : y; }
+static size_t ceil_div(size_t x, size_t y) { return (x + y - 1) / y; }
+static size_t round_up(size_t x, size_t multiple) { return ceil_div(x, multiple) * multiple; }
 
-static size_t round_up(size_t x, size_t multiple) {
-    return (x + multiple - 1) / multiple * multiple;
+/* The size of the parts when n is cut into as few as possible of at most `most`, nearly equal. */
+static size_t even_part(size_t n, size_t most) {
+    return n ? ceil_div(n, ceil_div(n, max_size(most, 1))) : 1;
 }
 
-static bool is_thin(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes) {
-    if (form == PNNG_GEMM_TT)
-        return false;
-    return (form == PNNG_GEMM_TN ? sizes.depth : sizes.rows) <= table->thin_rows;
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+/* Rows so far apart fall on the same few places of the L1 cache, and each on a page of its own. */
+static bool rows_clash(ptrdiff_t stride, size_t element) {
+    const size_t bytes = (size_t)(stride < 0 ? -stride : stride) * element;
+    return bytes >= 4096 && bytes % 1024 == 0;
 }
 
-/* Work space: packed A, packed B, one tile. */
-static size_t packed_a_bytes(const pnng_gemm_table *table, pnng_gemm_sizes sizes, size_t element) {
-    const size_t rows = round_up(min_size(sizes.rows, table->mc), table->mr);
-    return round_up(rows * min_size(sizes.depth, table->kc) * element, 64);
+/* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, roughly:
+ * a tile takes depth / lanes, more where its last vector is not full, and to pack B depth / 4 for
+ * all rows together; a dot product takes a little more than depth / lanes and some 4 to sum up its
+ * vector. */
+static bool dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
+    if (s->cols < s->rows && s->cols <= 3 * lanes)
+        return 9 * s->cols * (s->depth + 4 * lanes) <
+               8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+    return s->rows * (1600 + s->depth) <= 112 * s->depth;
 }
 
-static size_t packed_b_bytes(const pnng_gemm_table *table, pnng_gemm_sizes sizes, size_t element) {
-    const size_t cols = round_up(min_size(sizes.cols, table->nc), table->nr);
-    return round_up(cols * min_size(sizes.depth, table->kc) * element, 64);
+static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
+    const pnng_product *const p = &m->product;
+    const pnng_gemm_sizes *const s = &p->sizes;
+    const size_t c_bytes = s->rows * s->cols * p->element, lanes = table->lanes;
+    /* Results of little depth take the time that it takes to write them, in the order of memory. */
+    const bool shallow = (s->depth <= 8 && c_bytes > 128 << 10) ||
+                         (p->form == PNNG_GEMM_TN && s->depth <= 32 && c_bytes > 1 << 20);
+    m->way = PNNG_GEMM_TILES;
+    if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
+        m->way = PNNG_GEMM_DOTS;
+    else if (p->form == PNNG_GEMM_NN && s->rows <= 24 && (s->rows < 4 || s->cols >= 4 * lanes))
+        m->way = PNNG_GEMM_ROWS;
+    else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
+             dots_are_cheaper(s, lanes))
+        m->way = PNNG_GEMM_TURNED_DOTS;
+    else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && shallow)
+        m->way = PNNG_GEMM_ROWS;
 }
 
-size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
-                           size_t element) {
-    if (is_thin(table, form, sizes))
-        return 0;
-    return packed_a_bytes(table, sizes, element) + packed_b_bytes(table, sizes, element) +
-           round_up(table->mr * table->nr * element, 64);
+/* Blocks of tiles. The depth of one is the same on every machine, since results depend on it. */
+static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
+    enum { FAR = 1 << 20 };
+    const pnng_product *const p = &m->product;
+    const size_t rows = p->sizes.rows, cols = p->sizes.cols, depth = p->sizes.depth;
+    const bool a_along = p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_NN;
+    const bool b_along = p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_TT;
+    const bool a_clashes = rows_clash(p->lda, p->element);
+    /* A is read once for each panel of B, B once for each tile of rows. */
+    const bool reads_a_often = cols > 2 * table->nr, reads_b_often = rows > 2 * table->mr;
+    m->pack_a = p->form == PNNG_GEMM_TT ||
+                (reads_a_often && (a_clashes || depth * rows * p->element >= FAR));
+    m->pack_b = b_along || (reads_b_often &&
+                            (rows_clash(p->ldb, p->element) || depth * cols * p->element >= FAR));
+    /* Rows that clash and are not packed: no more at once than L1 has places for. */
+    m->high = a_along && a_clashes && !m->pack_a ? min_size(table->mr, 7) : table->mr;
+    m->depth = even_part(depth, table->kc);
+
+    const pnng_cpu *const cpu = pnng_cpu_info();
+    const size_t row_bytes = m->depth * p->element;
+    const size_t l2_rows = (size_t)cpu->l2_bytes / 2 / row_bytes;
+    const size_t l3_panels = (size_t)cpu->l3_bytes / 8 / (row_bytes * table->nr);
+    m->rows = m->pack_a ? even_part(rows, max_size(l2_rows, table->mr)) : max_size(rows, 1);
+    m->cols = m->pack_b ? min_size(round_up(max_size(cols, 1), table->nr),
+                                   max_size(l3_panels, 4) * table->nr)
+                        : max_size(cols, 1);
 }
 
-/* One block of A (packed, rows x depth) times one of B (packed, depth x cols), into C. */
-typedef struct block {
-    size_t rows, cols, depth, element;
+/* At 3 GHz, with one fused multiply-add of vectors a cycle, and B read once from far away: rather
+ * too little. */
+static uint64_t estimate(const pnng_gemm_table *table, const pnng_product *p) {
+    const pnng_gemm_sizes *const s = &p->sizes;
+    const uint64_t multiplying = (uint64_t)s->rows * s->cols * s->depth / table->lanes / 3;
+    const uint64_t reading = ((uint64_t)s->rows * s->depth + (uint64_t)s->cols * s->depth +
+                              (uint64_t)s->rows * s->cols) *
+                             p->element / 64;
+    return max_size(multiplying, reading);
+}
+
+/* The size of part k's rows or columns is a multiple of this, but for the last one's. */
+static size_t part_unit(const pnng_gemm_table *table, const pnng_method *m) {
+    return m->cuts_rows ? m->high : table->nr;
+}
+
+static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
+    const size_t n = m->cuts_rows ? m->product.sizes.rows : m->product.sizes.cols;
+    return round_up(ceil_div(n, m->parts), part_unit(table, m));
+}
+
+/* Each part packs for itself, so that the side which is cut is the longer one. */
+static void choose_parts(const pnng_gemm_table *table, pnng_method *m, size_t threads) {
+    const pnng_gemm_sizes *const s = &m->product.sizes;
+    m->nanoseconds = estimate(table, &m->product);
+    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols;
+    m->parts = 1;
+    if (!pnng_threads_may_help(m->nanoseconds))
+        return;
+    const size_t n = m->cuts_rows ? s->rows : s->cols;
+    m->parts = max_size(1, min_size(threads, ceil_div(n, 2 * part_unit(table, m))));
+    if (m->parts > 1) /* rounding up the parts may leave none for the last */
+        m->parts = ceil_div(n, part_size(table, m));
+}
+
+/* Work space: packed A, packed B; at least one panel of B, for the columns at the edge. */
+static size_t packed_a_bytes(const pnng_method *m) {
+    return m->pack_a ? round_up((m->rows + m->high) * m->depth * m->product.element, 64) : 0;
+}
+
+static void choose_work(const pnng_gemm_table *table, pnng_method *m) {
+    const pnng_product *const p = &m->product;
+    if (m->way == PNNG_GEMM_TILES)
+        m->part_work = packed_a_bytes(m) +
+                       round_up((m->pack_b ? m->cols : table->nr) * m->depth * p->element, 64);
+    if (m->way == PNNG_GEMM_TURNED_DOTS)
+        m->shared_work = round_up(p->sizes.cols * p->sizes.depth * p->element, 64);
+}
+
+/* C = A' b, where C and b are columns, is C' = b' A. */
+static bool swaps(const pnng_product *p) {
+    return p->form == PNNG_GEMM_TN && p->sizes.cols == 1 && p->ldb == 1 && p->ldc == 1 &&
+           !p->has_bias;
+}
+
+pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product,
+                             size_t threads) {
+    pnng_method m = {.product = *product, .high = table->mr};
+    if (swaps(product)) {
+        m.swapped = true;
+        m.product.form = PNNG_GEMM_NN;
+        m.product.sizes = (pnng_gemm_sizes){1, product->sizes.rows, product->sizes.depth};
+        m.product.lda = (ptrdiff_t)product->sizes.depth;
+        m.product.ldb = product->lda;
+        m.product.ldc = (ptrdiff_t)product->sizes.rows;
+    }
+    choose_way(table, &m);
+    if (m.way == PNNG_GEMM_TILES)
+        choose_blocks(table, &m);
+    choose_parts(table, &m, threads);
+    choose_work(table, &m);
+    return m;
+}
+
+size_t pnng_gemm_work_size(const pnng_method *method) {
+    return method->shared_work + method->parts * method->part_work;
+}
+
+/* ---- the product ----------------------------------------------------------------------------- */
+
+/* What is made: all of a product, or a part of it. */
+typedef struct job {
+    const pnng_gemm_table *table;
+    const pnng_method *method;
+    pnng_gemm_sizes sizes;
     const char *a, *b, *bias;
-    char *c, *tile;
-    ptrdiff_t ldc;
+    char *c;
     double alpha;
     bool accumulate;
-} block;
+    char *work, *shared;
+} job;
 
-static void edge_tile(const pnng_gemm_table *table, const block *k, const char *a, const char *b,
-                      char *c, const char *bias, size_t rows, size_t cols) {
-    const size_t e = k->element;
-    const ptrdiff_t pitch = (ptrdiff_t)table->nr;
-    for (size_t row = 0; row < rows && k->accumulate; row++)
-        memcpy(k->tile + row * table->nr * e, c + (ptrdiff_t)row * k->ldc * (ptrdiff_t)e, cols * e);
-    /* The bias has only `cols` elements here, and the kernel reads nr. */
-    char padded[PNNG_MAX_VECTOR_BYTES * 8];
-    if (bias) {
-        memset(padded, 0, table->nr * e);
-        memcpy(padded, bias, cols * e);
-    }
-    table->micro(k->depth, a, b, k->tile, pitch, k->alpha, bias ? padded : NULL, k->accumulate);
-    for (size_t row = 0; row < rows; row++)
-        memcpy(c + (ptrdiff_t)row * k->ldc * (ptrdiff_t)e, k->tile + row * table->nr * e, cols * e);
+/* Strides in elements: to the next row or column of C, and along the depth. */
+typedef struct strides {
+    ptrdiff_t across, along;
+} strides;
+
+static strides strides_of_a(const pnng_product *p) {
+    return p->form == PNNG_GEMM_TN || p->form == PNNG_GEMM_TT ? (strides){1, p->lda}
+                                                              : (strides){p->lda, 1};
 }
 
-static void multiply_block(const pnng_gemm_table *table, const block *k) {
-    const size_t e = k->element;
-    for (size_t j = 0; j < k->cols; j += table->nr) {
-        const size_t cols = min_size(k->cols - j, table->nr);
-        const char *const b = k->b + j * k->depth * e;
-        const char *const bias = k->bias ? k->bias + j * e : NULL;
-        for (size_t i = 0; i < k->rows; i += table->mr) {
-            const size_t rows = min_size(k->rows - i, table->mr);
-            const char *const a = k->a + i * k->depth * e;
-            char *const c = k->c + ((ptrdiff_t)i * k->ldc + (ptrdiff_t)j) * (ptrdiff_t)e;
-            if (rows == table->mr && cols == table->nr)
-                table->micro(k->depth, a, b, c, k->ldc, k->alpha, bias, k->accumulate);
-            else
-                edge_tile(table, k, a, b, c, bias, rows, cols);
+static strides strides_of_b(const pnng_product *p) {
+    return p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_TT ? (strides){p->ldb, 1}
+                                                              : (strides){1, p->ldb};
+}
+
+/* One block of A times one of B: `tiles` has what all panels share. */
+static void multiply_block(const job *job, pnng_gemm_tiles tiles, size_t cols, const char *b,
+                           const char *packed_b) {
+    const pnng_gemm_table *const table = job->table;
+    const pnng_method *const m = job->method;
+    const size_t element = m->product.element;
+    char *const c = tiles.c;
+    const char *const bias = tiles.bias;
+    for (size_t j = 0; j < cols; j += table->nr) {
+        tiles.cols = min_size(cols - j, table->nr);
+        tiles.c = c + j * element;
+        tiles.bias = bias ? bias + j * element : NULL;
+        if (m->pack_b) {
+            tiles.b = packed_b + j * tiles.depth * element;
+            tiles.ldb = (ptrdiff_t)table->nr;
+        } else if (tiles.cols == table->nr) {
+            tiles.b = b + j * element;
+            tiles.ldb = m->product.ldb;
+        } else { /* rows of B are read as whole vectors: this panel was packed */
+            tiles.b = packed_b;
+            tiles.ldb = (ptrdiff_t)table->nr;
         }
+        table->tiles(&tiles);
     }
 }
 
-static void multiply_packed(const pnng_gemm_table *table, pnng_gemm_sizes sizes, size_t element,
-                            matrix a, matrix b, char *c, ptrdiff_t ldc, double alpha,
-                            const char *bias, bool accumulate, char *work) {
-    const ptrdiff_t e = (ptrdiff_t)element;
-    char *const packed_a = work;
-    char *const packed_b = packed_a + packed_a_bytes(table, sizes, element);
-    char *const tile = packed_b + packed_b_bytes(table, sizes, element);
-    for (size_t j = 0; j < sizes.cols; j += table->nc) {
-        const size_t cols = min_size(sizes.cols - j, table->nc);
-        for (size_t p = 0; p < sizes.depth; p += table->kc) {
-            const size_t depth = min_size(sizes.depth - p, table->kc);
-            table->pack(packed_b, b.data + (ptrdiff_t)j * b.across + (ptrdiff_t)p * b.along,
-                        b.across / e, b.along / e, cols, depth, table->nr);
-            for (size_t i = 0; i < sizes.rows; i += table->mc) {
-                const size_t rows = min_size(sizes.rows - i, table->mc);
-                table->pack(packed_a, a.data + (ptrdiff_t)i * a.across + (ptrdiff_t)p * a.along,
-                            a.across / e, a.along / e, rows, depth, table->mr);
-                multiply_block(table, &(block){
-                                          .rows = rows,
-                                          .cols = cols,
-                                          .depth = depth,
-                                          .element = element,
-                                          .a = packed_a,
-                                          .b = packed_b,
-                                          /* The bias is added once, with the first of the depth. */
-                                          .bias = bias && p == 0 ? bias + j * element : NULL,
-                                          .c = c + ((ptrdiff_t)i * ldc + (ptrdiff_t)j) * e,
-                                          .tile = tile,
-                                          .ldc = ldc,
-                                          .alpha = alpha,
-                                          .accumulate = accumulate || p > 0,
-                                      });
+/* Pack a block of B, or only its last panel if that is not a whole one. */
+static void pack_b(const job *job, const char *b, size_t cols, size_t depth, char *packed_b) {
+    const pnng_gemm_table *const table = job->table;
+    const size_t edge = cols % table->nr, skip = job->method->pack_b ? 0 : cols - edge;
+    const strides s = strides_of_b(&job->method->product);
+    if (skip < cols)
+        table->pack(packed_b,
+                    b + (ptrdiff_t)skip * s.across * (ptrdiff_t)job->method->product.element,
+                    s.across, s.along, cols - skip, depth, table->nr);
+}
+
+static void multiply_tiles(const job *job) {
+    const pnng_method *const m = job->method;
+    const pnng_gemm_sizes *const sizes = &job->sizes;
+    const ptrdiff_t e = (ptrdiff_t)m->product.element, ldc = m->product.ldc;
+    const strides a = strides_of_a(&m->product), b = strides_of_b(&m->product);
+    char *const packed_a = job->work, *const packed_b = packed_a + packed_a_bytes(m);
+    for (size_t j = 0; j < sizes->cols; j += m->cols) {
+        const size_t cols = min_size(sizes->cols - j, m->cols);
+        for (size_t p = 0; p < sizes->depth; p += m->depth) {
+            const size_t depth = min_size(sizes->depth - p, m->depth);
+            const char *const b_block =
+                job->b + ((ptrdiff_t)j * b.across + (ptrdiff_t)p * b.along) * e;
+            pack_b(job, b_block, cols, depth, packed_b);
+            for (size_t i = 0; i < sizes->rows; i += m->rows) {
+                const size_t rows = min_size(sizes->rows - i, m->rows);
+                const size_t high = even_part(rows, m->high);
+                const char *const a_block =
+                    job->a + ((ptrdiff_t)i * a.across + (ptrdiff_t)p * a.along) * e;
+                pnng_gemm_tiles tiles = {
+                    .rows = rows,
+                    .depth = depth,
+                    .high = high,
+                    .a = a_block,
+                    .a_row = a.across,
+                    .a_col = a.along,
+                    .a_tile = (ptrdiff_t)high * a.across,
+                    .c = job->c + ((ptrdiff_t)i * ldc + (ptrdiff_t)j) * e,
+                    .ldc = ldc,
+                    .alpha = job->alpha,
+                    /* The bias is added once, with the first of the depth. */
+                    .bias = job->bias && p == 0 ? job->bias + (ptrdiff_t)j * e : NULL,
+                    .accumulate = job->accumulate || p > 0,
+                };
+                if (m->pack_a) {
+                    job->table->pack(packed_a, a_block, a.across, a.along, rows, depth, high);
+                    tiles.a = packed_a;
+                    tiles.a_row = 1;
+                    tiles.a_col = (ptrdiff_t)high;
+                    tiles.a_tile = (ptrdiff_t)(high * depth);
+                }
+                multiply_block(job, tiles, cols, b_block, packed_b);
             }
         }
     }
 }
 
-void pnng_gemm(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
-               size_t element, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb, void *c,
-               ptrdiff_t ldc, double alpha, const void *bias, bool accumulate, void *work) {
-    if (is_thin(table, form, sizes)) {
-        pnng_gemm_thin *const forms[] = {table->nt, table->nn, table->tn};
-        forms[form](sizes.rows, sizes.cols, sizes.depth, a, lda, b, ldb, c, ldc, alpha, bias,
-                    accumulate);
-        return;
+static void multiply(const job *job) {
+    const pnng_product *const p = &job->method->product;
+    const pnng_gemm_sizes *const s = &job->sizes;
+    pnng_gemm_thin *thin = job->table->nt;
+    const char *b = job->b;
+    ptrdiff_t ldb = p->ldb;
+    switch (job->method->way) {
+    case PNNG_GEMM_TILES:
+        if (s->depth > 0) {
+            multiply_tiles(job);
+            return;
+        }
+        break; /* nothing to sum: C is left as the bias, zero, or as it was */
+    case PNNG_GEMM_ROWS:
+        thin = p->form == PNNG_GEMM_NN ? job->table->nn : job->table->tn;
+        break;
+    case PNNG_GEMM_TURNED_DOTS:
+        b = job->shared;
+        ldb = (ptrdiff_t)s->depth;
+        break;
+    case PNNG_GEMM_DOTS:
+        break;
     }
-    if (sizes.depth == 0) {
-        /* Nothing to sum: the thin kernels leave C as the bias, zero, or as it was. */
-        table->nt(sizes.rows, sizes.cols, 0, a, lda, b, ldb, c, ldc, alpha, bias, accumulate);
-        return;
+    thin(s->rows, s->cols, s->depth, job->a, p->lda, b, ldb, job->c, p->ldc, job->alpha, job->bias,
+         job->accumulate);
+}
+
+static void multiply_part(void *context, size_t k) {
+    job part = *(const job *)context;
+    const pnng_method *const m = part.method;
+    const ptrdiff_t e = (ptrdiff_t)m->product.element;
+    const size_t size = part_size(part.table, m), first = k * size;
+    if (m->cuts_rows) {
+        part.sizes.rows = min_size(size, part.sizes.rows - first);
+        part.a += (ptrdiff_t)first * strides_of_a(&m->product).across * e;
+        part.c += (ptrdiff_t)first * m->product.ldc * e;
+    } else {
+        part.sizes.cols = min_size(size, part.sizes.cols - first);
+        part.b += (ptrdiff_t)first * strides_of_b(&m->product).across * e;
+        part.c += (ptrdiff_t)first * e;
+        if (part.bias)
+            part.bias += (ptrdiff_t)first * e;
     }
-    const ptrdiff_t e = (ptrdiff_t)element;
-    const bool a_transposed = form == PNNG_GEMM_TN || form == PNNG_GEMM_TT;
-    const bool b_transposed = form == PNNG_GEMM_NT || form == PNNG_GEMM_TT;
-    const matrix rows_of_a = a_transposed ? (matrix){a, e, lda * e} : (matrix){a, lda * e, e};
-    const matrix cols_of_b = b_transposed ? (matrix){b, ldb * e, e} : (matrix){b, e, ldb * e};
-    multiply_packed(table, sizes, element, rows_of_a, cols_of_b, c, ldc, alpha, bias, accumulate,
-                    work);
+    part.work += k * m->part_work;
+    multiply(&part);
+}
+
+void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
+               const void *b, void *c, double alpha, const void *bias, bool accumulate,
+               void *work) {
+    job all = {
+        .table = table,
+        .method = method,
+        .sizes = method->product.sizes,
+        .a = method->swapped ? b : a,
+        .b = method->swapped ? a : b,
+        .bias = bias,
+        .c = c,
+        .alpha = alpha,
+        .accumulate = accumulate,
+        .shared = work,
+        .work = (char *)work + method->shared_work,
+    };
+    if (method->way == PNNG_GEMM_TURNED_DOTS)
+        table->pack(all.shared, all.b, method->product.ldb, 1, all.sizes.depth, all.sizes.cols,
+                    all.sizes.depth);
+    const size_t threads = method->parts > 1 ? pnng_threads_wanted(method->nanoseconds) : 1;
+    if (threads > 1)
+        pnng_parallel(threads, method->parts, multiply_part, &all);
+    else
+        multiply(&all);
 }

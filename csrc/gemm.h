@@ -11,20 +11,47 @@ typedef enum pnng_gemm_form {
     PNNG_GEMM_NT,
     PNNG_GEMM_NN,
     PNNG_GEMM_TN,
-    PNNG_GEMM_TT /* always packed */
+    PNNG_GEMM_TT
 } pnng_gemm_form;
 
 typedef struct pnng_gemm_sizes {
     size_t rows, cols, depth; /* of C, and what is summed over */
 } pnng_gemm_sizes;
 
-/* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
-size_t pnng_gemm_work_size(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
-                           size_t element);
+/* All of a product that is known before it is made. lda, ldb, ldc are row strides as stored. */
+typedef struct pnng_product {
+    pnng_gemm_form form;
+    pnng_gemm_sizes sizes;
+    size_t element; /* bytes of a real */
+    ptrdiff_t lda, ldb, ldc;
+    bool has_bias;
+} pnng_product;
 
-/* C = or += alpha op(A) op(B) [+ bias in every row]. lda, ldb, ldc are row strides as stored. */
-void pnng_gemm(const pnng_gemm_table *table, pnng_gemm_form form, pnng_gemm_sizes sizes,
-               size_t element, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb, void *c,
-               ptrdiff_t ldc, double alpha, const void *bias, bool accumulate, void *work);
+/* How it is made: see gemm.c. */
+typedef struct pnng_method {
+    pnng_product product; /* or another one that gives the same */
+    enum { PNNG_GEMM_TILES, PNNG_GEMM_DOTS, PNNG_GEMM_TURNED_DOTS, PNNG_GEMM_ROWS } way;
+    bool swapped;             /* its A is what was called B */
+    bool pack_a, pack_b;      /* tiles */
+    size_t rows, cols, depth; /* tiles: of a block */
+    size_t high;              /* tiles: rows of one, at most */
+    size_t parts;             /* that threads may make alone */
+    bool cuts_rows;           /* parts are rows of C, else columns */
+    size_t part_work;         /* bytes of work space that each needs */
+    size_t shared_work;       /* and that all need together */
+    uint64_t nanoseconds;     /* that one thread takes, about */
+} pnng_method;
+
+/* Choose how to make a product, by at most so many threads. */
+pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product,
+                             size_t threads);
+
+/* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
+size_t pnng_gemm_work_size(const pnng_method *method);
+
+/* C = or += alpha op(A) op(B) [+ bias in every row]. The result is the same, bit for bit, by however
+ * many threads it is made. */
+void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
+               const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work);
 
 #endif

@@ -80,11 +80,25 @@ typedef struct pnng_common {
     pnng_kernel *bias;  /* y, b: y = b in every row */
 } pnng_common;
 
-/* C (mr x nr, row stride ldc) = or += alpha * A B [+ bias], A and B packed: depth columns of mr,
- * depth rows of nr, 64-byte aligned, padded with zeros. bias: nr elements added to every row, or
- * NULL. accumulate: add to C, else overwrite it. Without accumulation C is not read. */
-typedef void pnng_gemm_micro(size_t depth, const void *a, const void *b, void *c, ptrdiff_t ldc,
-                             double alpha, const void *bias, int accumulate);
+/* Tiles of C, one above the other: C = or += alpha A B [+ bias]. Columns of A, or else its rows, are
+ * contiguous (a_row == 1 or a_col == 1), and B's rows are. Of every row of B, whole vectors are
+ * read. Without accumulation C is not read. */
+typedef struct pnng_gemm_tiles {
+    size_t rows, cols, depth; /* 0 < cols <= nr */
+    size_t high;              /* rows of a tile, at most mr; the last one has what is left */
+    const void *a;
+    ptrdiff_t a_row, a_col; /* element (i, k) of a tile is a[i * a_row + k * a_col] */
+    ptrdiff_t a_tile;       /* from one tile to the next */
+    const void *b;
+    ptrdiff_t ldb;
+    void *c;
+    ptrdiff_t ldc;
+    double alpha;
+    const void *bias; /* cols elements, added to every row; or NULL */
+    bool accumulate;
+} pnng_gemm_tiles;
+
+typedef void pnng_gemm_tiles_run(const pnng_gemm_tiles *tiles);
 
 /* Pack a `wide` x depth block, element (i, k) at src[i * stride_i + k * stride_k], into panels of
  * `width`: panel p holds rows p*width ... as depth groups of width, zeros past `wide`. */
@@ -98,14 +112,14 @@ typedef void pnng_gemm_thin(size_t rows, size_t cols, size_t depth, const void *
                             const void *bias, int accumulate);
 
 typedef struct pnng_gemm_table {
-    pnng_gemm_micro *micro;
+    pnng_gemm_tiles_run *tiles;
     pnng_gemm_pack *pack;
     pnng_gemm_thin *nt; /* C = A B',  A rows x depth, B cols x depth:   Linear forward */
     pnng_gemm_thin *nn; /* C = A B,   A rows x depth, B depth x cols:   gradInput */
     pnng_gemm_thin *tn; /* C = A' B,  A depth x rows, B depth x cols:   gradWeight */
-    size_t mr, nr;      /* tile of the micro-kernel */
-    size_t mc, kc, nc;  /* block sizes; mc a multiple of mr, nc of nr */
-    size_t thin_rows;   /* nt and nn pay up to so many rows; tn up to so much depth */
+    size_t mr, nr;      /* the largest tile */
+    size_t kc;          /* depth of a block */
+    size_t lanes;       /* elements of a vector */
 } pnng_gemm_table;
 
 typedef struct pnng_op_kernels {

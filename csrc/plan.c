@@ -201,6 +201,16 @@ static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, s
     return step;
 }
 
+size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method) {
+    pnng_plan *const plan = planner->plan;
+    if (!ROOM(planner, plan->methods, plan->n_methods, plan->cap_methods, 1)) {
+        planner->failed = true;
+        return 0;
+    }
+    plan->methods[plan->n_methods] = *method;
+    return plan->n_methods++;
+}
+
 /* Note whether several threads may do a step, whose operands are there now. */
 static void plan_split(pnng_planner *planner, pnng_step *step) {
     pnng_plan *const plan = planner->plan;
@@ -937,13 +947,10 @@ static void close_planner(pnng_planner *planner) {
         pnng_release(planner->allocator, parts[k]);
 }
 
-/* Whether a step may want threads: one that is split, or a product that gemm.c splits. */
-static bool may_want_threads(const pnng_step *step) {
-    enum { MULTIPLY_ADDS_PER_NANOSECOND = 32 };
-    if (step->run != pnng_run_gemm)
-        return step->split != PNNG_SPLIT_NONE;
-    const uint64_t of_one = pnng_times(pnng_times(step->rows, step->cols), step->n);
-    return pnng_threads_may_help(of_one / MULTIPLY_ADDS_PER_NANOSECOND);
+/* Whether a step may want threads: one that is split, or a product of several parts. */
+static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
+    return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
+                                      : step->split != PNNG_SPLIT_NONE;
 }
 
 /* If a run may want threads, how many there are is found out now. */
@@ -951,7 +958,7 @@ static void look_for_splits(pnng_plan *plan) {
     const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
     for (size_t run = 0; run < 2; run++)
         for (size_t s = 0; s < runs[run]->count && !plan->may_split; s++)
-            plan->may_split = may_want_threads(&runs[run]->step[s]);
+            plan->may_split = may_want_threads(plan, &runs[run]->step[s]);
     if (plan->may_split)
         pnng_threads_limit();
 }
@@ -1046,7 +1053,8 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-                           plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by};
+                           plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by,
+                           plan->methods};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

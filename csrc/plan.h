@@ -82,6 +82,8 @@ struct pnng_plan {
     ptrdiff_t *by; /* of split steps: bytes from one unit to the next, one an operand */
     size_t n_operands, cap_operands, cap_strides, n_flags, cap_flags, n_outer, cap_outer, n_by,
         cap_by;
+    pnng_method *methods; /* of products */
+    size_t n_methods, cap_methods;
     bool may_split; /* some step may want threads */
     void **bases;
     void **scratch; /* addresses of one step's operands */
@@ -197,6 +199,8 @@ void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const
 void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes,
                         const pnng_ref operands[4], const ptrdiff_t row_strides[3],
                         const pnng_target *target, size_t count, const ptrdiff_t *by);
+/* Keep how a product is made; its number. */
+size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method);
 /* Append an elementwise step: loops are found from the strides. */
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,

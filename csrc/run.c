@@ -62,13 +62,11 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
     return status ? bad_value(plan, step, bad) : PNNG_OK;
 }
 
-/* Operands: A, B, C, bias, work; i: the form; accumulate as for kernels. */
+/* Operands: A, B, C, bias, work; j: the method; accumulate as for kernels. */
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
-    const ptrdiff_t *const stride = plan->strides + step->first_operand;
-    pnng_gemm(&plan->kernels->gemm, (pnng_gemm_form)step->i,
-              (pnng_gemm_sizes){step->rows, step->cols, step->n}, plan->element, ptr[0], stride[0],
-              ptr[1], stride[1], ptr[2], stride[2], step->scaled ? step->a * plan->scale : step->a,
-              ptr[3], plan->flag_pool[step->first_flag], ptr[4]);
+    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[0], ptr[1], ptr[2],
+              step->scaled ? step->a * plan->scale : step->a, ptr[3],
+              plan->flag_pool[step->first_flag], ptr[4]);
     return PNNG_OK;
 }
 

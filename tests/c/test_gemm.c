@@ -1,0 +1,450 @@
+/* Matrix products: the kernels of every instruction set, and the ways that gemm.c puts them
+ * together, for float and double, in guarded memory (test_support.h), against sums in double. */
+#include "test_support.h"
+
+#include "../../csrc/gemm.h"
+#include "../../csrc/threads.h"
+
+static const pnng_isa *isa;
+static const pnng_gemm_table *gemm;
+static bool f64;
+static size_t bytes, lanes;
+
+static operand make(size_t slot, placement where, size_t rows, size_t cols, ptrdiff_t stride) {
+    return operand_new(slot, where, bytes, rows, cols, stride);
+}
+
+/* A sum of n terms of absolute sum s may err by (8 + 2 sqrt n) eps s, and by two of the smallest
+ * numbers there are. */
+static bool is_near(double x, double y, double n, double s) {
+    const double eps = f64 ? DBL_EPSILON : (double)FLT_EPSILON;
+    const double least = f64 ? 0x1p-1074 : 0x1p-149;
+    return fabs(x - y) <= (8 + 2 * sqrt(n)) * eps * s + 2 * least;
+}
+
+/* ---- a product and its reference ---- */
+
+/* What all kernels of products are asked for: bit 0 adds, bit 1 has a bias, bit 2 has alpha. */
+enum { ADDS = 1, BIAS = 2, ALPHA = 4, GEMM_FLAGS = 8 };
+
+typedef struct product {
+    size_t rows, cols, depth;
+    operand a, b, c, bias;
+    size_t a_by_k, b_by_k; /* whether k counts the rows of a, of b */
+    int flags;
+} product;
+
+static double product_alpha(const product *p) { return p->flags & ALPHA ? 0.625 : 1; }
+
+/* C is NaN where it must not be read. */
+static double *product_prepare(product *p, placement where, ptrdiff_t gap) {
+    p->c = make(2, where, p->rows, p->cols, (ptrdiff_t)p->cols + gap);
+    p->bias = make(3, where, 1, p->cols, 0);
+    operand_fill(&p->bias, -1, 1);
+    if (p->flags & ADDS)
+        operand_fill(&p->c, -1, 1);
+    else
+        operand_set(&p->c, NAN);
+    return operand_copy(&p->c);
+}
+
+static double product_a(const product *p, size_t i, size_t k) {
+    return p->a_by_k ? get_at(&p->a, k, i) : get_at(&p->a, i, k);
+}
+static double product_b(const product *p, size_t k, size_t j) {
+    return p->b_by_k ? get_at(&p->b, k, j) : get_at(&p->b, j, k);
+}
+
+static void product_check(const product *p, double *before) {
+    bool ok = true;
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t j = 0; j < p->cols; j++) {
+            const double old = p->flags & ADDS ? before[i * p->cols + j] : 0;
+            const double bias = p->flags & BIAS ? get_at(&p->bias, 0, j) : 0;
+            double sum = 0, size = 0;
+            for (size_t k = 0; k < p->depth; k++) {
+                sum += product_a(p, i, k) * product_b(p, k, j);
+                size += fabs(product_a(p, i, k) * product_b(p, k, j));
+            }
+            ok &= is_near(get_at(&p->c, i, j), product_alpha(p) * sum + bias + old,
+                          (double)p->depth, size + fabs(bias) + fabs(old));
+        }
+    CHECK(ok);
+    CHECK(operand_intact(&p->c) && operand_intact(&p->a) && operand_intact(&p->b) &&
+          operand_intact(&p->bias));
+    free(before);
+}
+
+/* ---- kernels ---- */
+
+/* Tiles of every height and width, with A packed or as it lies. */
+static void check_tiles(size_t rows, size_t cols, size_t depth, size_t high, bool along, int flags,
+                        placement where) {
+    product p = {
+        .rows = rows, .cols = cols, .depth = depth, .a_by_k = !along, .b_by_k = 1, .flags = flags};
+    const size_t padded = (cols + lanes - 1) / lanes * lanes;
+    p.a = along ? make(0, where, rows, depth, (ptrdiff_t)depth + 1)
+                : make(0, where, depth, rows, (ptrdiff_t)rows + 2);
+    p.b = make(1, where, depth, padded, (ptrdiff_t)padded);
+    operand_fill(&p.a, -1, 1);
+    operand_fill(&p.b, -1, 1);
+    double *const before = product_prepare(&p, where, 1);
+    const pnng_gemm_tiles tiles = {
+        .rows = rows,
+        .cols = cols,
+        .depth = depth,
+        .high = high,
+        .a = p.a.data,
+        .a_row = along ? p.a.stride : 1,
+        .a_col = along ? 1 : p.a.stride,
+        .a_tile = along ? (ptrdiff_t)high * p.a.stride : (ptrdiff_t)high,
+        .b = p.b.data,
+        .ldb = p.b.stride,
+        .c = p.c.data,
+        .ldc = p.c.stride,
+        .alpha = product_alpha(&p),
+        .bias = flags & BIAS ? p.bias.data : NULL,
+        .accumulate = flags & ADDS,
+    };
+    gemm->tiles(&tiles);
+    product_check(&p, before);
+}
+
+static void test_tiles(void) {
+    CHECK(gemm->mr * gemm->nr <= PNNG_MAX_TILE);
+    CHECK(gemm->nr % lanes == 0 && gemm->lanes == lanes && gemm->kc > 0);
+    const size_t depths[] = {0, 1, 2, 7};
+    int turn = 0;
+    for (size_t high = 1; high <= gemm->mr; high++)
+        for (size_t cols = 1; cols <= gemm->nr; cols++)
+            for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++)
+                for (int along = 0; along < 2; along++) {
+                    const int flags = turn % GEMM_FLAGS;
+                    snprintf(test_where, sizeof test_where,
+                             "%s %s tiles of %zu rows, %zu cols, depth %zu, along %d, flags %d",
+                             isa->name, f64 ? "f64" : "f32", high, cols, depths[d], along, flags);
+                    /* two tiles, or one and a lower one */
+                    check_tiles(high + (size_t)turn % high + 1, cols, depths[d], high, along, flags,
+                                (placement)(turn / 3 % PLACEMENTS));
+                    turn++;
+                }
+}
+
+static void check_pack(size_t width, size_t wide, size_t depth, int layout, placement where) {
+    /* layout 0: k counts columns; 1: k counts rows; 2: neither is next to each other. */
+    const size_t step = layout == 2 ? 3 : 1;
+    const operand src = layout == 1
+                            ? make(0, where, depth, wide, (ptrdiff_t)wide + 3)
+                            : make(0, where, wide, depth * step, (ptrdiff_t)(depth * step) + 1);
+    operand_fill(&src, 1, 2);
+    double *const before = operand_copy(&src);
+    const size_t panels = (wide + width - 1) / width;
+    const operand dst = make(1, ALIGNED, 1, panels * width * depth, 0);
+    operand_set(&dst, NAN);
+    gemm->pack(dst.data, src.data, layout == 1 ? 1 : src.stride,
+               layout == 1 ? src.stride : (ptrdiff_t)step, wide, depth, width);
+    bool ok = operand_intact(&dst) && operand_unchanged(&src, before);
+    for (size_t i = 0; i < panels * width && ok; i++)
+        for (size_t k = 0; k < depth; k++) {
+            const double got = get_at(&dst, 0, (i / width * depth + k) * width + i % width);
+            if (i < wide)
+                ok &= got == (layout == 1 ? get_at(&src, k, i) : get_at(&src, i, k * step));
+            else if (i % width < (wide % width + lanes - 1) / lanes * lanes)
+                ok &= got == 0; /* it is read, as a part of a vector */
+        }
+    CHECK(ok);
+    free(before);
+}
+
+static void test_pack(void) {
+    const size_t widths[] = {gemm->mr, gemm->nr, (gemm->mr + 1) / 2};
+    for (int w = 0; w < 3; w++)
+        for (size_t wide = 0; wide <= 2 * widths[w] + 1; wide++)
+            for (size_t depth = 0; depth <= 2 * lanes + 1; depth++)
+                for (int layout = 0; layout < 3; layout++) {
+                    snprintf(test_where, sizeof test_where, "%s %s pack %zu x %zu by %zu layout %d",
+                             isa->name, f64 ? "f64" : "f32", wide, depth, widths[w], layout);
+                    check_pack(widths[w], wide, depth, layout,
+                               (placement)((wide + depth) % PLACEMENTS));
+                }
+}
+
+static void check_thin(int kind, size_t rows, size_t cols, size_t depth, int flags,
+                       placement where) {
+    product p = {.rows = rows,
+                 .cols = cols,
+                 .depth = depth,
+                 .a_by_k = kind == 2,
+                 .b_by_k = kind != 0,
+                 .flags = flags};
+    const ptrdiff_t gap = where == AT_END ? 0 : 3;
+    p.a = p.a_by_k ? make(0, where, depth, rows, (ptrdiff_t)rows + gap)
+                   : make(0, where, rows, depth, (ptrdiff_t)depth + gap);
+    p.b = p.b_by_k ? make(1, where, depth, cols, (ptrdiff_t)cols + gap)
+                   : make(1, where, cols, depth, (ptrdiff_t)depth + gap);
+    operand_fill(&p.a, -1, 1);
+    operand_fill(&p.b, -1, 1);
+    double *const before = product_prepare(&p, where, gap);
+    pnng_gemm_thin *const thin[] = {gemm->nt, gemm->nn, gemm->tn};
+    thin[kind](rows, cols, depth, p.a.data, p.a.stride, p.b.data, p.b.stride, p.c.data, p.c.stride,
+               product_alpha(&p), flags & BIAS ? p.bias.data : NULL, flags & ADDS);
+    product_check(&p, before);
+}
+
+static void test_thin(void) {
+    const char *const names[] = {"nt", "nn", "tn"};
+    const size_t rows[] = {0, 1, 2, 3, 4, 5, 8, 23};
+    const size_t cols[] = {0, 1, 3, lanes - 1, lanes, 2 * lanes + 1, 4 * lanes, 9 * lanes + 3};
+    const size_t depths[] = {0, 1, 2, lanes - 1, lanes, lanes + 1, 3 * lanes + 1};
+    int turn = 0;
+    for (int kind = 0; kind < 3; kind++)
+        for (int r = 0; r < 8; r++)
+            for (int c = 0; c < 8; c++)
+                for (int d = 0; d < 7; d++)
+                    for (int flags = 0; flags < GEMM_FLAGS; flags++) {
+                        snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu flags %d",
+                                 isa->name, f64 ? "f64" : "f32", names[kind], rows[r], cols[c],
+                                 depths[d], flags);
+                        check_thin(kind, rows[r], cols[c], depths[d], flags,
+                                   (placement)(turn++ % PLACEMENTS));
+                    }
+}
+
+/* Large enough that B counts as far away. */
+static void test_far(void) {
+    snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
+    const size_t cols = 4096 / bytes + 37, depth = (128 << 10) / bytes / cols + 21;
+    for (int flags = 0; flags < GEMM_FLAGS; flags++)
+        check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags,
+                   flags % 2 ? AT_END : AT_START);
+}
+
+/* However many rows and columns are asked for at once, an element of C is the same. */
+static void check_same_bits(int kind) {
+    const size_t rows = 7, cols = 3 * lanes + 2, depth = 2 * lanes + 3;
+    const operand a = make(0, ALIGNED, 1, rows * depth, 0),
+                  b = make(1, ALIGNED, 1, cols * depth, 0);
+    const operand c = make(2, ALIGNED, rows, cols, (ptrdiff_t)cols),
+                  one = make(3, ALIGNED, 1, 1, 1);
+    operand_fill(&a, -1, 1);
+    operand_fill(&b, -1, 1);
+    pnng_gemm_thin *const thin[] = {gemm->nt, gemm->nn, gemm->tn};
+    const ptrdiff_t lda = (ptrdiff_t)(kind == 2 ? rows : depth);
+    const ptrdiff_t ldb = (ptrdiff_t)(kind == 0 ? depth : cols);
+    thin[kind](rows, cols, depth, a.data, lda, b.data, ldb, c.data, c.stride, 1, NULL, 0);
+    bool ok = true;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            thin[kind](1, 1, depth, operand_at(&a, 0, kind == 2 ? i : i * depth), lda,
+                       operand_at(&b, 0, kind == 0 ? j * depth : j), ldb, one.data, 1, 1, NULL, 0);
+            ok &= get_at(&one, 0, 0) == get_at(&c, i, j);
+        }
+    CHECK(ok);
+}
+
+/* ---- whole products ---- */
+
+static const char *const form_names[] = {"nt", "nn", "tn", "tt"};
+
+/* A product of a form, its rows `gap` elements apart from each other, made by as many threads as
+ * `threads` says, into C. */
+typedef struct setting {
+    pnng_gemm_form form;
+    size_t rows, cols, depth;
+    ptrdiff_t gap;
+    int flags;
+    placement where;
+} setting;
+
+static pnng_method make_product(const setting *s, product *p, size_t threads) {
+    const bool ta = s->form == PNNG_GEMM_TN || s->form == PNNG_GEMM_TT;
+    const bool tb = s->form == PNNG_GEMM_NT || s->form == PNNG_GEMM_TT;
+    *p = (product){.rows = s->rows,
+                   .cols = s->cols,
+                   .depth = s->depth,
+                   .a_by_k = ta,
+                   .b_by_k = !tb,
+                   .flags = s->flags};
+    const size_t a_rows = ta ? s->depth : s->rows, a_cols = ta ? s->rows : s->depth;
+    const size_t b_rows = tb ? s->cols : s->depth, b_cols = tb ? s->depth : s->cols;
+    p->a = make(0, s->where, a_rows, a_cols, (ptrdiff_t)a_cols + s->gap);
+    p->b = make(1, s->where, b_rows, b_cols, (ptrdiff_t)b_cols + s->gap);
+    operand_fill(&p->a, -1, 1);
+    operand_fill(&p->b, -1, 1);
+    const pnng_product asked = {.form = s->form,
+                                .sizes = {s->rows, s->cols, s->depth},
+                                .element = bytes,
+                                .lda = p->a.stride,
+                                .ldb = p->b.stride,
+                                .ldc = (ptrdiff_t)s->cols + s->gap,
+                                .has_bias = s->flags & BIAS};
+    return pnng_gemm_choose(gemm, &asked, threads);
+}
+
+/* The work space ends at a page that nobody may touch, like the operands. */
+static void run_product(const pnng_method *m, const product *p) {
+    const operand work = make(4, ALIGNED, 1, (pnng_gemm_work_size(m) + bytes - 1) / bytes, 0);
+    operand_set(&work, NAN);
+    pnng_gemm(gemm, m, p->a.data, p->b.data, p->c.data, product_alpha(p),
+              p->flags & BIAS ? p->bias.data : NULL, p->flags & ADDS, work.data);
+    CHECK(operand_intact(&work));
+}
+
+static unsigned ways_seen;
+
+static void check_product(const setting *s) {
+    snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu gap %td flags %d", isa->name,
+             f64 ? "f64" : "f32", form_names[s->form], s->rows, s->cols, s->depth, s->gap,
+             s->flags);
+    product p;
+    const pnng_method m = make_product(s, &p, 1);
+    ways_seen |= 1u << m.way | (m.pack_a ? 16u : 0) | (m.pack_b ? 32u : 0) | (m.swapped ? 64u : 0);
+    double *const before = product_prepare(&p, s->where, s->gap);
+    double *const first = operand_copy(&p.c);
+    run_product(&m, &p);
+    double *const alone = operand_copy(&p.c);
+    product_check(&p, before);
+
+    /* Several threads: the same bits. */
+    for (size_t threads = 2; threads <= 4; threads++) {
+        pnng_set_threads((int64_t)threads);
+        pnng_threads_always = true;
+        for (size_t i = 0; i < p.rows; i++)
+            for (size_t j = 0; j < p.cols; j++)
+                set_at(&p.c, i, j, first[i * p.cols + j]);
+        product same = p;
+        const pnng_method split =
+            pnng_gemm_choose(gemm,
+                             &(pnng_product){.form = s->form,
+                                             .sizes = {s->rows, s->cols, s->depth},
+                                             .element = bytes,
+                                             .lda = p.a.stride,
+                                             .ldb = p.b.stride,
+                                             .ldc = p.c.stride,
+                                             .has_bias = s->flags & BIAS},
+                             threads);
+        ways_seen |= split.parts > 1 ? 128u : 0;
+        run_product(&split, &same);
+        CHECK(operand_unchanged(&p.c, alone));
+    }
+    pnng_threads_always = false;
+    pnng_set_threads(1);
+    free(first);
+    free(alone);
+}
+
+static void test_products(void) {
+    const size_t few = lanes / 2 + 1, tile = gemm->mr, panel = gemm->nr;
+    const size_t sizes[][3] = {
+        {1, 1, 1},
+        {3, 5, 2},
+        {1, 4 * panel + 3, 9 * lanes},
+        {2, 3, 300},
+        {8, 8, 8},
+        {tile + 1, panel + 1, 33},
+        {2 * tile + 3, 3 * panel + lanes + 1, 40},
+        {5 * tile, 2 * panel, 3 * lanes},
+        {70, few, 130},
+        {260, 1, 129},
+        {37, 3 * panel, 5},
+        {3 * tile + 1, 4 * panel - 1, 2 * 256 + 3},
+        {40, 150, 0},
+        {200, 200, 3},
+        {25, 5 * lanes, 1},
+    };
+    const size_t count = sizeof sizes / sizeof sizes[0];
+    int turn = 0;
+    ways_seen = 0;
+    for (size_t k = 0; k < count; k++)
+        for (int form = 0; form < 4; form++)
+            for (int gap = 0; gap < 2; gap++) {
+                const setting s = {.form = (pnng_gemm_form)form,
+                                   .rows = sizes[k][0],
+                                   .cols = sizes[k][1],
+                                   .depth = sizes[k][2],
+                                   .gap = gap * 3,
+                                   .flags = turn % GEMM_FLAGS,
+                                   .where = (placement)(turn / 3 % PLACEMENTS)};
+                check_product(&s);
+                turn++;
+            }
+    /* Rows that clash, and operands so large that they are packed. */
+    const size_t clash = 4096 / bytes;
+    const setting large[] = {
+        {PNNG_GEMM_NT, 60, 3 * panel, 96, (ptrdiff_t)clash - 96, ADDS, AT_START},
+        {PNNG_GEMM_NN, 60, 3 * panel, 96, (ptrdiff_t)(clash - 96), BIAS, AT_START},
+        {PNNG_GEMM_NN, 60, panel, 70, (ptrdiff_t)(clash - 70), 0, AT_START},
+        {PNNG_GEMM_NN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ADDS, AT_END},
+        {PNNG_GEMM_TN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ALPHA, AT_END},
+        {PNNG_GEMM_TN, 513, 540, 9, 0, ADDS, AT_END},
+        {PNNG_GEMM_TN, 300, 1, 500, 0, ADDS, AT_END},
+    };
+    for (size_t k = 0; k < sizeof large / sizeof large[0]; k++)
+        check_product(&large[k]);
+    snprintf(test_where, sizeof test_where, "%s %s", isa->name, f64 ? "f64" : "f32");
+    /* Every way of making a product was gone; vectors of one element need no turning. */
+    CHECK((ways_seen & 15) == (lanes > 1 ? 15 : 11));
+    CHECK((ways_seen & 240) == 240);
+}
+
+/* 0 times NaN and 0 times infinity are NaN, wherever they are. */
+static void test_not_finite(void) {
+    const size_t sizes[][3] = {{1, 40, 64}, {3, 40, 64}, {40, 40, 64}, {40, 3, 300}};
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
+        for (int form = 0; form < 4; form++)
+            for (int special = 0; special < 2; special++) {
+                snprintf(test_where, sizeof test_where, "%s %s %s NaN and infinity, case %zu",
+                         isa->name, f64 ? "f64" : "f32", form_names[form], k);
+                const setting s = {.form = (pnng_gemm_form)form,
+                                   .rows = sizes[k][0],
+                                   .cols = sizes[k][1],
+                                   .depth = sizes[k][2],
+                                   .where = AT_END};
+                product p;
+                const pnng_method m = make_product(&s, &p, 1);
+                free(product_prepare(&p, s.where, 0));
+                operand_set(&p.a, 0);
+                const size_t at = p.depth / 2, col = p.cols - 1;
+                const double value = special ? INFINITY : NAN;
+                set_at(&p.b, p.b_by_k ? at : col, p.b_by_k ? col : at, value);
+                run_product(&m, &p);
+                bool ok = true;
+                for (size_t i = 0; i < p.rows; i++)
+                    for (size_t j = 0; j < p.cols; j++)
+                        ok &= j == col ? isnan(get_at(&p.c, i, j)) : get_at(&p.c, i, j) == 0;
+                CHECK(ok);
+            }
+}
+
+static void test_all(void) {
+    test_tiles();
+    test_pack();
+    test_thin();
+    test_far();
+    for (int kind = 0; kind < 3; kind++) {
+        snprintf(test_where, sizeof test_where, "%s %s thin kind %d alone and together", isa->name,
+                 f64 ? "f64" : "f32", kind);
+        check_same_bits(kind);
+    }
+    test_products();
+    test_not_finite();
+}
+
+int main(void) {
+    int ran = 0;
+    for (int k = 0; k < ISA_CASES; k++) {
+        if (!isa_at(k, &isa))
+            continue;
+        for (int type = 0; type < 2; type++) {
+            f64 = type;
+            bytes = f64 ? 8 : 4;
+            gemm = f64 ? &isa->f64.gemm : &isa->f32.gemm;
+            lanes = isa->vector_bytes == 8 ? 1 : isa->vector_bytes / bytes;
+            test_all();
+        }
+        ran++;
+    }
+    snprintf(test_where, sizeof test_where, "instruction sets");
+    CHECK(ran > 0);
+    return test_result();
+}
