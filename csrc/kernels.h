@@ -57,8 +57,8 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dx, g          dx like x, g like y. A fixed order of summation.
  *                                  accumulate[0] holds for forward also: y += a sum x.
  * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
- *          zero, b = value kept. The k-th element is a function of (seed, i + k) only, on every ISA;
- *          i, what is before this row, is even.
+ *          zero, b = value kept. The k-th element is a function of (seed, i + k) only, on every
+ *          ISA; i, what is before this row, is even.
  *          backward dx, g, m       dx = g m, rows x cols with strides
  * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
  *          backward dx, g (1), x, t, w     mse: dx = 2 a g (x - t)

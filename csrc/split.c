@@ -65,9 +65,9 @@ static unsigned backward_cycles(pnng_op op) {
     }
 }
 
-/* Nanoseconds of one thread, at 3 GHz, for so many bytes of a result that is made of `arrays` of its
- * size. Memory counts as if it were the core's nearest: the other core may have to fetch from this
- * one's caches what this one has there, and that pays only where it does not fit. */
+/* Nanoseconds of one thread, at 3 GHz, for so many bytes of a result that is made of `arrays` of
+ * its size. Memory counts as if it were the core's nearest: the other core may have to fetch from
+ * this one's caches what this one has there, and that pays only where it does not fit. */
 static uint64_t estimate(unsigned cycles, size_t bytes, size_t arrays) {
     enum { BYTES_PER_NANOSECOND = 128 };
     const uint64_t moving = (uint64_t)bytes * arrays / BYTES_PER_NANOSECOND;
@@ -89,8 +89,8 @@ static void cut_rows(const cut *s, size_t operand) {
     s->by[operand] = s->plan->strides[s->step->first_operand + operand] * (ptrdiff_t)s->element;
 }
 
-/* All operands are rows x cols. Turns of outer loops where there are enough of them, else rows, else
- * stretches of the rows. */
+/* All operands are rows x cols. Turns of outer loops where there are enough of them, else rows,
+ * else stretches of the rows. */
 static void cut_elementwise(const cut *s) {
     pnng_step *const step = s->step;
     const int64_t *const outer = s->plan->outer + step->first_outer;

@@ -151,8 +151,10 @@ static inline void relax(void) {
 
 /* Each thread has a region of its own, the same in each job where that is possible: what it wrote
  * in one step is in its cache for the next. When it is done there, it helps the others. */
-static void take_parts(size_t home) {
+static void take_parts(size_t number) {
     const size_t regions = pool.regions;
+    /* The first is the caller's own. */
+    const size_t home = number < regions ? number : 1 + number % (regions - 1);
     for (size_t k = 0; k < regions; k++) {
         region *const r = &pool.region[(home + k) % regions];
         for (;;) {

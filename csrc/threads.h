@@ -27,7 +27,9 @@ size_t pnng_threads_wanted(uint64_t nanoseconds);
  * to `threads` threads, of which the caller is one. A thread takes the next part when it is done
  * with one, so that there may be more parts than threads, and a thread that comes late holds up
  * nobody. The caller does them all alone, in order, when threads or parts is 1, when the pool is
- * busy with another caller's job, and inside of a part. Results must not depend on who does what. */
+ * busy with another caller's job, and inside of a part. Results must not depend on who does what.
+ * What a thread wrote it has in its cache: parts of equal number go to the same thread in each job
+ * of as many parts and threads, as far as that is possible. */
 void pnng_parallel(size_t threads, size_t parts, pnng_part *part, void *context);
 
 /* The number of threads that is set; never 0. Finds the default out when it is asked first. */

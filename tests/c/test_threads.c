@@ -308,7 +308,8 @@ static bool child_ends_well(pid_t child) {
     return false;
 }
 
-/* ThreadSanitizer takes a thread of a child for that of the parent whose stack it gets, and dies. */
+/* ThreadSanitizer takes a thread of a child for the one of the parent whose stack it gets, and
+ * dies. */
 #if defined(__SANITIZE_THREAD__)
 enum { CHILDREN_START_THREADS = 0 };
 #else
