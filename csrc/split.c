@@ -158,9 +158,9 @@ static bool same_place(const cut *s, size_t k, size_t l) {
 
 /* Gradients of a table that may lie over each other, as those of x and of its transpose do: then
  * they are added to by one thread, element after element. */
-static bool gradients_overlap(const cut *s) {
+static bool gradients_overlap(const cut *s, size_t first) {
     const pnng_step *const step = s->step;
-    const size_t n = step->n, first = 2 + n;
+    const size_t n = step->n;
     const pnng_operand *const d = s->plan->operands + step->first_operand + first;
     const uint8_t *const adds = s->plan->flag_pool + step->first_flag;
     for (size_t k = 1; k < n; k++)
@@ -176,8 +176,10 @@ static void cut_backward(const cut *s, pnng_op op, const pnng_family *family) {
     if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
         family == &pnng_family_noise) {
         cut_elementwise(s);
-    } else if (family == &pnng_family_nary && !gradients_overlap(s)) {
-        cut_elementwise(s);
+    } else if (family == &pnng_family_sum || family == &pnng_family_nary) {
+        /* g and the gradients; or g, work space, the inputs and their gradients */
+        if (!gradients_overlap(s, family == &pnng_family_sum ? 1 : 2 + step->n))
+            cut_elementwise(s);
     } else if (family == &pnng_family_slices) {
         step->split = PNNG_SPLIT_ROWS;
         for (size_t k = 0; k < 3; k++)
