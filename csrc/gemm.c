@@ -33,7 +33,7 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
     return bytes >= 4096 && bytes % 1024 == 0;
 }
 
-/* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, roughly:
+/* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, about:
  * a tile takes depth / lanes, more where its last vector is not full, and to pack B depth / 4 for
  * all rows together; a dot product takes a little more than depth / lanes and some 4 to sum up its
  * vector. */

@@ -49,8 +49,8 @@ pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *p
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
 size_t pnng_gemm_work_size(const pnng_method *method);
 
-/* C = or += alpha op(A) op(B) [+ bias in every row]. The result is the same, bit for bit, by however
- * many threads it is made. */
+/* C = or += alpha op(A) op(B) [+ bias in every row]. The result is the same, bit for bit, whatever
+ * threads make it. */
 void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
                const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work);
 

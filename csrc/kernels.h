@@ -80,7 +80,7 @@ typedef struct pnng_common {
     pnng_kernel *bias;  /* y, b: y = b in every row */
 } pnng_common;
 
-/* Tiles of C, one above the other: C = or += alpha A B [+ bias]. Columns of A, or else its rows, are
+/* Tiles of C, in a column: C = or += alpha A B [+ bias]. Columns of A, or else its rows, are
  * contiguous (a_row == 1 or a_col == 1), and B's rows are. Of every row of B, whole vectors are
  * read. Without accumulation C is not read. */
 typedef struct pnng_gemm_tiles {
