@@ -43,7 +43,7 @@ static bool system_supports(const char *name) {
 /* Bytes of the data cache of a level, or 0. */
 static int64_t cache_size(uint32_t level) {
 #if defined(__x86_64__) || defined(__i386__)
-    /* The CPU's own list: Intel's, then AMD's. What glibc tells of AMD's third level is the sum over
+    /* The CPU's own list, Intel's or AMD's. What glibc tells of AMD's third level is a sum over
      * all cores of the socket, of which one core has a small part. */
     enum { DATA = 1, UNIFIED = 3 };
     const uint32_t lists[] = {4, 0x8000001d};
@@ -64,7 +64,7 @@ static int64_t cache_size(uint32_t level) {
     return 0;
 }
 
-/* Where nothing is known, sizes that few CPUs of today are below; where there is no third level, the
+/* Where nothing is known, sizes that few CPUs are below; where there is no third level, the
  * last one there is. */
 static void measure_caches(void) {
     cpu.info.l1d_bytes = cache_size(1);

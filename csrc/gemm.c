@@ -4,7 +4,7 @@
  *
  *     for each block of columns of C              its part of B stays in the last-level cache
  *       for each block of the depth                 B in panels of nr columns, packed or as it lies
- *         for each block of rows                      A packed, so that it stays in L2, or as it lies
+ *         for each block of rows                      A packed, for L2, or as it lies
  *           for each panel of B                         the panel stays in L1
  *             for each tile of rows                       in registers
  *
