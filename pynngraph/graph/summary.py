@@ -337,7 +337,7 @@ def summary(module: Module, input: Any = None, file: TextIO | None = None) -> Su
     --------
     >>> import numpy as np, pynngraph as nn
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.Tanh())
-    >>> table = nn.summary(net, np.zeros((2, 4)))
+    >>> table = nn.summary(net, np.zeros((2, 4)))  # doctest: +ELLIPSIS
     nn.Sequential of 2 modules, float64: 2x4 -> 2x3
     -----------------------------------------------------------------------
     place  module          input  output  parameters  multiply-adds  memory
@@ -346,7 +346,7 @@ def summary(module: Module, input: Any = None, file: TextIO | None = None) -> Su
     1      Tanh            2x3    2x3                                  48 B
     -----------------------------------------------------------------------
     total                                        15              24    96 B
-    memory: parameters 120 B, their gradients 120 B, outputs 96 B, the engine's arena for training 128 B
+    memory: parameters 120 B, their gradients 120 B, outputs 96 B, the engine's arena for training ... B
     >>> table.parameters, table.rows[0].output
     (15, (2, 3))
     """
