@@ -199,7 +199,7 @@ def test_adding_to_the_gradient_of_a_parameter_belongs_to_the_op_that_completes_
         y = program.op(OPS["add"], [*inputs, param])
         return program.op(OPS["mul"], [*y, param])
 
-    assert ops_of(planned(build)) == ([(0,), (1,)], [(1,), (0,), (0,), (0,)])
+    assert ops_of(planned(build)) == ([(0,), (1,)], [(1,), (0,), (0,)])
 
 
 def test_steps_for_no_op_are_copies_of_inputs_and_zeros():
