@@ -1,6 +1,5 @@
 /* matmul: products of matrices, or of batches of them */
 #include "plan.h"
-#include "threads.h"
 
 static pnng_status matmul_infer(const pnng_inference *inference) {
     const pnng_shape *const a = inference->in[0];
@@ -84,8 +83,7 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
                                   .ldb = row_strides[1],
                                   .ldc = row_strides[2],
                                   .has_bias = operands[3].view.storage >= 0};
-    const pnng_method method =
-        pnng_gemm_choose(&pnng_planner_kernels(planner)->gemm, &product, pnng_threads_limit());
+    const pnng_method method = pnng_gemm_choose(&pnng_planner_kernels(planner)->gemm, &product);
     const pnng_step prototype = {.run = pnng_run_gemm,
                                  .rows = sizes.rows,
                                  .cols = sizes.cols,

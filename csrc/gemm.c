@@ -99,7 +99,7 @@ static uint64_t estimate(const pnng_gemm_table *table, const pnng_product *p) {
     const uint64_t reading = ((uint64_t)s->rows * s->depth + (uint64_t)s->cols * s->depth +
                               (uint64_t)s->rows * s->cols) *
                              p->element / 64;
-    return max_size(multiplying, reading);
+    return multiplying > reading ? multiplying : reading;
 }
 
 /* The size of part k's rows or columns is a multiple of this, but for the last one's. */
@@ -113,7 +113,7 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
 }
 
 /* Each part packs for itself, so that the side which is cut is the longer one. */
-static void choose_parts(const pnng_gemm_table *table, pnng_method *m, size_t threads) {
+static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_gemm_sizes *const s = &m->product.sizes;
     m->nanoseconds = estimate(table, &m->product);
     m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols;
@@ -121,7 +121,7 @@ static void choose_parts(const pnng_gemm_table *table, pnng_method *m, size_t th
     if (!pnng_threads_may_help(m->nanoseconds))
         return;
     const size_t n = m->cuts_rows ? s->rows : s->cols;
-    m->parts = max_size(1, min_size(threads, ceil_div(n, 2 * part_unit(table, m))));
+    m->parts = max_size(1, min_size(pnng_threads_limit(), ceil_div(n, 2 * part_unit(table, m))));
     if (m->parts > 1) /* rounding up the parts may leave none for the last */
         m->parts = ceil_div(n, part_size(table, m));
 }
@@ -146,8 +146,7 @@ static bool swaps(const pnng_product *p) {
            !p->has_bias;
 }
 
-pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product,
-                             size_t threads) {
+pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product) {
     pnng_method m = {.product = *product, .high = table->mr};
     if (swaps(product)) {
         m.swapped = true;
@@ -160,7 +159,7 @@ pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *p
     choose_way(table, &m);
     if (m.way == PNNG_GEMM_TILES)
         choose_blocks(table, &m);
-    choose_parts(table, &m, threads);
+    choose_parts(table, &m);
     choose_work(table, &m);
     return m;
 }
@@ -198,41 +197,35 @@ static strides strides_of_b(const pnng_product *p) {
                                                               : (strides){1, p->ldb};
 }
 
+/* The first column of a block of B that is packed: all are, or only the last panel if that is not a
+ * whole one, since rows of B are read as whole vectors. */
+static size_t first_packed(const job *job, size_t cols) {
+    return job->method->pack_b ? 0 : cols - cols % job->table->nr;
+}
+
+static void pack_b(const job *job, const char *b, size_t cols, size_t depth, char *packed_b) {
+    const size_t first = first_packed(job, cols);
+    const strides s = strides_of_b(&job->method->product);
+    if (first < cols)
+        job->table->pack(packed_b, b + (ptrdiff_t)(first * job->method->product.element) * s.across,
+                         s.across, s.along, cols - first, depth, job->table->nr);
+}
+
 /* One block of A times one of B: `tiles` has what all panels share. */
 static void multiply_block(const job *job, pnng_gemm_tiles tiles, size_t cols, const char *b,
                            const char *packed_b) {
-    const pnng_gemm_table *const table = job->table;
-    const pnng_method *const m = job->method;
-    const size_t element = m->product.element;
+    const size_t nr = job->table->nr, element = job->method->product.element;
+    const size_t packed = first_packed(job, cols);
     char *const c = tiles.c;
     const char *const bias = tiles.bias;
-    for (size_t j = 0; j < cols; j += table->nr) {
-        tiles.cols = min_size(cols - j, table->nr);
+    for (size_t j = 0; j < cols; j += nr) {
+        tiles.cols = min_size(cols - j, nr);
         tiles.c = c + j * element;
         tiles.bias = bias ? bias + j * element : NULL;
-        if (m->pack_b) {
-            tiles.b = packed_b + j * tiles.depth * element;
-            tiles.ldb = (ptrdiff_t)table->nr;
-        } else if (tiles.cols == table->nr) {
-            tiles.b = b + j * element;
-            tiles.ldb = m->product.ldb;
-        } else { /* rows of B are read as whole vectors: this panel was packed */
-            tiles.b = packed_b;
-            tiles.ldb = (ptrdiff_t)table->nr;
-        }
-        table->tiles(&tiles);
+        tiles.b = j < packed ? b + j * element : packed_b + (j - packed) * tiles.depth * element;
+        tiles.ldb = j < packed ? job->method->product.ldb : (ptrdiff_t)nr;
+        job->table->tiles(&tiles);
     }
-}
-
-/* Pack a block of B, or only its last panel if that is not a whole one. */
-static void pack_b(const job *job, const char *b, size_t cols, size_t depth, char *packed_b) {
-    const pnng_gemm_table *const table = job->table;
-    const size_t edge = cols % table->nr, skip = job->method->pack_b ? 0 : cols - edge;
-    const strides s = strides_of_b(&job->method->product);
-    if (skip < cols)
-        table->pack(packed_b,
-                    b + (ptrdiff_t)skip * s.across * (ptrdiff_t)job->method->product.element,
-                    s.across, s.along, cols - skip, depth, table->nr);
 }
 
 static void multiply_tiles(const job *job) {

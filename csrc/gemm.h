@@ -42,9 +42,8 @@ typedef struct pnng_method {
     uint64_t nanoseconds;     /* that one thread takes, about */
 } pnng_method;
 
-/* Choose how to make a product, by at most so many threads. */
-pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product,
-                             size_t threads);
+/* Choose how to make a product, by at most as many threads as are set. */
+pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product);
 
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
 size_t pnng_gemm_work_size(const pnng_method *method);

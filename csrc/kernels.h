@@ -132,7 +132,7 @@ typedef struct pnng_kernels {
     pnng_gemm_table gemm;
 } pnng_kernels;
 
-enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_MAX_TILE = 32 * 64, PNNG_TABLE_SOME = 16 };
+enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_TABLE_SOME = 16 };
 
 typedef struct pnng_isa {
     const char *name;

@@ -3,15 +3,14 @@
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 from op_cases import OP_CASES
+from op_runner import run_all
 from samples import python
 from tolerances import EXACT, assert_close
 
 import pynngraph as nn
 
-HERE = Path(__file__).parent
 ISAS = nn.cpu_info().available
 CASES = {case.name: case for case in OP_CASES}
 
@@ -23,11 +22,7 @@ def answers(tmp_path_factory):
 
     @cache
     def run(isa):
-        path = folder / f"{isa}.npz"
-        done = python(str(HERE / "op_runner.py"), str(path), PYNNGRAPH_ISA=isa)
-        assert done.returncode == 0, done.stderr
-        with np.load(path) as file:
-            return {key: file[key] for key in file.files}
+        return run_all(folder / f"{isa}.npz", PYNNGRAPH_ISA=isa)
 
     return run
 

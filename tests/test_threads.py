@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from op_runner import run_all
 from samples import normal, python
 from tolerances import EXACT, assert_trees_close
 from trees import tree_map
@@ -17,7 +18,6 @@ from trees import tree_map
 import pynngraph as nn
 from pynngraph import threadpool
 
-HERE = Path(__file__).parent
 COUNTS = (2, 3, 4, 8)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc, or asks for CPUs as Linux does")
 
@@ -90,12 +90,8 @@ def answers(tmp_path_factory):
 
     @cache
     def run(count):
-        path = folder / f"{count}.npz"
         variables = {"PYNNGRAPH_NUM_THREADS": str(count), "PYNNGRAPH_SPLIT": "always"}
-        done = python(str(HERE / "op_runner.py"), str(path), **variables)
-        assert done.returncode == 0, done.stderr
-        with np.load(path) as file:
-            return {key: file[key] for key in file.files}
+        return run_all(folder / f"{count}.npz", **variables)
 
     return run
 

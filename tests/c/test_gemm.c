@@ -1,26 +1,11 @@
 /* Matrix products: the kernels of every instruction set, and the ways that gemm.c puts them
  * together, for float and double, in guarded memory (test_support.h), against sums in double. */
-#include "test_support.h"
+#include "kernel_support.h"
 
 #include "../../csrc/gemm.h"
 #include "../../csrc/threads.h"
 
-static const pnng_isa *isa;
 static const pnng_gemm_table *gemm;
-static bool f64;
-static size_t bytes, lanes;
-
-static operand make(size_t slot, placement where, size_t rows, size_t cols, ptrdiff_t stride) {
-    return operand_new(slot, where, bytes, rows, cols, stride);
-}
-
-/* A sum of n terms of absolute sum s may err by (8 + 2 sqrt n) eps s, and by two of the smallest
- * numbers there are. */
-static bool is_near(double x, double y, double n, double s) {
-    const double eps = f64 ? DBL_EPSILON : (double)FLT_EPSILON;
-    const double least = f64 ? 0x1p-1074 : 0x1p-149;
-    return fabs(x - y) <= (8 + 2 * sqrt(n)) * eps * s + 2 * least;
-}
 
 /* ---- a product and its reference ---- */
 
@@ -66,8 +51,8 @@ static void product_check(const product *p, double *before) {
                 sum += product_a(p, i, k) * product_b(p, k, j);
                 size += fabs(product_a(p, i, k) * product_b(p, k, j));
             }
-            ok &= is_near(get_at(&p->c, i, j), product_alpha(p) * sum + bias + old,
-                          (double)p->depth, size + fabs(bias) + fabs(old));
+            ok &= sum_is_near(f64, get_at(&p->c, i, j), product_alpha(p) * sum + bias + old,
+                              (double)p->depth, size + fabs(bias) + fabs(old));
         }
     CHECK(ok);
     CHECK(operand_intact(&p->c) && operand_intact(&p->a) && operand_intact(&p->b) &&
@@ -111,7 +96,6 @@ static void check_tiles(size_t rows, size_t cols, size_t depth, size_t high, boo
 }
 
 static void test_tiles(void) {
-    CHECK(gemm->mr * gemm->nr <= PNNG_MAX_TILE);
     CHECK(gemm->nr % lanes == 0 && gemm->lanes == lanes && gemm->kc > 0);
     const size_t depths[] = {0, 1, 2, 7};
     int turn = 0;
@@ -246,8 +230,7 @@ static void check_same_bits(int kind) {
 
 static const char *const form_names[] = {"nt", "nn", "tn", "tt"};
 
-/* A product of a form, its rows `gap` elements apart from each other, made by as many threads as
- * `threads` says, into C. */
+/* A product of a form, whose rows are `gap` elements apart from each other. */
 typedef struct setting {
     pnng_gemm_form form;
     size_t rows, cols, depth;
@@ -256,29 +239,34 @@ typedef struct setting {
     placement where;
 } setting;
 
-static pnng_method make_product(const setting *s, product *p, size_t threads) {
+static product draw_product(const setting *s) {
     const bool ta = s->form == PNNG_GEMM_TN || s->form == PNNG_GEMM_TT;
     const bool tb = s->form == PNNG_GEMM_NT || s->form == PNNG_GEMM_TT;
-    *p = (product){.rows = s->rows,
-                   .cols = s->cols,
-                   .depth = s->depth,
-                   .a_by_k = ta,
-                   .b_by_k = !tb,
-                   .flags = s->flags};
+    product p = {.rows = s->rows,
+                 .cols = s->cols,
+                 .depth = s->depth,
+                 .a_by_k = ta,
+                 .b_by_k = !tb,
+                 .flags = s->flags};
     const size_t a_rows = ta ? s->depth : s->rows, a_cols = ta ? s->rows : s->depth;
     const size_t b_rows = tb ? s->cols : s->depth, b_cols = tb ? s->depth : s->cols;
-    p->a = make(0, s->where, a_rows, a_cols, (ptrdiff_t)a_cols + s->gap);
-    p->b = make(1, s->where, b_rows, b_cols, (ptrdiff_t)b_cols + s->gap);
-    operand_fill(&p->a, -1, 1);
-    operand_fill(&p->b, -1, 1);
-    const pnng_product asked = {.form = s->form,
-                                .sizes = {s->rows, s->cols, s->depth},
-                                .element = bytes,
-                                .lda = p->a.stride,
-                                .ldb = p->b.stride,
-                                .ldc = (ptrdiff_t)s->cols + s->gap,
-                                .has_bias = s->flags & BIAS};
-    return pnng_gemm_choose(gemm, &asked, threads);
+    p.a = make(0, s->where, a_rows, a_cols, (ptrdiff_t)a_cols + s->gap);
+    p.b = make(1, s->where, b_rows, b_cols, (ptrdiff_t)b_cols + s->gap);
+    operand_fill(&p.a, -1, 1);
+    operand_fill(&p.b, -1, 1);
+    return p;
+}
+
+/* How it is made by so many threads, that are set. */
+static pnng_method choose(const setting *s, const product *p, size_t threads) {
+    pnng_set_threads((int64_t)threads);
+    return pnng_gemm_choose(gemm, &(pnng_product){.form = s->form,
+                                                  .sizes = {s->rows, s->cols, s->depth},
+                                                  .element = bytes,
+                                                  .lda = p->a.stride,
+                                                  .ldb = p->b.stride,
+                                                  .ldc = (ptrdiff_t)s->cols + s->gap,
+                                                  .has_bias = s->flags & BIAS});
 }
 
 /* The work space ends at a page that nobody may touch, like the operands. */
@@ -296,8 +284,8 @@ static void check_product(const setting *s) {
     snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu gap %td flags %d", isa->name,
              f64 ? "f64" : "f32", form_names[s->form], s->rows, s->cols, s->depth, s->gap,
              s->flags);
-    product p;
-    const pnng_method m = make_product(s, &p, 1);
+    product p = draw_product(s);
+    const pnng_method m = choose(s, &p, 1);
     ways_seen |= 1u << m.way | (m.pack_a ? 16u : 0) | (m.pack_b ? 32u : 0) | (m.swapped ? 64u : 0);
     double *const before = product_prepare(&p, s->where, s->gap);
     double *const first = operand_copy(&p.c);
@@ -306,29 +294,17 @@ static void check_product(const setting *s) {
     product_check(&p, before);
 
     /* Several threads: the same bits. */
+    pnng_threads_always = true;
     for (size_t threads = 2; threads <= 4; threads++) {
-        pnng_set_threads((int64_t)threads);
-        pnng_threads_always = true;
         for (size_t i = 0; i < p.rows; i++)
             for (size_t j = 0; j < p.cols; j++)
                 set_at(&p.c, i, j, first[i * p.cols + j]);
-        product same = p;
-        const pnng_method split =
-            pnng_gemm_choose(gemm,
-                             &(pnng_product){.form = s->form,
-                                             .sizes = {s->rows, s->cols, s->depth},
-                                             .element = bytes,
-                                             .lda = p.a.stride,
-                                             .ldb = p.b.stride,
-                                             .ldc = p.c.stride,
-                                             .has_bias = s->flags & BIAS},
-                             threads);
+        const pnng_method split = choose(s, &p, threads);
         ways_seen |= split.parts > 1 ? 128u : 0;
-        run_product(&split, &same);
+        run_product(&split, &p);
         CHECK(operand_unchanged(&p.c, alone));
     }
     pnng_threads_always = false;
-    pnng_set_threads(1);
     free(first);
     free(alone);
 }
@@ -400,8 +376,8 @@ static void test_not_finite(void) {
                                    .cols = sizes[k][1],
                                    .depth = sizes[k][2],
                                    .where = AT_END};
-                product p;
-                const pnng_method m = make_product(&s, &p, 1);
+                product p = draw_product(&s);
+                const pnng_method m = choose(&s, &p, 1);
                 free(product_prepare(&p, s.where, 0));
                 operand_set(&p.a, 0);
                 const size_t at = p.depth / 2, col = p.cols - 1;
@@ -432,18 +408,12 @@ static void test_all(void) {
 
 int main(void) {
     int ran = 0;
-    for (int k = 0; k < ISA_CASES; k++) {
-        if (!isa_at(k, &isa))
-            continue;
-        for (int type = 0; type < 2; type++) {
-            f64 = type;
-            bytes = f64 ? 8 : 4;
-            gemm = f64 ? &isa->f64.gemm : &isa->f32.gemm;
-            lanes = isa->vector_bytes == 8 ? 1 : isa->vector_bytes / bytes;
+    for (int n = 0; n < KERNEL_CASES; n++)
+        if (turn_to_kernels(n)) {
+            gemm = &kernels->gemm;
             test_all();
+            ran++;
         }
-        ran++;
-    }
     snprintf(test_where, sizeof test_where, "instruction sets");
     CHECK(ran > 0);
     return test_result();

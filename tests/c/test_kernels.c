@@ -2,18 +2,15 @@
  * lengths, strided rows, in place, storing and adding, in guarded memory (test_support.h).
  *
  * With --ulps it also prints the largest error of each transcendental function. */
-#include "test_support.h"
+#include "kernel_support.h"
 
 /* ---- tolerances ---- */
 
 /* How far a result may be from its reference. `exact`: not at all. `ulp2`, `ulp4`: so many units in
- * the last place. `sum`: a sum of n terms of absolute sum s may err by (8 + 2 sqrt n) eps s, and by
- * two of the smallest numbers there are. */
+ * the last place. `sum`: as a sum of n terms of absolute sum s may err. */
 typedef enum tolerance { EXACT, ULP2, ULP4, SUM } tolerance;
 
 static bool within(tolerance class, bool f64, double x, long double y, double n, double s) {
-    const double eps = f64 ? DBL_EPSILON : (double)FLT_EPSILON;
-    const double least = f64 ? 0x1p-1074 : 0x1p-149;
     switch (class) {
     case EXACT:
         return same_number(x, as_real(f64, (double)y));
@@ -22,20 +19,11 @@ static bool within(tolerance class, bool f64, double x, long double y, double n,
     case ULP4:
         return ulps(f64, x, y) <= 4;
     default:
-        return fabsl((long double)x - y) <= (long double)((8 + 2 * sqrt(n)) * eps * s + 2 * least);
+        return sum_is_near(f64, x, y, n, s);
     }
 }
 
 /* ---- what is tested, and how it is called ---- */
-
-static const pnng_isa *isa;
-static const pnng_kernels *kernels;
-static bool f64;
-static size_t bytes, lanes;
-
-static operand make(size_t slot, placement where, size_t rows, size_t cols, ptrdiff_t stride) {
-    return operand_new(slot, where, bytes, rows, cols, stride);
-}
 
 enum { MAX_OPERANDS = 48 };
 
@@ -1404,18 +1392,11 @@ int main(int argc, char **argv) {
     const bool print = argc > 1 && !strcmp(argv[1], "--ulps");
     const long points = argc > 2 ? atol(argv[2]) : 200000;
     int ran = 0;
-    for (int k = 0; k < ISA_CASES; k++) {
-        if (!isa_at(k, &isa))
-            continue;
-        for (int type = 0; type < 2; type++) {
-            f64 = type;
-            bytes = f64 ? 8 : 4;
-            kernels = f64 ? &isa->f64 : &isa->f32;
-            lanes = isa->vector_bytes == 8 ? 1 : isa->vector_bytes / bytes;
+    for (int n = 0; n < KERNEL_CASES; n++)
+        if (turn_to_kernels(n)) {
             test_all(points, print);
+            ran++;
         }
-        ran++;
-    }
     snprintf(test_where, sizeof test_where, "instruction sets");
     CHECK(ran > 0);
     return test_result();
