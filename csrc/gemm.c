@@ -140,22 +140,25 @@ static void choose_work(const pnng_gemm_table *table, pnng_method *m) {
         m->shared_work = round_up(p->sizes.cols * p->sizes.depth * p->element, 64);
 }
 
-/* C = A' b, where C and b are columns, is C' = b' A. */
-static bool swaps(const pnng_product *p) {
-    return p->form == PNNG_GEMM_TN && p->sizes.cols == 1 && p->ldb == 1 && p->ldc == 1 &&
-           !p->has_bias;
+/* Products with A' that are others without: C' = b' A where C = A' b is a column, and one row of A'
+ * is a row as it lies. The one row's stride to a next one does not matter. */
+static void restate(pnng_method *m) {
+    pnng_product *const p = &m->product;
+    if (p->form != PNNG_GEMM_TN)
+        return;
+    if (p->sizes.cols == 1 && p->ldb == 1 && p->ldc == 1 && !p->has_bias) {
+        m->swapped = true;
+        p->form = PNNG_GEMM_NN;
+        p->ldb = p->lda;
+        p->sizes = (pnng_gemm_sizes){1, p->sizes.rows, p->sizes.depth};
+    } else if (p->sizes.rows == 1 && p->lda == 1) {
+        p->form = PNNG_GEMM_NN;
+    }
 }
 
 pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product) {
     pnng_method m = {.product = *product, .high = table->mr};
-    if (swaps(product)) {
-        m.swapped = true;
-        m.product.form = PNNG_GEMM_NN;
-        m.product.sizes = (pnng_gemm_sizes){1, product->sizes.rows, product->sizes.depth};
-        m.product.lda = (ptrdiff_t)product->sizes.depth;
-        m.product.ldb = product->lda;
-        m.product.ldc = (ptrdiff_t)product->sizes.rows;
-    }
+    restate(&m);
     choose_way(table, &m);
     if (m.way == PNNG_GEMM_TILES)
         choose_blocks(table, &m);

@@ -354,6 +354,7 @@ static void test_products(void) {
         {PNNG_GEMM_TN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ALPHA, AT_END},
         {PNNG_GEMM_TN, 513, 540, 9, 0, ADDS, AT_END},
         {PNNG_GEMM_TN, 300, 1, 500, 0, ADDS, AT_END},
+        {PNNG_GEMM_TN, 1, 300, 500, 0, BIAS, AT_END},
     };
     for (size_t k = 0; k < sizeof large / sizeof large[0]; k++)
         check_product(&large[k]);
