@@ -20,25 +20,34 @@ static pnng_status infer_table(const pnng_inference *inference) {
 
 /* ---- unary ---------------------------------------------------------------------------------- */
 
+/* A value whose rows kernels can walk: one that was transposed is copied, by tiles, which takes less
+ * time than to go through it element by element. */
+static pnng_ref read_rows(pnng_planner *planner, pnng_value value) {
+    return pnng_with_dense_rows(planner, pnng_read(planner, value),
+                                pnng_value_shape(planner, value));
+}
+
 static void unary_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
-    const pnng_ref refs[] = {pnng_define(planner, op->first_out), pnng_read(planner, x)};
+    const pnng_ref from = read_rows(planner, x);
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out), from};
     pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 2, NULL, 0);
 }
 
 /* dx = f'(kept) g */
 static void unary_backward(pnng_planner *planner, const pnng_op_node *op, pnng_value kept) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
     const pnng_target target = pnng_grad_target(planner, x);
-    const uint8_t accumulate = target.accumulate;
+    const pnng_target written = pnng_target_with_dense_rows(planner, target, shape);
+    const uint8_t accumulate = written.accumulate;
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.mask = target.mask;
-    const pnng_ref refs[] = {{target.view, target.mask, false},
-                             pnng_grad(planner, op->first_out),
-                             pnng_read(planner, kept)};
-    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 3, &accumulate,
-                          1);
+    const pnng_ref g = pnng_with_dense_rows(planner, pnng_grad(planner, op->first_out), shape);
+    const pnng_ref refs[] = {{written.view, written.mask, false}, g, read_rows(planner, kept)};
+    pnng_emit_elementwise(planner, &prototype, shape, refs, 3, &accumulate, 1);
+    pnng_finish_target(planner, target, written, shape);
 }
 
 static void unary_x_backward(pnng_planner *planner, const pnng_op_node *op) {
@@ -68,62 +77,63 @@ static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_ref *const refs = pnng_refs(planner, op->n_in + 1);
     if (!refs)
         return;
-    refs[0] = pnng_define(planner, op->first_out);
     for (size_t k = 0; k < op->n_in; k++)
-        refs[k + 1] = pnng_read(planner, in[k]);
+        refs[k + 1] = read_rows(planner, in[k]);
+    refs[0] = pnng_define(planner, op->first_out);
     pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, op->n_in + 1,
                           NULL, 0);
 }
 
-/* Sums pass their gradient on: +g to every input of add, -g to all but the first of sub. Where it
- * has to be copied, one pass makes all copies. */
-static void sum_backward(pnng_planner *planner, const pnng_op_node *op) {
+/* One step writes the gradients of all entries of a table. Sums pass theirs on, +g to every entry of
+ * add, -g to all but the first of sub, and have a copy only where the gradient cannot be g itself. */
+static void table_backward(pnng_planner *planner, const pnng_op_node *op, bool is_sum) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_shape *const shape = pnng_value_shape(planner, in[0]);
     const size_t n = op->n_in;
-    pnng_ref *const refs = pnng_refs(planner, 1 + n);
-    uint8_t *const accumulate = pnng_flags(planner, n);
+    const size_t n_read = is_sum ? 1 : 2 + n;
+    pnng_ref *const refs = pnng_refs(planner, n_read + 2 * n);
+    uint8_t *const accumulate = pnng_flags(planner, 2 * n);
     if (!refs || !accumulate)
+        return;
+    const pnng_ref g = pnng_grad(planner, op->first_out);
+    /* What the step writes; and after these, where that belongs. */
+    pnng_ref *const written = refs + n_read, *const belongs = written + n;
+    bool writes = false;
+    for (size_t k = 0; k < n; k++) {
+        pnng_target target = {.view = {.storage = -1}};
+        const bool passes = op->code == PNNG_OP_ADD || (op->code == PNNG_OP_SUB && k == 0);
+        if (!passes || !pnng_alias_grad(planner, in[k], g))
+            target = pnng_grad_target(planner, in[k]);
+        const pnng_target rows = pnng_target_with_dense_rows(planner, target, shape);
+        belongs[k] = (pnng_ref){target.view, target.mask, false};
+        written[k] = (pnng_ref){rows.view, rows.mask, false};
+        accumulate[k] = rows.accumulate;
+        accumulate[n + k] = target.accumulate;
+        writes |= target.view.storage >= 0;
+    }
+    if (!writes)
         return;
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.n = n;
-    refs[0] = pnng_grad(planner, op->first_out);
-    bool copies = false;
-    for (size_t k = 0; k < n; k++) {
-        const bool same = k == 0 || op->code == PNNG_OP_ADD;
-        pnng_target target = {.view = {.storage = -1}};
-        if (pnng_wants_grad(planner, in[k]) && !(same && pnng_alias_grad(planner, in[k], refs[0])))
-            target = pnng_grad_target(planner, in[k]);
-        copies |= target.view.storage >= 0;
-        refs[1 + k] = (pnng_ref){target.view, target.mask, false};
-        accumulate[k] = target.accumulate;
-    }
-    if (copies)
-        pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, 1 + n,
-                              accumulate, n);
+    refs[0] = pnng_with_dense_rows(planner, g, shape);
+    prototype.work = !is_sum;
+    if (!is_sum)
+        refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? n * PNNG_MAX_VECTOR_BYTES : 0);
+    for (size_t k = 0; k < n && !is_sum; k++)
+        refs[2 + k] = read_rows(planner, in[k]);
+    pnng_emit_elementwise(planner, &prototype, shape, refs, n_read + n, accumulate, n);
+    for (size_t k = 0; k < n; k++)
+        pnng_finish_target(
+            planner, (pnng_target){belongs[k].view, belongs[k].mask, accumulate[n + k], false},
+            (pnng_target){.view = written[k].view}, shape);
 }
 
-/* All gradients of a product, quotient or extremum in one pass. */
+static void sum_backward(pnng_planner *planner, const pnng_op_node *op) {
+    table_backward(planner, op, true);
+}
+
 static void nary_backward(pnng_planner *planner, const pnng_op_node *op) {
-    const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    const size_t n = op->n_in;
-    const size_t n_refs = 2 + 2 * n;
-    pnng_ref *const refs = pnng_refs(planner, n_refs);
-    uint8_t *const accumulate = pnng_flags(planner, n);
-    if (!refs || !accumulate)
-        return;
-    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
-    prototype.n = n;
-    prototype.work = 1;
-    refs[0] = pnng_grad(planner, op->first_out);
-    refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? n * PNNG_MAX_VECTOR_BYTES : 0);
-    for (size_t k = 0; k < n; k++) {
-        refs[2 + k] = pnng_read(planner, in[k]);
-        const pnng_target target = pnng_grad_target(planner, in[k]);
-        refs[2 + n + k] = (pnng_ref){target.view, target.mask, false};
-        accumulate[k] = target.accumulate;
-    }
-    pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, in[0]), refs, n_refs,
-                          accumulate, n);
+    table_backward(planner, op, false);
 }
 
 const pnng_family pnng_family_sum = {

@@ -78,6 +78,8 @@ typedef struct pnng_common {
     pnng_kernel *fill;  /* y: y = a                             rows x cols */
     pnng_kernel *scale; /* y, x: y = a x or y += a x (accumulate[0]); a == 1 copies bit for bit */
     pnng_kernel *bias;  /* y, b: y = b in every row */
+    /* y, x: as scale, y_rc from x_cr; y is rows x cols, a row of x is a column of it */
+    pnng_kernel *transpose;
 } pnng_common;
 
 /* Tiles of C, in a column: C = or += alpha A B [+ bias]. Columns of A, or else its rows, are

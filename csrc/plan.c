@@ -316,10 +316,30 @@ static bool is_streamed(const pnng_planner *planner, const pnng_shape *shape, co
     return cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
 }
 
+/* Append a step whose rows and cols are in the prototype, with the loops around them. */
+static pnng_step *push_nested(pnng_planner *planner, const pnng_step *prototype, const loops *outer,
+                              const pnng_ref *refs, size_t n_refs, const int64_t *level,
+                              const uint8_t *flags, size_t n_flags) {
+    pnng_plan *const plan = planner->plan;
+    if (!make_room(planner, n_refs, n_flags, outer->count * (1 + n_refs)))
+        return NULL;
+    pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
+    step->n_outer = (uint32_t)outer->count;
+    step->first_outer = (uint32_t)plan->n_outer;
+    for (size_t l = 0; l < outer->count; l++)
+        plan->outer[plan->n_outer++] = outer->extent[l];
+    for (size_t l = 0; l < outer->count; l++)
+        for (size_t k = 0; k < n_refs; k++)
+            plan->outer[plan->n_outer++] =
+                refs[k].view.storage < 0 ? 0
+                                         : level[k * PNNG_MAX_DIMS + l] *
+                                               (int64_t)element_bytes(planner, refs[k].is_index);
+    return step;
+}
+
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
                            const uint8_t *flags, size_t n_flags) {
-    pnng_plan *const plan = planner->plan;
     if (pnng_count(shape) == 0)
         return;
     if (!ROOM(planner, planner->levels, 0, planner->cap_levels, n_refs * PNNG_MAX_DIMS)) {
@@ -335,23 +355,14 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     size_t rows = 1;
     if (found.count)
         rows = (size_t)found.extent[--found.count];
-    if (!make_room(planner, n_refs, n_flags, found.count * (1 + n_refs)))
+    pnng_step walk = *prototype;
+    walk.rows = rows;
+    walk.cols = cols;
+    walk.stream = is_streamed(planner, shape, refs, n_refs, cols);
+    pnng_step *const step =
+        push_nested(planner, &walk, &found, refs, n_refs, level, flags, n_flags);
+    if (!step)
         return;
-
-    pnng_step *const step = push_step(planner, prototype, n_refs, flags, n_flags);
-    step->rows = rows;
-    step->cols = cols;
-    step->stream = is_streamed(planner, shape, refs, n_refs, cols);
-    step->n_outer = (uint32_t)found.count;
-    step->first_outer = (uint32_t)plan->n_outer;
-    for (size_t l = 0; l < found.count; l++)
-        plan->outer[plan->n_outer++] = found.extent[l];
-    for (size_t l = 0; l < found.count; l++)
-        for (size_t k = 0; k < n_refs; k++)
-            plan->outer[plan->n_outer++] =
-                refs[k].view.storage < 0 ? 0
-                                         : level[k * PNNG_MAX_DIMS + l] *
-                                               (int64_t)element_bytes(planner, refs[k].is_index);
     for (size_t k = 0; k < n_refs; k++) {
         const bool strided = row_level > 0 && refs[k].view.storage >= 0;
         push_operand(planner, &refs[k],
@@ -361,25 +372,65 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     plan_split(planner, step);
 }
 
+/* The loop in which operand k walks neighbours, or found->count. */
+static size_t dense_loop(const loops *found, const int64_t *level, size_t k) {
+    size_t loop = 0;
+    while (loop < found->count && level[k * PNNG_MAX_DIMS + loop] != 1)
+        loop++;
+    return loop;
+}
+
+static void drop_loop(loops *found, int64_t *level, size_t loop, size_t n_refs) {
+    found->count--;
+    for (size_t l = loop; l < found->count; l++) {
+        found->extent[l] = found->extent[l + 1];
+        for (size_t k = 0; k < n_refs; k++)
+            level[k * PNNG_MAX_DIMS + l] = level[k * PNNG_MAX_DIMS + l + 1];
+    }
+}
+
+/* Append to = or += a from. Where they walk neighbours in different dims, these two are the rows and
+ * columns of a transpose. */
+static void emit_move(pnng_planner *planner, const pnng_common *kernels, pnng_step prototype,
+                      const pnng_shape *shape, const pnng_ref refs[2], uint8_t accumulate) {
+    int64_t level[2 * PNNG_MAX_DIMS];
+    loops found = find_loops(shape, refs, 2, 0, level);
+    const size_t along_to = dense_loop(&found, level, 0), along_from = dense_loop(&found, level, 1);
+    prototype.kernel = kernels->scale;
+    if (along_to == along_from || along_to == found.count || along_from == found.count ||
+        pnng_count(shape) == 0) {
+        pnng_emit_elementwise(planner, &prototype, shape, refs, 2, &accumulate, 1);
+        return;
+    }
+    prototype.kernel = kernels->transpose;
+    prototype.rows = (size_t)found.extent[along_from];
+    prototype.cols = (size_t)found.extent[along_to];
+    const ptrdiff_t row_of_to = (ptrdiff_t)level[along_from];
+    const ptrdiff_t row_of_from = (ptrdiff_t)level[PNNG_MAX_DIMS + along_to];
+    drop_loop(&found, level, along_to > along_from ? along_to : along_from, 2);
+    drop_loop(&found, level, along_to > along_from ? along_from : along_to, 2);
+    pnng_step *const step =
+        push_nested(planner, &prototype, &found, refs, 2, level, &accumulate, 1);
+    if (!step)
+        return;
+    push_operand(planner, &refs[0], row_of_to);
+    push_operand(planner, &refs[1], row_of_from);
+    plan_split(planner, step);
+}
+
 void pnng_emit_copy(pnng_planner *planner, const pnng_shape *shape, pnng_ref to, pnng_ref from) {
-    /* Factor 1 copies bit for bit, so that the kernel of doubles serves for int64 too. */
-    const pnng_step prototype = {.kernel = from.is_index ? pnng_chosen_isa()->f64.common.scale
-                                                         : planner->plan->kernels->common.scale,
-                                 .a = 1};
+    /* Factor 1 copies bit for bit, so that the kernels of doubles serve for int64 too. */
+    const pnng_kernels *const kernels =
+        from.is_index ? &pnng_chosen_isa()->f64 : planner->plan->kernels;
     const pnng_ref refs[] = {to, from};
-    const uint8_t accumulate = 0;
-    pnng_emit_elementwise(planner, &prototype, shape, refs, 2, &accumulate, 1);
+    emit_move(planner, &kernels->common, (pnng_step){.a = 1}, shape, refs, 0);
 }
 
 void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target to, pnng_ref from,
                      double a) {
-    const pnng_step prototype = {.kernel = planner->plan->kernels->common.scale,
-                                 .a = a,
-                                 .mask = to.mask,
-                                 .scaled = to.scaled};
+    const pnng_step prototype = {.a = a, .mask = to.mask, .scaled = to.scaled};
     const pnng_ref refs[] = {{to.view, to.mask, false}, from};
-    const uint8_t accumulate = to.accumulate;
-    pnng_emit_elementwise(planner, &prototype, shape, refs, 2, &accumulate, 1);
+    emit_move(planner, &planner->plan->kernels->common, prototype, shape, refs, to.accumulate);
 }
 
 /* ---- layouts that a family asks for --------------------------------------------------------- */
@@ -432,6 +483,28 @@ pnng_target pnng_target_as_rows(pnng_planner *planner, pnng_target target, const
     temporary.accumulate = false;
     is_rows(&temporary.view, shape, split, row_stride);
     return temporary;
+}
+
+/* Whether neighbours along the last dim are neighbours in memory. */
+static bool has_dense_rows(const pnng_view *view, const pnng_shape *shape) {
+    int64_t d = shape->ndim - 1;
+    while (d >= 0 && shape->dim[d] == 1)
+        d--;
+    return d < 0 || view->stride[d] == 1;
+}
+
+pnng_ref pnng_with_dense_rows(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape) {
+    return ref.view.storage < 0 || has_dense_rows(&ref.view, shape)
+               ? ref
+               : pnng_as_contiguous(planner, ref, shape);
+}
+
+pnng_target pnng_target_with_dense_rows(pnng_planner *planner, pnng_target target,
+                                        const pnng_shape *shape) {
+    ptrdiff_t whole;
+    return target.view.storage < 0 || has_dense_rows(&target.view, shape)
+               ? target
+               : pnng_target_as_rows(planner, target, shape, 0, &whole);
 }
 
 void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target written,
@@ -604,7 +677,8 @@ pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
 bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from) {
     const pnng_value root = planner->root[value];
     const bool alone = planner->first_part[root + 1] - planner->first_part[root] == 1;
-    if (!alone || root != value || planner->mode[root] != GRAD_UNDECIDED ||
+    if (!planner->active[value] || !alone || root != value ||
+        planner->mode[root] != GRAD_UNDECIDED ||
         planner->program->values[root].origin == PNNG_FROM_INPUT)
         return false;
     planner->mode[root] = GRAD_WHOLE;

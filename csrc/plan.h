@@ -171,6 +171,11 @@ pnng_ref pnng_as_contiguous(pnng_planner *planner, pnng_ref ref, const pnng_shap
 /* As pnng_as_rows for a target: else a temporary, to be followed by pnng_finish_target. */
 pnng_target pnng_target_as_rows(pnng_planner *planner, pnng_target target, const pnng_shape *shape,
                                 size_t split, ptrdiff_t *row_stride);
+/* The array itself if neighbours along its last dim are neighbours in memory, else a copy. */
+pnng_ref pnng_with_dense_rows(pnng_planner *planner, pnng_ref ref, const pnng_shape *shape);
+/* The same for a target: else a temporary, to be followed by pnng_finish_target. */
+pnng_target pnng_target_with_dense_rows(pnng_planner *planner, pnng_target target,
+                                        const pnng_shape *shape);
 /* Add what was written to a temporary that stands for `target`. */
 void pnng_finish_target(pnng_planner *planner, pnng_target target, pnng_target written,
                         const pnng_shape *shape);

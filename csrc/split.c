@@ -109,6 +109,13 @@ static void cut_elementwise(const cut *s) {
     }
 }
 
+/* Rows of y, which are columns of x. */
+static void cut_transpose(const cut *s) {
+    s->step->split = PNNG_SPLIT_ROWS;
+    cut_rows(s, 0);
+    s->by[1] = (ptrdiff_t)s->element;
+}
+
 /* Slices of x and rows of y; a slice of a spread gradient can be cut, that of a sum cannot. */
 static void cut_reduce(const cut *s, bool spreads) {
     pnng_step *const step = s->step;
@@ -204,6 +211,9 @@ static unsigned cut_step(const cut *s, pnng_op op) {
     if (kernel == kernels->common.scale || kernel == kernels->common.fill ||
         kernel == pnng_chosen_isa()->f64.common.scale) {
         cut_elementwise(s);
+    } else if (kernel == kernels->common.transpose ||
+               kernel == pnng_chosen_isa()->f64.common.transpose) {
+        cut_transpose(s);
     } else if (kernel == kernels->op[PNNG_OP_REDUCE_SUM].forward) {
         cut_reduce(s, false);
     } else if (kernel == kernels->op[PNNG_OP_REDUCE_SUM].backward) {
@@ -222,7 +232,8 @@ bool pnng_split_step(const pnng_plan *plan, pnng_step *step, ptrdiff_t by[PNNG_S
     if (step->run != pnng_run_kernel || step->n_operands > PNNG_SPLIT_OPERANDS)
         return false;
     /* Copies of indices are of doubles, whatever the plan's number type. */
-    const bool doubles = step->kernel == pnng_chosen_isa()->f64.common.scale;
+    const pnng_common *const doubled = &pnng_chosen_isa()->f64.common;
+    const bool doubles = step->kernel == doubled->scale || step->kernel == doubled->transpose;
     const cut s = {plan, step, by, doubles ? sizeof(double) : plan->element};
     memset(by, 0, step->n_operands * sizeof *by);
     const pnng_op op = step->op < 0 ? PNNG_OP_IDENTITY : plan->program->ops[step->op].code;

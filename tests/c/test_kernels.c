@@ -1353,6 +1353,61 @@ static void test_common(void) {
     CHECK(kernels->common.scale(&k.c) == PNNG_OK && copy[0] == bits[0]);
 }
 
+/* ---- transpose ---- */
+
+static void check_transpose(size_t rows, size_t cols, ptrdiff_t gap, placement where) {
+    const operand x = make(0, where, cols, rows, (ptrdiff_t)rows + gap);
+    const operand y = make(1, where, rows, cols, (ptrdiff_t)cols + 2 * gap);
+    operand_fill(&x, -1, 1);
+    double *const of_x = operand_copy(&x);
+    call k;
+    call_new(&k, rows, cols);
+    give(&k, 0, &y);
+    give(&k, 1, &x);
+    for (int flags = 0; flags < 4; flags++) {
+        k.c.a = flags & 1 ? -0.7 : 1;
+        k.accumulate[0] = flags & 2;
+        operand_fill(&y, -1, 1);
+        double *const before = operand_copy(&y);
+        CHECK(kernels->common.transpose(&k.c) == PNNG_OK);
+        bool ok = operand_intact(&y) && operand_unchanged(&x, of_x);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < cols; c++) {
+                const double ax = rnd(rnd(k.c.a) * of_x[c * rows + r]);
+                ok &=
+                    same_number(get_at(&y, r, c), flags & 2 ? rnd(before[r * cols + c] + ax) : ax);
+            }
+        CHECK(ok);
+        free(before);
+    }
+    free(of_x);
+}
+
+/* All small sizes, and some that take several blocks. */
+static void test_transpose(void) {
+    const size_t few = 2 * lanes + 2, line = 64 / bytes;
+    for (size_t rows = 0; rows <= few; rows++)
+        for (size_t cols = 0; cols <= few; cols++) {
+            snprintf(test_where, sizeof test_where, "%s %s transpose %zu x %zu", isa->name,
+                     f64 ? "f64" : "f32", rows, cols);
+            check_transpose(rows, cols, (ptrdiff_t)(rows % 3), (placement)((rows + cols) % 4));
+        }
+    for (int where = 0; where < PLACEMENTS; where++) {
+        snprintf(test_where, sizeof test_where, "%s %s transpose", isa->name, f64 ? "f64" : "f32");
+        check_transpose(9 * line + 3, 5 * line + 2, 1, (placement)where);
+        check_transpose(2, 5 * line + 2, 0, (placement)where);
+        check_transpose(8 * line, 1, 0, (placement)where);
+    }
+    const uint64_t bits[2] = {f64 ? 0x7ff0000000000123u : 0x7f8001237f800123u, 0};
+    uint64_t copy[2] = {0, 0};
+    call k;
+    call_new(&k, f64 ? 1 : 2, 1);
+    k.stride[0] = 1;
+    k.ptr[0] = copy;
+    k.ptr[1] = (void *)bits;
+    CHECK(kernels->common.transpose(&k.c) == PNNG_OK && copy[0] == bits[0]);
+}
+
 /* ---- the table itself ---- */
 
 static void test_table(void) {
@@ -1386,6 +1441,7 @@ static void test_all(long points, bool print) {
     test_losses();
     test_gather();
     test_common();
+    test_transpose();
 }
 
 int main(int argc, char **argv) {
