@@ -172,3 +172,42 @@ def test_dropout_takes_slices(dim, rng):
     expected = np.zeros_like(x)
     expected[kept] = gradient * mask
     assert_close(net.backward(x, gradient), expected, CANCELLING)
+
+
+@pytest.mark.parametrize("table", ["CAddTable", "CMulTable", "CMaxTable"])
+def test_elementwise_steps_take_arrays_that_are_transposed(table, rng):
+    a, b = nn.Identity()(), nn.Identity()()
+    turned = nn.Transpose((0, 1))(a)
+    together = getattr(nn, table)()([nn.Square()(turned), b, turned, turned])
+    g = nn.gModule([a, b], [nn.Transpose((0, 1))(together)])
+    x, y, grad = rng.random((35, 20)), rng.random((20, 35)), rng.random((35, 20))
+
+    entries = [x.T**2, y, x.T, x.T]
+    best = np.argmax(entries, axis=0)
+    rest = [np.prod(entries[:k] + entries[k + 1 :], axis=0) for k in range(4)]
+    value, slopes = {
+        "CAddTable": (sum(entries), [1, 1, 1, 1]),
+        "CMulTable": (np.prod(entries, axis=0), rest),
+        "CMaxTable": (np.max(entries, axis=0), [best == k for k in range(4)]),
+    }[table]
+    assert_close(g.forward([x, y]), value.T, CANCELLING)
+    grad_x, grad_y = g.backward([x, y], grad)
+    assert_close(grad_x, ((2 * x.T * slopes[0] + slopes[2] + slopes[3]) * grad.T).T, CANCELLING)
+    assert_close(grad_y, slopes[1] * grad.T, CANCELLING)
+
+
+def test_arrays_larger_than_the_caches(rng):
+    room = nn.cpu_info().l3_bytes
+    if room > 64 << 20:
+        pytest.skip("takes too much memory here")
+    x, y, grad = (rng.random(room // 16 + 3) for _ in range(3))
+    for module, value, gradients in (
+        (nn.CAddTable(), x + y, [grad, grad]),
+        (nn.CMulTable(), x * y, [grad * y, grad * x]),
+        (nn.CSubTable(), x - y, [grad, -grad]),
+    ):
+        np.testing.assert_array_equal(module.forward([x, y]), value)
+        np.testing.assert_array_equal(module.backward([x, y], grad), gradients)
+    square = nn.Square()
+    np.testing.assert_array_equal(square.forward(x), x * x)
+    np.testing.assert_array_equal(square.backward(x, grad), 2 * grad * x)
