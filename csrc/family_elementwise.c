@@ -118,7 +118,7 @@ static void table_backward(pnng_planner *planner, const pnng_op_node *op, bool i
     refs[0] = pnng_with_dense_rows(planner, g, shape);
     prototype.work = !is_sum;
     if (!is_sum)
-        refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? n * PNNG_MAX_VECTOR_BYTES : 0);
+        refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? 4 * n * PNNG_MAX_VECTOR_BYTES : 0);
     for (size_t k = 0; k < n && !is_sum; k++)
         refs[2 + k] = read_rows(planner, in[k]);
     pnng_emit_elementwise(planner, &prototype, shape, refs, n_read + n, accumulate, n);

@@ -48,7 +48,7 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * nary     forward  y, x_1 ... x_n
  *          backward g, w, x_1 ... x_n, d_1 ... d_n   accumulate[k] is of d_k, d_k may be NULL, and
  *          d_k may equal another d_l (the same value twice in a table): they are written, per
- *          element, in ascending k. w is work space of n vectors (PNNG_MAX_VECTOR_BYTES each), or
+ *          element, in ascending k. w is work space of 4 n vectors (PNNG_MAX_VECTOR_BYTES each), or
  *          NULL where n <= PNNG_TABLE_SOME.
  *          No d_k equals g or an x.
  * slices   forward  y, x           `rows` slices (stride: from one to the next) of n x inner

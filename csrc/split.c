@@ -15,7 +15,7 @@ enum {
     LINE = 64,
     /* Parts for each thread, so that one that comes late leaves some to the others. */
     PARTS = 4,
-    WORK_BYTES = PNNG_SPLIT_OPERANDS / 2 * PNNG_MAX_VECTOR_BYTES,
+    WORK_BYTES = 4 * PNNG_SPLIT_OPERANDS / 2 * PNNG_MAX_VECTOR_BYTES,
 };
 
 /* ---- how long a step takes ------------------------------------------------------------------- */

@@ -586,7 +586,7 @@ static void check_table_back(const struct table_case *t, shape s, placement wher
     k.c.stream = stream;
     const operand g = make(2 * n, where, s.rows, s.cols, s.stride);
     operand_fill(&g, -2, 2);
-    const operand w = make(2 * n + 1, where, 1, n * PNNG_MAX_VECTOR_BYTES / bytes, 0);
+    const operand w = make(2 * n + 1, where, 1, 4 * n * PNNG_MAX_VECTOR_BYTES / bytes, 0);
     const bool is_sum = t->op == PNNG_OP_ADD || t->op == PNNG_OP_SUB;
     const size_t first_d = is_sum ? 1 : 2 + n;
     give(&k, 0, &g);
