@@ -20,8 +20,8 @@ static pnng_status infer_table(const pnng_inference *inference) {
 
 /* ---- unary ---------------------------------------------------------------------------------- */
 
-/* A value whose rows kernels can walk: one that was transposed is copied, by tiles, which takes less
- * time than to go through it element by element. */
+/* A value whose rows kernels can walk: one that was transposed is copied, by tiles, in less time than
+ * to go through it element by element. */
 static pnng_ref read_rows(pnng_planner *planner, pnng_value value) {
     return pnng_with_dense_rows(planner, pnng_read(planner, value),
                                 pnng_value_shape(planner, value));
@@ -84,8 +84,8 @@ static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
                           NULL, 0);
 }
 
-/* One step writes the gradients of all entries of a table. Sums pass theirs on, +g to every entry of
- * add, -g to all but the first of sub, and have a copy only where the gradient cannot be g itself. */
+/* One step writes the gradients of all entries of a table. Sums pass theirs on, +g to every entry
+ * of add, -g to all but the first of sub, and copy only where the gradient cannot be g itself. */
 static void table_backward(pnng_planner *planner, const pnng_op_node *op, bool is_sum) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_shape *const shape = pnng_value_shape(planner, in[0]);

@@ -389,8 +389,8 @@ static void drop_loop(loops *found, int64_t *level, size_t loop, size_t n_refs) 
     }
 }
 
-/* Append to = or += a from. Where they walk neighbours in different dims, these two are the rows and
- * columns of a transpose. */
+/* Append to = or += a from. Where they walk neighbours in different dims, these two are the rows
+ * and columns of a transpose. */
 static void emit_move(pnng_planner *planner, const pnng_common *kernels, pnng_step prototype,
                       const pnng_shape *shape, const pnng_ref refs[2], uint8_t accumulate) {
     int64_t level[2 * PNNG_MAX_DIMS];
