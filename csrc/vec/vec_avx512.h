@@ -1,20 +1,31 @@
 /* AVX-512 F, DQ, BW and VL: x86-64-v4. */
 #undef V_LANES
 #undef X86
+#undef V_TO_INT
+#undef V_FROM_INT
+#undef V_CHOOSE
 #if PNNG_F64_PASS
 #define V_LANES 8
 #define X86(op) _mm512_##op##_pd
+#define V_TO_INT _mm512_castpd_si512
+#define V_FROM_INT _mm512_castsi512_pd
+#define V_CHOOSE _mm512_ternarylogic_epi64
 typedef __m512d v_t;
 typedef __mmask8 m_t;
 #else
 #define V_LANES 16
 #define X86(op) _mm512_##op##_ps
+#define V_TO_INT _mm512_castps_si512
+#define V_FROM_INT _mm512_castsi512_ps
+#define V_CHOOSE _mm512_ternarylogic_epi32
 typedef __m512 v_t;
 typedef __mmask16 m_t;
 #endif
 
 #undef V_REGISTERS
+#undef V_FUSED
 #define V_REGISTERS 32
+#define V_FUSED 1
 
 static inline m_t m_first(size_t n) { return (m_t)((1u << n) - 1u); }
 static inline m_t m_and(m_t a, m_t b) { return a & b; }
@@ -42,9 +53,9 @@ static inline v_t v_max(v_t a, v_t b) { return X86(max)(a, b); }
 
 static inline v_t v_neg(v_t x) { return X86(xor)(x, v_set1((real)-0.0)); }
 static inline v_t v_abs(v_t x) { return X86(andnot)(v_set1((real)-0.0), x); }
-static inline v_t v_copysign(v_t x, v_t sign) {
+static inline v_t v_copysign(v_t x, v_t sign) { /* bit by bit: where top, sign, else x */
     const v_t top = v_set1((real)-0.0);
-    return X86(or)(X86(andnot)(top, x), X86 (and)(top, sign));
+    return V_FROM_INT(V_CHOOSE(V_TO_INT(top), V_TO_INT(sign), V_TO_INT(x), 0xca));
 }
 static inline v_t v_round(v_t x) {
     return X86(roundscale)(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -63,9 +74,11 @@ static inline m_t v_eq(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_O
 
 static inline v_t v_ldexp(v_t x, v_t n) { return X86(scalef)(x, n); }
 static inline v_t v_pow2i(v_t n) { return X86(scalef)(v_set1(1), n); }
-static inline v_t v_exponent(v_t x) { return X86(getexp)(x); }
-static inline v_t v_mantissa(v_t x) {
-    return X86(getmant)(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
+static inline v_t v_frexp(v_t x, v_t *e) { /* two signs: -0 is a 0, what is less has no mantissa */
+    const v_t m = X86(getmant)(x, _MM_MANT_NORM_p75_1p5,
+                               (_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan));
+    *e = v_sub(X86(getexp)(x), X86(getexp)(m));
+    return m;
 }
 
 #if PNNG_F64_PASS

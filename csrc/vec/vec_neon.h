@@ -23,7 +23,9 @@ typedef uint32x4_t m_t;
 #endif
 
 #undef V_REGISTERS
+#undef V_FUSED
 #define V_REGISTERS 32
+#define V_FUSED 1
 
 static inline v_t v_zero(void) { return NEON_N(dup)(0); }
 static inline v_t v_set1(real x) { return NEON_N(dup)(x); }
@@ -88,7 +90,6 @@ static inline v_t v_max(v_t a, v_t b) { return v_select(v_lt(b, a), a, b); }
 #define V_WHOLE 0x1p52
 #define V_BIAS 1023
 #define V_TOP 0x8000000000000000u
-#define V_MANTISSA_MASK 0xfffffffffffffu
 static inline m_t m_first(size_t n) {
     static const real lane[] = {0, 1};
     return v_lt(v_load(lane), v_set1((real)n));
@@ -100,7 +101,6 @@ static inline m_t m_first(size_t n) {
 #define V_WHOLE 0x1p23f
 #define V_BIAS 127
 #define V_TOP 0x80000000u
-#define V_MANTISSA_MASK 0x7fffffu
 static inline m_t m_first(size_t n) {
     static const real lane[] = {0, 1, 2, 3};
     return v_lt(v_load(lane), v_set1((real)n));
@@ -118,15 +118,18 @@ static inline v_t v_ldexp(v_t x, v_t n) {
     const v_t half = v_round(v_mul(n, v_set1((real)0.5)));
     return v_mul(v_mul(x, v_pow2i(half)), v_pow2i(v_sub(n, half)));
 }
+static inline v_t v_bits_add(v_t a, v_t b) {
+    return V_FROM_INT(NEON_U(add)(V_TO_INT(a), V_TO_INT(b)));
+}
+static inline v_t v_bits_and(v_t a, v_t b) {
+    return V_FROM_INT(NEON_U (and)(V_TO_INT(a), V_TO_INT(b)));
+}
 /* The other way round: the exponent under the bits of 2^(digits - 1) is that plus the exponent. */
-static inline v_t v_exponent(v_t x) {
+static inline v_t v_bits_exponent(v_t x) {
     const m_t shifted = NEON_UN(shr)(V_TO_INT(x), V_SHIFT);
-    const m_t whole = V_TO_INT(v_set1(V_WHOLE));
-    return v_sub(V_FROM_INT(NEON_U(orr)(shifted, whole)), v_set1(V_WHOLE + V_BIAS));
+    return V_FROM_INT(NEON_U(orr)(shifted, V_TO_INT(v_set1(V_WHOLE))));
 }
-static inline v_t v_mantissa(v_t x) {
-    return v_select(NEON_UN(dup)(V_MANTISSA_MASK), x, v_set1(1));
-}
+#include "frexp.inc"
 
 #undef V_TO_INT
 #undef V_FROM_INT
@@ -134,7 +137,6 @@ static inline v_t v_mantissa(v_t x) {
 #undef V_WHOLE
 #undef V_BIAS
 #undef V_TOP
-#undef V_MANTISSA_MASK
 
 #if PNNG_F64_PASS
 static inline real v_hsum(v_t x) { return vgetq_lane_f64(x, 0) + vgetq_lane_f64(x, 1); }

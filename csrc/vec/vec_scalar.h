@@ -3,7 +3,9 @@
 #define V_LANES 1
 
 #undef V_REGISTERS
+#undef V_FUSED
 #define V_REGISTERS 16
+#define V_FUSED 0
 
 /* isa/scalar.c tells GCC not to vectorise; Clang has no such switch inside of a file, but does not
  * see through an empty asm, which costs no instruction: what has passed one stays by itself. */
@@ -110,13 +112,16 @@ static inline v_t v_ldexp(v_t x, v_t n) {
     const v_t half = v_round(n * (real)0.5);
     return x * v_pow2i(half) * v_pow2i(n - half);
 }
-static inline v_t v_exponent(v_t x) {
-    return (real)(int32_t)(FN(v_bits)(x) >> V_MANTISSA_BITS) - V_BIAS;
+static inline v_t v_bits_add(v_t a, v_t b) {
+    return FN(v_from_bits)(FN(v_bits)(a) + FN(v_bits)(b));
 }
-static inline v_t v_mantissa(v_t x) {
-    const V_UINT one = (V_UINT)V_BIAS << V_MANTISSA_BITS;
-    return FN(v_from_bits)((FN(v_bits)(x) & (((V_UINT)1 << V_MANTISSA_BITS) - 1)) | one);
+static inline v_t v_bits_and(v_t a, v_t b) {
+    return FN(v_from_bits)(FN(v_bits)(a) & FN(v_bits)(b));
 }
+static inline v_t v_bits_exponent(v_t x) {
+    return (real)((V_UINT)1 << V_MANTISSA_BITS) + (real)(FN(v_bits)(x) >> V_MANTISSA_BITS);
+}
+#include "frexp.inc"
 
 static inline real v_hsum(v_t x) { return x; }
 static inline real v_hmax(v_t x) { return x; }

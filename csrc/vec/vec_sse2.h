@@ -14,7 +14,9 @@ typedef __m128 m_t;
 #endif
 
 #undef V_REGISTERS
+#undef V_FUSED
 #define V_REGISTERS 16
+#define V_FUSED 0
 
 static inline v_t v_zero(void) { return X86(setzero)(); }
 static inline v_t v_set1(real x) { return X86(set1)(x); }
@@ -86,17 +88,17 @@ static inline m_t m_not(m_t a) { return X86(andnot)(a, v_eq(v_zero(), v_zero()))
 #define V_FROM_INT _mm_castsi128_pd
 #define V_SHIFT_UP(x) _mm_slli_epi64(x, 52)
 #define V_SHIFT_DOWN(x) _mm_srli_epi64(x, 52)
+#define V_ADD_INT _mm_add_epi64
 #define V_WHOLE 0x1p52
 #define V_BIAS 1023
-#define V_MANTISSA_MASK _mm_set1_epi64x(0xfffffffffffff)
 #else
 #define V_TO_INT _mm_castps_si128
 #define V_FROM_INT _mm_castsi128_ps
 #define V_SHIFT_UP(x) _mm_slli_epi32(x, 23)
 #define V_SHIFT_DOWN(x) _mm_srli_epi32(x, 23)
+#define V_ADD_INT _mm_add_epi32
 #define V_WHOLE 0x1p23f
 #define V_BIAS 127
-#define V_MANTISSA_MASK _mm_set1_epi32(0x7fffff)
 #endif
 
 /* Adding 2^(digits - 1) drops the fraction; the sum is rounded as every sum is. */
@@ -116,22 +118,23 @@ static inline v_t v_ldexp(v_t x, v_t n) {
     const v_t half = v_sub(v_fma(n, v_set1((real)0.5), magic), magic);
     return v_mul(v_mul(x, v_pow2i(half)), v_pow2i(v_sub(n, half)));
 }
+static inline v_t v_bits_add(v_t a, v_t b) {
+    return V_FROM_INT(V_ADD_INT(V_TO_INT(a), V_TO_INT(b)));
+}
+static inline v_t v_bits_and(v_t a, v_t b) { return X86 (and)(a, b); }
 /* The other way round: the exponent under the bits of 2^(digits - 1) is that plus the exponent. */
-static inline v_t v_exponent(v_t x) {
-    const v_t shifted = V_FROM_INT(V_SHIFT_DOWN(V_TO_INT(x)));
-    return v_sub(X86(or)(shifted, v_set1(V_WHOLE)), v_set1(V_WHOLE + V_BIAS));
+static inline v_t v_bits_exponent(v_t x) {
+    return X86(or)(V_FROM_INT(V_SHIFT_DOWN(V_TO_INT(x))), v_set1(V_WHOLE));
 }
-static inline v_t v_mantissa(v_t x) {
-    return X86(or)(X86 (and)(x, V_FROM_INT(V_MANTISSA_MASK)), v_set1(1));
-}
+#include "frexp.inc"
 
 #undef V_TO_INT
 #undef V_FROM_INT
 #undef V_SHIFT_UP
 #undef V_SHIFT_DOWN
+#undef V_ADD_INT
 #undef V_WHOLE
 #undef V_BIAS
-#undef V_MANTISSA_MASK
 
 #if PNNG_F64_PASS
 static inline real v_hsum(v_t x) { return _mm_cvtsd_f64(v_add(x, _mm_unpackhi_pd(x, x))); }
