@@ -1,7 +1,7 @@
 /* Every kernel of every instruction set, for float and double, against plain references: all short
  * lengths, strided rows, in place, storing and adding, in guarded memory (test_support.h).
  *
- * With --ulps it also prints the largest error of each transcendental function. */
+ * How exact transcendental functions are, test_ulps.c says. */
 #include "kernel_support.h"
 
 /* ---- tolerances ---- */
@@ -138,30 +138,29 @@ typedef struct unary_case {
     double (*backward)(double s, double g, double a);
     tolerance class, backward_class;
     double low, high, a;
-    double wide_f32[2], wide_f64[2]; /* the range of the sweep; equal: no sweep */
 } unary_case;
 
 #define UNARY_CASE(CODE, name, ...) {PNNG_OP_##CODE, #name, ref_##name, back_##name, __VA_ARGS__}
 
 static const unary_case unary_cases[] = {
-    UNARY_CASE(TANH, tanh, ULP2, EXACT, -4, 4, 0, {-12, 12}, {-23, 23}),
-    UNARY_CASE(SIGMOID, sigmoid, ULP2, EXACT, -9, 9, 0, {-106, 30}, {-747, 50}),
-    UNARY_CASE(RELU, relu, EXACT, EXACT, -1, 1, 0, {0, 0}, {0, 0}),
-    UNARY_CASE(EXP, exp, ULP2, EXACT, -9, 9, 0, {-106, 90}, {-748, 711}),
-    UNARY_CASE(LOG, log, ULP2, EXACT, 1e-3, 9, 0, {0.25, 4}, {0.25, 4}),
-    UNARY_CASE(ABS, abs, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
-    UNARY_CASE(SQUARE, square, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
-    UNARY_CASE(SQRT, sqrt, EXACT, EXACT, 0, 4, 0, {0, 0}, {0, 0}),
-    UNARY_CASE(POWER, power, ULP2, SUM, 0.1, 4, 2.5, {1e-15, 1e15}, {1e-120, 1e120}),
-    UNARY_CASE(SOFTSIGN, softsign, EXACT, EXACT, -4, 4, 0, {0, 0}, {0, 0}),
-    UNARY_CASE(LOGSIGMOID, logsigmoid, ULP2, SUM, -9, 9, 0, {-30, 106}, {-50, 747}),
-    UNARY_CASE(SOFTPLUS, softplus, ULP2, SUM, -9, 9, 2, {-53, 15}, {-373, 15}),
-    UNARY_CASE(ELU, elu, ULP2, EXACT, -4, 4, 0.5, {-20, 1}, {-40, 1}),
-    UNARY_CASE(LEAKYRELU, leakyrelu, EXACT, EXACT, -4, 4, 0.3, {0, 0}, {0, 0}),
-    UNARY_CASE(THRESHOLD, threshold, EXACT, EXACT, -1, 1, 0.2, {0, 0}, {0, 0}),
-    UNARY_CASE(HARDTANH, hardtanh, EXACT, EXACT, -2, 2, -0.7, {0, 0}, {0, 0}),
-    UNARY_CASE(MUL_CONSTANT, mul_constant, EXACT, EXACT, -4, 4, 1.7, {0, 0}, {0, 0}),
-    UNARY_CASE(ADD_CONSTANT, add_constant, EXACT, EXACT, -4, 4, -0.3, {0, 0}, {0, 0}),
+    UNARY_CASE(TANH, tanh, ULP2, EXACT, -4, 4, 0),
+    UNARY_CASE(SIGMOID, sigmoid, ULP2, EXACT, -9, 9, 0),
+    UNARY_CASE(RELU, relu, EXACT, EXACT, -1, 1, 0),
+    UNARY_CASE(EXP, exp, ULP2, EXACT, -9, 9, 0),
+    UNARY_CASE(LOG, log, ULP2, EXACT, 1e-3, 9, 0),
+    UNARY_CASE(ABS, abs, EXACT, EXACT, -4, 4, 0),
+    UNARY_CASE(SQUARE, square, EXACT, EXACT, -4, 4, 0),
+    UNARY_CASE(SQRT, sqrt, EXACT, EXACT, 0, 4, 0),
+    UNARY_CASE(POWER, power, ULP2, SUM, 0.1, 4, 2.5),
+    UNARY_CASE(SOFTSIGN, softsign, EXACT, EXACT, -4, 4, 0),
+    UNARY_CASE(LOGSIGMOID, logsigmoid, ULP2, SUM, -9, 9, 0),
+    UNARY_CASE(SOFTPLUS, softplus, ULP2, SUM, -9, 9, 2),
+    UNARY_CASE(ELU, elu, ULP2, EXACT, -4, 4, 0.5),
+    UNARY_CASE(LEAKYRELU, leakyrelu, EXACT, EXACT, -4, 4, 0.3),
+    UNARY_CASE(THRESHOLD, threshold, EXACT, EXACT, -1, 1, 0.2),
+    UNARY_CASE(HARDTANH, hardtanh, EXACT, EXACT, -2, 2, -0.7),
+    UNARY_CASE(MUL_CONSTANT, mul_constant, EXACT, EXACT, -4, 4, 1.7),
+    UNARY_CASE(ADD_CONSTANT, add_constant, EXACT, EXACT, -4, 4, -0.3),
 };
 enum { UNARY_CASES = sizeof unary_cases / sizeof unary_cases[0] };
 
@@ -394,15 +393,15 @@ static void test_special_values(void) {
     CHECK(ulps(f64, unary_of(PNNG_OP_LOG, max), logl(max)) <= 2);
 }
 
-static void check_power(double x, double p, double allowed) {
+static void check_power(double x, double p) {
     const double y = unary_with(PNNG_OP_POWER, x, p);
     const long double expected = powl(rnd(x), rnd(p));
     const bool same_sign = isnan(y) || !signbit(y) == !signbit((double)expected);
-    if (!CHECK(ulps(f64, y, expected) <= allowed && same_sign))
+    if (!CHECK(ulps(f64, y, expected) <= 2 && same_sign))
         printf("    %a to the power of %a is %a, not %La\n", x, p, y, expected);
 }
 
-/* All edges that C's pow knows, and how exactness goes down with the size of the power. */
+/* All edges that C's pow knows, and any powers whose results are numbers. */
 static void test_power(void) {
     snprintf(test_where, sizeof test_where, "%s %s power", isa->name, f64 ? "f64" : "f32");
     const double tiny = f64 ? 0x1p-1074 : 0x1p-149, max = f64 ? DBL_MAX : (double)FLT_MAX;
@@ -414,60 +413,13 @@ static void test_power(void) {
     for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++)
         for (size_t j = 0; j < 2 * sizeof powers / sizeof *powers; j++)
             check_power(i % 2 ? -sizes[i / 2] : sizes[i / 2],
-                        j % 2 ? -powers[j / 2] : powers[j / 2], 16);
+                        j % 2 ? -powers[j / 2] : powers[j / 2]);
     for (size_t j = 1; j < sizeof powers / sizeof *powers; j++)
         CHECK(isnan(unary_with(PNNG_OP_POWER, NAN, powers[j])));
     for (int k = 0; k < 20000; k++) {
-        const double range = k % 2 ? 32 : 2000, p = random_in(-range, range);
+        const double range = ldexp(1, k % 32), p = random_in(-range, range);
         const double most = (f64 ? 1020 : 126) / fabs(p); /* of the exponent of x */
-        check_power(exp2(random_in(-most, most)), p, k % 2 ? 2 : 64);
-    }
-}
-
-/* ---- the accuracy of transcendental functions ---- */
-
-enum { SWEEP = 1 << 13 };
-
-/* Half of the points are spread over the range, half over all its exponents. */
-static double sweep_point(const unary_case *u, long k) {
-    const double *const wide = f64 ? u->wide_f64 : u->wide_f32;
-    if (k % 2)
-        return rnd(random_in(wide[0], wide[1]));
-    if (u->op == PNNG_OP_LOG)
-        return rnd(ldexp(random_in(1, 2), (int)random_in(f64 ? -1074 : -149, f64 ? 1023 : 127)));
-    const double size = ldexp(random_in(1, 2), (int)random_in(-40, 10));
-    return rnd(random_bits() & 1 ? -size : size);
-}
-
-static void test_accuracy(long points, bool print) {
-    static double in[SWEEP], out[SWEEP];
-    for (int c = 0; c < UNARY_CASES; c++) {
-        const unary_case *const u = &unary_cases[c];
-        if (u->class != ULP2)
-            continue;
-        double worst = 0, worst_x = 0;
-        for (long done = 0; done < points; done += SWEEP) {
-            for (long i = 0; i < SWEEP; i++)
-                real_set(in, f64, i, sweep_point(u, i));
-            call k;
-            call_new(&k, 1, SWEEP)->c.a = u->a;
-            k.ptr[0] = out;
-            k.ptr[1] = in;
-            kernels->op[u->op].forward(&k.c);
-            for (long i = 0; i < SWEEP; i++) {
-                const double x = real_get(in, f64, i);
-                const double error = ulps(f64, real_get(out, f64, i), u->forward(x, rnd(u->a)));
-                if (error > worst) {
-                    worst = error;
-                    worst_x = x;
-                }
-            }
-        }
-        snprintf(test_where, sizeof test_where, "%s %s %s: %.3f ulp at %a", isa->name,
-                 f64 ? "f64" : "f32", u->name, worst, worst_x);
-        CHECK(worst <= 2);
-        if (print)
-            printf("%s\n", test_where);
+        check_power(exp2(random_in(-most, most)), p);
     }
 }
 
@@ -1426,12 +1378,11 @@ static void test_table(void) {
         CHECK(tested[op] == (kernels->op[op].forward != NULL));
 }
 
-static void test_all(long points, bool print) {
+static void test_all(void) {
     test_table();
     test_unary();
     test_special_values();
     test_power();
-    test_accuracy(points, print);
     test_tables();
     test_long_tables();
     test_misaligned();
@@ -1444,13 +1395,11 @@ static void test_all(long points, bool print) {
     test_transpose();
 }
 
-int main(int argc, char **argv) {
-    const bool print = argc > 1 && !strcmp(argv[1], "--ulps");
-    const long points = argc > 2 ? atol(argv[2]) : 200000;
+int main(void) {
     int ran = 0;
     for (int n = 0; n < KERNEL_CASES; n++)
         if (turn_to_kernels(n)) {
-            test_all(points, print);
+            test_all();
             ran++;
         }
     snprintf(test_where, sizeof test_where, "instruction sets");
