@@ -12,6 +12,7 @@ help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
 	@echo "make check   style, types, sanitizers, symbols, NEON, documents"
+	@echo "make check-ulps  every float through every transcendental kernel (an hour on two cores)"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite compile' selects)"
 	@echo "make fmt     format all sources"
 	@echo "make lib     the C library, static and shared, in build/release"
@@ -72,6 +73,10 @@ check-docs: $(VENV)/.installed
 
 check-release check-sanitize check-tsan check-neon: check-%:
 	tools/c_tests.sh $*
+
+.PHONY: check-ulps
+check-ulps: check-release
+	build/release/test_ulps --all $$(nproc)
 
 check-symbols check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release

@@ -71,10 +71,11 @@ static const function functions[] = {
     FORWARD(TANH, tanh, 0, 2, 2),
     FORWARD(SIGMOID, sigmoid, 0, 2, 2),
     FORWARD(SOFTPLUS, softplus, 1, 2, 2),
-    FORWARD(SOFTPLUS, softplus, 1.375, 2, 2),
+    FORWARD(SOFTPLUS, softplus, 1.03125, 2.25, 2.25), /* the division adds to it */
     FORWARD(LOGSIGMOID, logsigmoid, 0, 2, 2),
     FORWARD(ELU, elu, 1, 2, 2),
     FORWARD(ELU, elu, 1.375, 2, 2),
+    FORWARD(ELU, elu, 1.96875, 2, 2),
     FORWARD(SQRT, sqrt, 0, 0.5, 0.5),
     FORWARD(SOFTSIGN, softsign, 0, 2, 2),
     FORWARD(POWER, power, 2.5, 2, 2),
@@ -178,8 +179,8 @@ static double double_of(uint64_t bits) {
 }
 
 /* Point k of a sample: a third has any bits, so that all exponents come alike; a third lies where
- * results change from 0 to their limits; a third next to where a formula or an exponent changes,
- * which are halves of ln 2 (of x or 2 x), quarters, and powers of 2. */
+ * results change from 0 to their limits, and near to 1; a third next to where a formula or an
+ * exponent changes, which are quarters of ln 2, whole numbers, 0.75 and 1 times powers of 2. */
 static double sample(bool f64, double a, uint64_t k) {
     static const double special[] = {0, 1, INFINITY, NAN, FLT_MIN, FLT_MAX, DBL_MIN, DBL_MAX};
     const uint64_t r = mix(k), s = mix(r);
@@ -197,7 +198,7 @@ static double sample(bool f64, double a, uint64_t k) {
     case 4:
         return sign * 20 * size / scale;
     case 5:
-        return 1 + sign * ldexp(size, -(whole % (f64 ? 54 : 25)));
+        return s & 1 ? sign * 4 * size : 1 + sign * ldexp(size, -(whole % (f64 ? 54 : 25)));
     case 6:
         place = whole * 0.25 * 0.69314718055994530942;
         break;
