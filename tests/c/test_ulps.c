@@ -71,7 +71,7 @@ static const function functions[] = {
     FORWARD(TANH, tanh, 0, 2, 2),
     FORWARD(SIGMOID, sigmoid, 0, 2, 2),
     FORWARD(SOFTPLUS, softplus, 1, 2, 2),
-    FORWARD(SOFTPLUS, softplus, 1.03125, 2.25, 2.25), /* the division adds to it */
+    FORWARD(SOFTPLUS, softplus, 1.03125, 2.5, 2.5), /* the division adds to it */
     FORWARD(LOGSIGMOID, logsigmoid, 0, 2, 2),
     FORWARD(ELU, elu, 1, 2, 2),
     FORWARD(ELU, elu, 1.375, 2, 2),
@@ -180,7 +180,8 @@ static double double_of(uint64_t bits) {
 
 /* Point k of a sample: a third has any bits, so that all exponents come alike; a third lies where
  * results change from 0 to their limits, and near to 1; a third next to where a formula or an
- * exponent changes, which are quarters of ln 2, whole numbers, 0.75 and 1 times powers of 2. */
+ * exponent changes, which are quarters of ln 2, whole numbers, 0.75 and 1 times powers of 2. The
+ * factors of `size` are odd, or its last digits would be 0. */
 static double sample(bool f64, double a, uint64_t k) {
     static const double special[] = {0, 1, INFINITY, NAN, FLT_MIN, FLT_MAX, DBL_MIN, DBL_MAX};
     const uint64_t r = mix(k), s = mix(r);
@@ -198,7 +199,7 @@ static double sample(bool f64, double a, uint64_t k) {
     case 4:
         return sign * 20 * size / scale;
     case 5:
-        return s & 1 ? sign * 4 * size : 1 + sign * ldexp(size, -(whole % (f64 ? 54 : 25)));
+        return s & 1 ? sign * 5 * size : 1 + sign * ldexp(size, -(whole % (f64 ? 54 : 25)));
     case 6:
         place = whole * 0.25 * 0.69314718055994530942;
         break;
