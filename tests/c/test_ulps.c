@@ -75,7 +75,7 @@ static const function functions[] = {
     FORWARD(LOGSIGMOID, logsigmoid, 0, 2, 2),
     FORWARD(ELU, elu, 1, 2, 2),
     FORWARD(ELU, elu, 1.375, 2, 2),
-    FORWARD(ELU, elu, 1.96875, 2, 2),
+    FORWARD(ELU, elu, 1.96875, 2.25, 2.25), /* a product just below a power of 2 */
     FORWARD(SQRT, sqrt, 0, 0.5, 0.5),
     FORWARD(SOFTSIGN, softsign, 0, 2, 2),
     FORWARD(POWER, power, 2.5, 2, 2),
