@@ -20,8 +20,8 @@ static pnng_status infer_table(const pnng_inference *inference) {
 
 /* ---- unary ---------------------------------------------------------------------------------- */
 
-/* A value whose rows kernels can walk: one that was transposed is copied, by tiles, in less time than
- * to go through it element by element. */
+/* A value whose rows kernels can walk: one that was transposed is copied, by tiles, in less time
+ * than to go through it element by element. */
 static pnng_ref read_rows(pnng_planner *planner, pnng_value value) {
     return pnng_with_dense_rows(planner, pnng_read(planner, value),
                                 pnng_value_shape(planner, value));
