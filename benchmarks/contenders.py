@@ -52,6 +52,7 @@ class Contender:
     run: Callable[[], object]
     results: Callable[[], list[Array]]  # after a run: the output, then gradients as in `leaves`
     context: Callable[[], AbstractContextManager[object]] = nullcontext  # runs happen inside of it
+    repeat: Callable[[int], float] | None = None  # the seconds of so many runs, where Python need not call each
 
 
 def leaves(graph: Graph) -> list[Value]:
@@ -313,36 +314,77 @@ def with_torch(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
     return Contender("PyTorch", both, results)
 
 
-# ---- ONNX Runtime -------------------------------------------------------------------------------
+# ---- ONNX Runtime and OpenVINO ------------------------------------------------------------------
+
+Bound = tuple["Callable[[], object]", "Callable[[], Array]"]  # a run, and the output that it left
 
 
-def with_onnxruntime(graph: Graph, arrays: Arrays, pass_: str) -> Contender | None:
-    """A model of ONNX ops with bound buffers; it has no backward."""
-    if pass_ != FORWARD:
-        return None
+def bind_onnxruntime(model: bytes, inputs: dict[str, Array], output: tuple[str, Array]) -> Bound:
+    """Make a session of ONNX Runtime with bound buffers."""
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = environment.threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # no warning of initializers that a graph does not use
-    session = onnxruntime.InferenceSession(_onnx_model(graph, arrays), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    bound = {}
-    for value in graph.inputs:
-        array = arrays[value].reshape(_rows(value))
-        bound[value.number] = array, onnxruntime.OrtValue.ortvalue_from_numpy(array)
-        binding.bind_ortvalue_input(f"v{value.number}", bound[value.number][1])
-    y = np.empty(_rows(graph.output), arrays.grad_output.dtype)
-    output = onnxruntime.OrtValue.ortvalue_from_numpy(y)
-    binding.bind_ortvalue_output(f"v{graph.output.number}", output)
+    bound = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
+    for name, value in bound.items():
+        binding.bind_ortvalue_input(name, value)
+    result = onnxruntime.OrtValue.ortvalue_from_numpy(output[1])
+    binding.bind_ortvalue_output(output[0], result)
     # The binding does not keep the arrays alive.
-    held = (bound, y)
+    held = (inputs, bound, output)
 
     def run(_held: object = held) -> None:
         session.run_with_iobinding(binding)
 
-    return Contender("ONNX Runtime", run, lambda: [output.numpy().reshape(graph.output.shape)])
+    return run, result.numpy
+
+
+def bind_openvino(model: bytes, inputs: dict[str, Array], output: tuple[str, Array]) -> Bound:
+    """Make a request of OpenVINO with bound buffers."""
+    import openvino  # noqa: PLC0415
+
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": environment.threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+    for name, array in (*inputs.items(), output):
+        request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+
+    def run() -> None:
+        request.infer(share_outputs=True)
+
+    return run, lambda: output[1]
+
+
+def _with_onnx(
+    name: str, bind: Callable[..., Bound], graph: Graph, arrays: Arrays, pass_: str
+) -> Contender | None:
+    """A model of ONNX ops with bound buffers; it has no backward."""
+    if pass_ != FORWARD:
+        return None
+    inputs = {f"v{value.number}": arrays[value].reshape(_rows(value)) for value in graph.inputs}
+    y = np.empty(_rows(graph.output), arrays.grad_output.dtype)
+    run, result = bind(_onnx_model(graph, arrays), inputs, (f"v{graph.output.number}", y))
+    return Contender(name, run, lambda: [result().reshape(graph.output.shape)])
+
+
+def with_onnxruntime(graph: Graph, arrays: Arrays, pass_: str) -> Contender | None:
+    """ONNX Runtime."""
+    return _with_onnx("ONNX Runtime", bind_onnxruntime, graph, arrays, pass_)
+
+
+def with_openvino(graph: Graph, arrays: Arrays, pass_: str) -> Contender | None:
+    """OpenVINO, which computes in float32 whatever it is given."""
+    if arrays.grad_output.dtype != np.float32:
+        return None
+    return _with_onnx("OpenVINO", bind_openvino, graph, arrays, pass_)
 
 
 def _onnx_model(graph: Graph, arrays: Arrays) -> bytes:
@@ -401,6 +443,7 @@ MAKERS: dict[str, Callable[[Graph, Arrays, str], Contender | None]] = {
     "NumPy": with_numpy,
     "PyTorch": with_torch,
     "ONNX Runtime": with_onnxruntime,
+    "OpenVINO": with_openvino,
 }
 # What each one imports, and how to get it.
 NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -408,6 +451,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "NumPy": (("numpy",), "pip install numpy"),
     "PyTorch": (("torch",), "pip install torch --index-url https://download.pytorch.org/whl/cpu"),
     "ONNX Runtime": (("onnx", "onnxruntime"), "pip install onnx onnxruntime"),
+    "OpenVINO": (("onnx", "openvino"), "pip install onnx openvino"),
 }
 # Largest difference from pynngraph, as a part of the largest number of an array.
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
@@ -430,7 +474,12 @@ def line_up(graph: Graph, dtype: str, pass_: str, names: Sequence[str]) -> list[
     arrays = Arrays.of(graph, dtype)
     made = (MAKERS[name](graph, arrays, pass_) for name in (OURS, *names))
     contenders = [contender for contender in made if contender is not None]
-    titles = ["output", *(f"gradient of value {leaf.number}" for leaf in leaves(graph))]
+    compare(contenders, dtype, ["output", *(f"gradient of value {leaf.number}" for leaf in leaves(graph))])
+    return contenders
+
+
+def compare(contenders: Sequence[Contender], dtype: str, titles: Sequence[str]) -> None:
+    """Run all and check that they leave the same numbers."""
     expected: list[Array] = []
     for contender in contenders:
         for _ in range(2):  # again: what a run leaves must not depend on the one before
@@ -442,4 +491,3 @@ def line_up(graph: Graph, dtype: str, pass_: str, names: Sequence[str]) -> list[
             limit = TOLERANCE[dtype] * float(np.abs(ours).max())
             if ours.shape != theirs.shape or not np.abs(ours - theirs).max() <= limit:
                 raise DisagreementError(f"{contender.name} and {OURS} differ: {title}")
-    return contenders

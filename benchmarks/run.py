@@ -1,9 +1,12 @@
-"""Time pynngraph beside NumPy, PyTorch and ONNX Runtime: `make bench`.
+"""Time pynngraph beside NumPy, PyTorch, ONNX Runtime and OpenVINO: `make bench`.
 
 Prints, for every workload, pynngraph's time and how many times longer the others take, and writes
 all numbers to a JSON file. Contenders are timed in one process, interleaved, with results that
 were compared first. After that come, for pynngraph alone, the costs of making plans and of
 importing it.
+
+The suites gemm, gemv and kernels are of single kernels, beside the limits of the machine, which are
+measured in the same run. They run when they are named; `--suite all` is everything.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -27,12 +31,15 @@ from workloads import PASSES, SUITES, WORKLOADS, Workload
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from timing import Budget, Timing
+    from timing import Budget
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
-PEERS = ("NumPy", "PyTorch", "ONNX Runtime")
+PEERS = ("NumPy", "PyTorch", "ONNX Runtime", "OpenVINO")
+KERNELS = ("gemm", "gemv", "kernels")
 COMPILE, IMPORT = "compile", "import"  # suites without contenders
-DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxruntime"}
+DEFAULT = (*SUITES, COMPILE, IMPORT)
+ALL = "all"
+DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
 
 
 def main() -> int:
@@ -44,22 +51,30 @@ def main() -> int:
         return 1
     import contenders  # noqa: PLC0415
 
-    chosen = [workload for workload in WORKLOADS if workload.suite in options.suite]
-    peers = [peer for peer in PEERS if chosen and contenders.installed(peer)]
+    chosen = [
+        workload
+        for workload in WORKLOADS
+        if workload.suite in options.suite and re.search(options.match, f"{workload.suite} {workload.name}")
+    ]
+    kernel_suites = [suite for suite in KERNELS if suite in options.suite]
+    has_peers = bool(chosen or kernel_suites)
+    peers = [peer for peer in PEERS if has_peers and contenders.installed(peer)]
     about = describe(options, peers)
     for line in about["text"]:
         print(line)
     for peer in PEERS:
-        if chosen and peer not in peers:
+        if has_peers and peer not in peers:
             print(f"not installed: {peer} ({contenders.NEEDS[peer][1]})")
 
     document: dict[str, Any] = {"about": about}
-    if chosen:
-        try:
+    try:
+        if chosen:
             document["results"] = compare(chosen, peers, options)
-        except contenders.DisagreementError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        if kernel_suites:
+            document.update(compare_kernels(kernel_suites, peers, options))
+    except contenders.DisagreementError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if COMPILE in options.suite:
         document["compile"] = measure_compiling(options)
     if IMPORT in options.suite:
@@ -78,10 +93,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--suite",
         nargs="+",
-        choices=(*SUITES, COMPILE, IMPORT),
-        default=(*SUITES, COMPILE, IMPORT),
+        choices=(*SUITES, *KERNELS, COMPILE, IMPORT, ALL),
+        default=DEFAULT,
         metavar="NAME",
-        help=f"which ones: {', '.join((*SUITES, COMPILE, IMPORT))} (default: all)",
+        help=f"which ones: {', '.join((*DEFAULT, *KERNELS))}, all (default: those before {KERNELS[0]})",
+    )
+    parser.add_argument(
+        "--match",
+        default="",
+        metavar="REGEX",
+        help="only workloads whose suite and title match, e.g. 'gemm square: 127 .*forward'",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument(
@@ -90,10 +111,13 @@ def parse_arguments() -> argparse.Namespace:
         default=1,
         choices=range(1, 65),
         metavar="N",
-        help="threads that the peers may use (default: 1)",
+        help="threads that all may use (default: 1)",
     )
     parser.add_argument("--json", type=Path, default=RESULTS, help="where all numbers go")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if ALL in options.suite:
+        options.suite = (*DEFAULT, *KERNELS)
+    return options
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -110,6 +134,25 @@ def compare(chosen: Sequence[Workload], peers: Sequence[str], options: argparse.
     print_summary(results)
     print_noise(results)
     return results
+
+
+def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Time single kernels beside the limits of the machine and print what came."""
+    import beside_limits  # noqa: PLC0415
+    from timing import Budget  # noqa: PLC0415
+
+    import pynngraph as nn  # noqa: PLC0415
+
+    budget = Budget(5, 0.002, at_most=2) if options.quick else Budget(15, 0.01, at_most=20)
+    machine = beside_limits.Machine(nn.cpu_info().isa, options.dtype, options.threads)
+    table = machine.table(budget)
+    beside_limits.print_limits(table, machine)
+    results = beside_limits.run(suites, options.match, peers, machine, budget)
+    beside_limits.print_table(results, peers)
+    print_summary(results)
+    print_noise(results)
+    beside_limits.print_missing()
+    return {"limits": table, "kernels": results}
 
 
 def measure_compiling(options: argparse.Namespace) -> dict[str, Any]:
@@ -148,21 +191,11 @@ def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Bu
                     "dtype": dtype,
                     "rate": amount / ours / 1e9 if amount else None,
                     "rate_unit": workload.counts,
-                    "times": {name: _numbers(timing) for name, timing in timings.items()},
+                    "times": {name: timing.numbers() for name, timing in timings.items()},
                     "ratios": {name: timing.median / ours for name, timing in timings.items() if name != OURS},
                 }
             )
     return results
-
-
-def _numbers(timing: Timing) -> dict[str, Any]:
-    return {
-        "median_us": timing.median * 1e6,
-        "min_us": min(timing.seconds) * 1e6,
-        "spread": timing.spread,
-        "rounds": len(timing.seconds),
-        "calls_per_round": timing.calls,
-    }
 
 
 def measure_footprint(repeats: int) -> dict[str, float]:

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from contenders import Contender
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to look: `rounds` times a batch of calls that takes about `batch_seconds`."""
+    """How long to look: `rounds` times a batch of calls that takes about `batch_seconds`.
+
+    There are fewer rounds, but three at least, where all of them would take longer than `at_most`.
+    """
 
     rounds: int
     batch_seconds: float
+    at_most: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,23 +46,42 @@ class Timing:
         low, high = np.percentile(self.seconds, (25, 75))
         return float((high - low) / self.median)
 
+    def numbers(self) -> dict[str, float]:
+        """Return what is written of it."""
+        return {
+            "median_us": self.median * 1e6,
+            "min_us": min(self.seconds) * 1e6,
+            "spread": self.spread,
+            "rounds": len(self.seconds),
+            "calls_per_round": self.calls,
+        }
 
-def _batch(run: Callable[[], object], calls: int) -> float:
+
+def _batch(contender: Contender, calls: int) -> float:
     """Return the seconds that a call takes, over `calls` of them."""
+    if contender.repeat is not None:
+        return contender.repeat(calls) / calls
+    run = contender.run
     start = time.perf_counter()
     for _ in repeat(None, calls):
         run()
     return (time.perf_counter() - start) / calls
 
 
-def _calibrate(run: Callable[[], object], batch_seconds: float) -> int:
-    """Return how many calls take about `batch_seconds`."""
+def _calibrate(contender: Contender, batch_seconds: float) -> tuple[int, float]:
+    """Return how many calls take about `batch_seconds`, and the seconds of one."""
     calls = 1
     while True:
-        seconds = _batch(run, calls)
+        seconds = _batch(contender, calls)
         if seconds * calls > batch_seconds / 8:
-            return max(1, round(batch_seconds / seconds))
+            return max(1, round(batch_seconds / seconds)), seconds
         calls *= 4
+
+
+def _rounds(budget: Budget, seconds: Iterable[float]) -> int:
+    """Return how many rounds there is time for, at least three: a call may take longer than a batch should."""
+    a_round = sum(budget.batch_seconds + max(budget.batch_seconds, call) for call in seconds)
+    return min(budget.rounds, max(3, int(budget.at_most / a_round)))
 
 
 def race(contenders: Sequence[Contender], budget: Budget) -> dict[str, Timing]:
@@ -66,6 +89,7 @@ def race(contenders: Sequence[Contender], budget: Budget) -> dict[str, Timing]:
     rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     calls: dict[str, int] = {}
+    a_call: list[float] = []
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -73,13 +97,14 @@ def race(contenders: Sequence[Contender], budget: Budget) -> dict[str, Timing]:
         for contender in contenders:
             with contender.context():
                 contender.run()
-                calls[contender.name] = _calibrate(contender.run, budget.batch_seconds)
-        for _ in range(budget.rounds):
+                calls[contender.name], seconds_of_one = _calibrate(contender, budget.batch_seconds)
+            a_call.append(seconds_of_one)
+        for _ in range(_rounds(budget, a_call)):
             for i in rng.permutation(len(contenders)):
                 contender = contenders[i]
                 with contender.context():
                     contender.run()  # what the one before left in the caches is not timed
-                    time_ = _batch(contender.run, calls[contender.name])
+                    time_ = _batch(contender, calls[contender.name])
                 seconds[contender.name].append(time_)
     finally:
         if collecting:
