@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import limits
-from contenders import OURS, compare
+from contenders import OURS, DisagreementError, compare
 from elements import kernels, missing
 from kernels import ENGINE, Kernel
 from products import gemm, gemv
@@ -30,9 +30,7 @@ class Machine:
         """Return what limits a kernel: the traffic at its own size, and multiply-adds if it does any."""
         traffic = kernel.traffic
         size = max(int(traffic.footprint or traffic.bytes), limits.PAGE)
-        probes = limits.memory(
-            self.isa, self.dtype, self.threads, traffic.inputs, size, writes=traffic.writes
-        )
+        probes = limits.memory(self.isa, self.dtype, self.threads, traffic.inputs, size, writes=traffic.writes)
         if kernel.flops:
             probes.append(limits.multiply_add(self.isa, self.dtype, self.threads))
         return probes
@@ -50,9 +48,7 @@ class Machine:
             probes = {
                 probe.kind: probe
                 for inputs, writes in ((1, False), (1, True), (2, True))
-                for probe in limits.memory(
-                    self.isa, self.dtype, self.threads, inputs, level.footprint, writes=writes
-                )
+                for probe in limits.memory(self.isa, self.dtype, self.threads, inputs, level.footprint, writes=writes)
             }
             timings = race([probe.contender for probe in _renamed(probes)], budget)
             found["GB/s"][level.name] = {
@@ -73,20 +69,26 @@ def _renamed(probes: dict[str, limits.Probe]) -> list[limits.Probe]:
 
 def run(
     suites: Sequence[str], match: str, peers: Sequence[str], machine: Machine, budget: Budget
-) -> list[dict[str, Any]]:
-    """Time all kernels of some suites whose suite and title match a regular expression."""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Time all kernels of some suites whose suite and title match a regular expression.
+
+    Also says where contenders computed something else. Those are not timed; all others are, for it takes minutes.
+    """
     chosen = [
         kernel
         for suite in suites
         for kernel in SUITES[suite](machine.dtype)
         if re.search(match, f"{kernel.suite} {kernel.name}, {kernel.pass_}")
     ]
-    results = []
+    results, disagreements = [], []
     with tqdm(chosen, unit="kernel", leave=False) as bar:
         for kernel in bar:
             bar.set_description(f"{kernel.name}, {kernel.pass_}")
-            results.append(_time(kernel, peers, machine, budget))
-    return results
+            try:
+                results.append(_time(kernel, peers, machine, budget))
+            except DisagreementError as error:
+                disagreements.append(str(error))
+    return results, disagreements
 
 
 def _time(kernel: Kernel, peers: Sequence[str], machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -180,3 +182,11 @@ def print_missing() -> None:
     names = missing()
     if names:
         print(f"\nNot timed, as pynngraph.optim does not have them: {', '.join(names)}.")
+
+
+def print_disagreements(disagreements: Sequence[str]) -> None:
+    """Say which rows there are no times of."""
+    if disagreements:
+        print("\nNot timed, as the results differ by more than they may:")
+        for text in disagreements:
+            print(f"  {text}")

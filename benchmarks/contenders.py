@@ -363,9 +363,7 @@ def bind_openvino(model: bytes, inputs: dict[str, Array], output: tuple[str, Arr
     return run, lambda: output[1]
 
 
-def _with_onnx(
-    name: str, bind: Callable[..., Bound], graph: Graph, arrays: Arrays, pass_: str
-) -> Contender | None:
+def _with_onnx(name: str, bind: Callable[..., Bound], graph: Graph, arrays: Arrays, pass_: str) -> Contender | None:
     """A model of ONNX ops with bound buffers; it has no backward."""
     if pass_ != FORWARD:
         return None

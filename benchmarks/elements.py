@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from contenders import Array, Contender
 
+SWEPT = "add of 2"  # the op that is timed in many sizes
 ROW = 512  # of what works along rows: a multiple of all vectors, and 4 gates of 128
 
 
@@ -314,7 +315,8 @@ def _product_gradient(multiply: Any, given: list[Any], d: Any) -> Callable[[], o
 def _torch_softmax_gradient(xs: list[Any], d: Any) -> Callable[[], object]:
     import torch  # noqa: PLC0415
 
-    return partial(torch.ops.aten._softmax_backward_data.out, *xs, 1, d.dtype, grad_input=d)
+    function = torch.ops.aten._softmax_backward_data.out  # noqa: SLF001 - it has no other name
+    return partial(function, *xs, 1, d.dtype, grad_input=d)
 
 
 # ---- of rows: slices, transposes, joins ----------------------------------------------------------
@@ -388,9 +390,7 @@ def _elementwise() -> Iterator[Op]:
     yield Op("softplus", nn.SoftPlus, _softplus, _torch("_C._nn.softplus"), _node("Softplus"))
     yield Op("logsigmoid", nn.LogSigmoid, _logsigmoid, _torch("_C._nn.log_sigmoid"))
     yield Op("elu", nn.ELU, _elu, _torch("_C._nn.elu"), _node("Elu"))
-    yield Op(
-        "relu", nn.ReLU, _relu_gradient, _torch_gradient("threshold_backward", 0), pass_=GRAD_INPUT, needed="x"
-    )
+    yield Op("relu", nn.ReLU, _relu_gradient, _torch_gradient("threshold_backward", 0), pass_=GRAD_INPUT, needed="x")
     yield Op("tanh", nn.Tanh, _tanh_gradient, _torch_gradient("tanh_backward"), pass_=GRAD_INPUT, needed="y")
 
 
@@ -398,9 +398,7 @@ def _rows() -> Iterator[Op]:
     for row in (10, 100, 1000):
         only = () if row == 100 else ("L2",)
         name = f"softmax, rows of {row}"
-        yield Op(
-            name, nn.SoftMax, _softmax, _torch("softmax", 1), _node("Softmax", axis=1), row=row, only=only
-        )
+        yield Op(name, nn.SoftMax, _softmax, _torch("softmax", 1), _node("Softmax", axis=1), row=row, only=only)
     row = {"row": 100}
     yield Op(
         "logsoftmax, rows of 100",
@@ -542,16 +540,17 @@ def _traffic(op: Op, shape: tuple[int, ...], itemsize: int) -> Traffic:
 
 
 def kernels(dtype: str) -> Iterator[Kernel]:
-    """Each op in each level, and the steps of optimisers."""
+    """Each op in each level; one op in many sizes; the steps of optimisers."""
     itemsize = np.dtype(dtype).itemsize
     for op in ops():
         for level in levels():
-            if op.only and level.name not in op.only:
-                continue
-            shape = _shape(op, level.footprint, itemsize)
-            name = f"{op.name}: {level.name}"
-            make = partial(_contenders, op, shape, dtype)
-            yield Kernel("kernels", name, op.pass_, 0, _traffic(op, shape, itemsize), make)
+            if not op.only or level.name in op.only:
+                yield _kernel(op, level.footprint, f"{op.name}: {level.name}", dtype)
+    add = next(op for op in ops() if op.name == SWEPT)
+    footprint = 4 << 10
+    while footprint <= levels()[-1].footprint:
+        yield _kernel(add, footprint, f"{SWEPT}, sweep: {_binary(footprint)}", dtype)
+        footprint *= 2
     for step in STEPS:
         if not hasattr(nn.optim, step.name):
             continue
@@ -562,6 +561,17 @@ def kernels(dtype: str) -> Iterator[Kernel]:
             traffic = Traffic((2 * step.arrays - 1) * size, inputs=2, footprint=step.arrays * size)
             make = partial(step_contenders, step, count, dtype)
             yield Kernel("kernels", f"{step.title}: {level.name}", STEP, 0, traffic, make)
+
+
+def _kernel(op: Op, footprint: int, name: str, dtype: str) -> Kernel:
+    itemsize = np.dtype(dtype).itemsize
+    shape = _shape(op, footprint, itemsize)
+    make = partial(_contenders, op, shape, dtype)
+    return Kernel("kernels", name, op.pass_, 0, _traffic(op, shape, itemsize), make)
+
+
+def _binary(size: int) -> str:
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
 
 
 def missing() -> list[str]:

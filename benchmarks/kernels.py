@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import limits
 import numpy as np
 from contenders import OURS, Array, Bound, Contender, bind_onnxruntime, bind_openvino
+from pynngraph._pynngraph import ffi, lib
 
 import pynngraph as nn
 from pynngraph import tree
 from pynngraph._engine import GRAD_INPUTS, GRAD_PARAMS
-from pynngraph._pynngraph import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,85 +73,80 @@ def chosen(ours: Callable[[], list[Contender]], peers: dict[str, Maker], names: 
 # ---- pynngraph -----------------------------------------------------------------------------------
 
 
-def _address(thing: Any) -> int:
-    return int(ffi.cast("uintptr_t", thing))
-
-
 def with_pynngraph(
     module: Any, inputs: list[Array], grad_output: Array | None = None, pass_: str = FORWARD
 ) -> list[Contender]:
     """Call the module as its user does; and a plan of it, bound to arrays once and run from C."""
-    table = inputs if len(inputs) > 1 else inputs[0]
-    is_criterion = isinstance(module, nn.Criterion)
-    arguments = inputs if is_criterion else [table]
-    module.forward(*arguments)
-    if pass_ == FORWARD:
-        public = partial(module.forward, *arguments)
-    elif pass_ == GRAD_INPUT:
-        public = partial(module.updateGradInput, *(inputs if is_criterion else (table, grad_output)))
-    else:
-        public = partial(module.accGradParameters, table, grad_output)
+    return [_called(module, inputs, grad_output, pass_), _prepared(module, inputs, grad_output, pass_)]
 
-    def public_results() -> list[Array]:
-        if pass_ == GRAD_WEIGHT:
-            module.zeroGradParameters()
-        result = public()
-        return [module.gradWeight.copy()] if pass_ == GRAD_WEIGHT else _leaves(result)
 
-    ready = module.execution_apart().prepared(table)
-    plan = ready.plan
+def _table(inputs: list[Array]) -> Any:
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _called(module: Any, inputs: list[Array], grad_output: Array | None, pass_: str) -> Contender:
+    if isinstance(module, nn.Criterion):
+        module.forward(*inputs)
+        return Contender(OURS, partial(module.forward, *inputs), lambda: [np.array([module.forward(*inputs)])])
+    x = _table(inputs)
+    module.forward(x)
+    if pass_ == GRAD_WEIGHT:
+        run = partial(module.accGradParameters, x, grad_output)
+        return Contender(OURS, run, partial(_grad_weight_of, module, run))
+    run = partial(module.forward, x) if pass_ == FORWARD else partial(module.updateGradInput, x, grad_output)
+    return Contender(OURS, run, lambda: _as_one(tree.flatten(run())[0]))
+
+
+def _prepared(module: Any, inputs: list[Array], grad_output: Array | None, pass_: str) -> Contender:
+    ready = module.execution_apart().prepared(_table(inputs))
+    plan, dtype = ready.plan, ready.lowered.dtype
+    outputs = [limits.aligned(shape, dtype) for shape in ready.output_shapes]
+    gradients = [limits.aligned(shape, dtype) for shape in ready.grad_shapes]
     ready.bind_params()
-    results = [limits.aligned(shape, ready.lowered.dtype) for shape in ready.output_shapes]
     plan.bind_inputs(inputs)
-    plan.bind_outputs(results)
-    plan.forward(0)
-    held: list[Any] = [module, ready, inputs, results, grad_output]
+    plan.bind_outputs(outputs)
+    # The plan has addresses only.
+    held = (module, ready, inputs, outputs, grad_output, gradients)
+    in_c = limits.compiled(nn.cpu_info().isa, np.dtype(dtype).name)
     if pass_ == FORWARD:
-        run: Callable[[], object] = partial(plan.forward, 0)
-        repeat = partial(_compiled(inputs).repeat_forward, _address(ffi.addressof(lib, "pnng_plan_forward")))
+        run = partial(plan.forward, 0)
+        seconds = partial(in_c.repeat_forward, _address(ffi.addressof(lib, "pnng_plan_forward")))
     else:
         mask = MASKS[pass_]
         plan.bind_grad_outputs([grad_output])
-        gradients = [limits.aligned(shape, ready.lowered.dtype) for shape in ready.grad_shapes]
         plan.bind_grad_inputs(gradients)
-        held.append(gradients)
+        plan.forward(0)
         run = partial(plan.backward, 1.0, mask)
-        function = _address(ffi.addressof(lib, "pnng_plan_backward"))
+        seconds = partial(in_c.repeat_backward, _address(ffi.addressof(lib, "pnng_plan_backward")), mask)
+    address = _address(plan._c)  # noqa: SLF001 - there is no public way around Python's calls
 
-        def repeat(plan: int, calls: int) -> float:
-            return float(_compiled(inputs).repeat_backward(function, plan, mask, calls))
-
-        if pass_ == GRAD_INPUT:
-            results = gradients
-
-    def engine_results() -> list[Array]:
-        if pass_ == GRAD_WEIGHT:
-            module.zeroGradParameters()
-            run()
-            return [module.gradWeight.copy()]
-        return _leaves(results)
-
-    def repeat_plan(calls: int, _held: object = held) -> float:
-        seconds = repeat(_address(plan._c), calls)
-        if seconds < 0:
+    def repeat(calls: int, _held: object = held) -> float:
+        total = float(seconds(address, calls))
+        if total < 0:
             message = "a prepared plan failed"
             raise RuntimeError(message)
-        return float(seconds)
+        return total
 
-    return [
-        Contender(OURS, public, public_results),
-        Contender(ENGINE, run, engine_results, repeat=repeat_plan),
-    ]
-
-
-def _compiled(inputs: list[Array]) -> Any:
-    return limits.compiled(nn.cpu_info().isa, inputs[0].dtype.name)
+    results: Callable[[], list[Array]] = partial(_as_one, outputs if pass_ == FORWARD else gradients)
+    if pass_ == GRAD_WEIGHT:
+        results = partial(_grad_weight_of, module, run)
+    return Contender(ENGINE, run, results, repeat=repeat)
 
 
-def _leaves(result: Any) -> list[Array]:
-    """The result as one array: of several, stacked, as the peers have it."""
-    leaves = [np.atleast_1d(leaf) for leaf in tree.flatten(result)[0]]
-    return leaves if len(leaves) == 1 else [np.stack(leaves)]
+def _address(thing: Any) -> int:
+    return int(ffi.cast("uintptr_t", thing))
+
+
+def _grad_weight_of(module: Any, run: Callable[[], object]) -> list[Array]:
+    """Return the gradient that one run adds to zeros."""
+    module.zeroGradParameters()
+    run()
+    return [module.gradWeight.copy()]
+
+
+def _as_one(arrays: list[Array]) -> list[Array]:
+    """Return several arrays stacked, as the peers have them."""
+    return arrays if len(arrays) == 1 else [np.stack(arrays)]
 
 
 # ---- peers ---------------------------------------------------------------------------------------
@@ -175,9 +170,7 @@ def with_torch(make: Callable[[list[Any], Any], Callable[[], object]], inputs: l
 Nodes = "Callable[[list[str], str], list[Any]]"
 
 
-def onnx_peers(
-    make: Any, inputs: list[Array], output: Array, constants: Sequence[Array] = ()
-) -> dict[str, Maker]:
+def onnx_peers(make: Any, inputs: list[Array], output: Array, constants: Sequence[Array] = ()) -> dict[str, Maker]:
     """Peers that run a model of ONNX ops: `make(names, output)` gives its nodes.
 
     The constants follow the inputs; runs are free to rearrange them beforehand.

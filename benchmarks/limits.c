@@ -236,7 +236,7 @@ double repeat_forward(int32_t (*forward)(void *, uint64_t), void *plan, size_t c
     return status ? -1 : now() - start;
 }
 
-double repeat_backward(int32_t (*backward)(void *, double, int32_t), void *plan, int32_t mask,
+double repeat_backward(int32_t (*backward)(void *, double, int32_t), int32_t mask, void *plan,
                        size_t calls) {
     int32_t status = 0;
     const double start = now();

@@ -65,7 +65,7 @@ def levels() -> tuple[Level, ...]:
         Level("L1", first, first * 3 // 4),
         Level("L2", second, second // 2),
         Level("L3", third, max(min(third // 4, 8 << 20), 2 * second)),
-        Level("memory", 0, min(4 * third, 256 << 20)),
+        Level("memory", 0, min(2 * third, 256 << 20)),
     )
 
 
@@ -125,7 +125,7 @@ def compiled(isa: str, dtype: str) -> ctypes.CDLL:
         ("limit_multiply_add", ctypes.c_double, (size, number)),
         ("limit_memory", ctypes.c_double, (pointer, number, pointer, number, size, size, number)),
         ("repeat_forward", ctypes.c_double, (pointer, pointer, size)),
-        ("repeat_backward", ctypes.c_double, (pointer, pointer, ctypes.c_int32, size)),
+        ("repeat_backward", ctypes.c_double, (pointer, ctypes.c_int32, pointer, size)),
     ):
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments

@@ -12,6 +12,7 @@ measured in the same run. They run when they are named; `--suite all` is everyth
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import importlib.metadata
 import importlib.util
 import json
@@ -80,10 +81,8 @@ def main() -> int:
     if IMPORT in options.suite:
         document["footprint"] = measure_footprint(repeats=7 if options.quick else 15)
         print_footprint(document["footprint"])
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"\nall numbers: {options.json}")
-    return 0
+    save(document, options)
+    return 1 if document.get("disagreements") else 0
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -147,12 +146,28 @@ def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argpar
     machine = beside_limits.Machine(nn.cpu_info().isa, options.dtype, options.threads)
     table = machine.table(budget)
     beside_limits.print_limits(table, machine)
-    results = beside_limits.run(suites, options.match, peers, machine, budget)
+    results, disagreements = beside_limits.run(suites, options.match, peers, machine, budget)
     beside_limits.print_table(results, peers)
-    print_summary(results)
+    print_summary(results, "ratios", " with a call")
+    print_summary(results, "kernel_ratios", " with a prepared plan")
     print_noise(results)
     beside_limits.print_missing()
-    return {"limits": table, "kernels": results}
+    beside_limits.print_disagreements(disagreements)
+    return {"limits": table, "kernels": results, "disagreements": disagreements}
+
+
+def save(document: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write all numbers; those of whole suites of kernels also to where plot.py looks for them."""
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"\nall numbers: {options.json}")
+    for suite in KERNELS:
+        if suite in options.suite and not options.match:
+            rows = [row for row in document["kernels"] if row["suite"] == suite]
+            part = {"about": document["about"], "limits": document["limits"], "kernels": rows}
+            path = RESULTS.with_name(f"{suite}-{options.dtype}-{options.threads}.json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
 
 
 def measure_compiling(options: argparse.Namespace) -> dict[str, Any]:
@@ -236,6 +251,8 @@ def describe(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any
         "dtype": options.dtype,
         "threads": options.threads,
         "versions": versions,
+        "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
+        "quick": options.quick,
         "text": [
             f"{cpu_name()}, {os.cpu_count()} cores; pynngraph uses {isa}",
             f"{options.dtype}, {options.threads} thread{'s' if options.threads > 1 else ''}",
@@ -293,17 +310,17 @@ def print_noise(results: Sequence[dict[str, Any]]) -> None:
         print(f"\nNot to be trusted: rounds of the same code differ by {spread:.0%}. Is the CPU busy?")
 
 
-def print_summary(results: Sequence[dict[str, Any]]) -> None:
+def print_summary(results: Sequence[dict[str, Any]], ratios: str = "ratios", what: str = "") -> None:
     """Print where a peer is ahead, the furthest first."""
     behind = []
     for result in results:
-        if not result["ratios"]:
+        if not result[ratios]:
             continue
-        peer, ratio = min(result["ratios"].items(), key=lambda item: item[1])
+        peer, ratio = min(result[ratios].items(), key=lambda item: item[1])
         if ratio < 1:
             behind.append((ratio, f"{result['workload']}, {result['pass']}: {peer}"))
     ahead = len(results) - len(behind)
-    print(f"\nAhead of every peer in {ahead} of {len(results)}.")
+    print(f"\nAhead of every peer{what} in {ahead} of {len(results)}.")
     if behind:
         print("Behind the best peer in:")
         for ratio, title in sorted(behind):
