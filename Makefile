@@ -6,14 +6,16 @@ BIN := $(VENV)/bin
 # Changes of these rebuild the extension module; Python sources are used where they are.
 BUILD_INPUTS := build_ffi.py setup.py pyproject.toml csrc $(shell find csrc)
 
-.PHONY: help demo test check bench fmt lib dist clean
+.PHONY: help demo test check bench bench-plot record-instructions fmt lib dist clean
 
 help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
-	@echo "make check   style, types, sanitizers, symbols, NEON, documents"
 	@echo "make check-ulps  every float through every transcendental kernel (an hour on two cores)"
-	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite compile' selects)"
+	@echo "make check   style, types, sanitizers, symbols, NEON, documents, counts of instructions"
+	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite gemm' selects)"
+	@echo "make bench-plot   draw what suites of kernels measured, write docs/performance.md"
+	@echo "make record-instructions   count the instructions of kernels anew, for make check"
 	@echo "make fmt     format all sources"
 	@echo "make lib     the C library, static and shared, in build/release"
 	@echo "make dist    sdist and wheel, checked, in dist"
@@ -31,6 +33,9 @@ test: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+bench-plot: $(VENV)/.bench
+	$(BIN)/python benchmarks/plot.py $(PLOT_ARGS)
+
 lib:
 	@command -v cmake >/dev/null || { echo "make lib needs CMake: sudo apt install cmake"; exit 1; }
 	cmake -S . -B build/release
@@ -45,7 +50,7 @@ clean:
 
 # ---- checks: `make -k check` goes on after one that fails ---------------------------------------
 
-CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols install
+CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols install instructions
 .PHONY: $(CHECKS:%=check-%)
 check: $(CHECKS:%=check-%)
 	@echo "All checks passed."
@@ -80,6 +85,12 @@ check-ulps: check-release
 
 check-symbols check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release
+
+check-instructions: check-release $(VENV)/.created
+	$(BIN)/python tools/count_instructions.py build/release
+
+record-instructions: check-release $(VENV)/.created
+	$(BIN)/python tools/count_instructions.py build/release --record
 
 fmt: $(VENV)/.dev
 	$(BIN)/python docs/make_ops.py
