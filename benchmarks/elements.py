@@ -183,7 +183,7 @@ def _elu(xs: list[Array], y: Array) -> Callable[[], object]:
     zero, negative = np.zeros((), y.dtype), np.empty_like(y)
 
     def run() -> None:
-        np.minimum(xs[0], zero, negative)
+        np.minimum(xs[0], zero, out=negative)
         np.expm1(negative, negative)
         np.maximum(xs[0], zero, out=y)
         np.add(y, negative, y)

@@ -38,6 +38,7 @@ COLOURS = {
     "OpenVINO": "#56b4e9",
 }
 FORMS = {"forward": "forward, x W'", "gradInput": "gradInput, g W", "gradWeight": "gradWeight += g' x"}
+SWEEP = ", sweep: "  # in titles of rows of one op in many sizes
 LEVELS = ("L1", "L2", "L3", "memory")
 
 Rows = "Sequence[dict[str, Any]]"
@@ -185,12 +186,23 @@ def draw_gemm(runs: dict[Any, Any]) -> Any:
     for line, (dtype, run) in zip(panels, chosen, strict=True):
         rows = [row for row in run["kernels"] if row["workload"].startswith("square")]
         for panel, (form, title) in zip(line, FORMS.items(), strict=True):
-            own = sorted((row for row in rows if row["pass"] == form), key=lambda row: row["flops"])
-            sizes = [(row["flops"] / 2) ** (1 / 3) for row in own]
+            own = {round((row["flops"] / 2) ** (1 / 3)): row for row in rows if row["pass"] == form}
+            powers = [size for size in sorted(own) if size & (size - 1) == 0]
             for name in CURVES:
-                parts = [100 * row["limit"]["all_us"]["multiply-add"] * 1e-6 / seconds(row, name) for row in own]
-                if not all(map(math.isnan, parts)):
-                    panel.plot(sizes, parts, **_style(name))
+                parts = {size: 100 * _part_of_peak(row, name) for size, row in own.items() if name in row["times"]}
+                if parts:
+                    panel.plot(powers, [parts[size] for size in powers], **_style(name))
+                if name == ENGINE:
+                    edges = [size for size in own if size not in powers]
+                    panel.scatter(
+                        edges,
+                        [parts[size] for size in edges],
+                        marker="x",
+                        s=22,
+                        color=COLOURS[name],
+                        label="the same, 127, 129, 1000, 1023",
+                        zorder=4,
+                    )
             panel.set_xscale("log", base=2)
             panel.set_xticks([8, 32, 128, 512, 2048], ["8", "32", "128", "512", "2048"])
             panel.set_ylim(0, 100)
@@ -199,6 +211,10 @@ def draw_gemm(runs: dict[Any, Any]) -> Any:
         line[0].set_ylabel("% of the multiply-add peak")
     _legend(drawn, panels)
     return drawn
+
+
+def _part_of_peak(row: dict[str, Any], name: str) -> float:
+    return float(row["limit"]["all_us"]["multiply-add"]) * 1e-6 / seconds(row, name)
 
 
 def draw_bandwidth(runs: dict[Any, Any]) -> Any:
@@ -213,7 +229,7 @@ def draw_bandwidth(runs: dict[Any, Any]) -> Any:
 
 
 def _draw_sweep(panel: Any, run: dict[str, Any], dtype: str) -> None:
-    rows = [row for row in run["kernels"] if ", sweep: " in row["workload"]]
+    rows = [row for row in run["kernels"] if SWEEP in row["workload"]]
     sizes = [row["bytes"] / 1024 for row in rows]
     for name in CURVES:
         rates = [row["bytes"] / seconds(row, name) / 1e9 for row in rows]
@@ -272,12 +288,12 @@ def draw_roofline(runs: dict[Any, Any]) -> Any:
         limits = run["limits"]
         peak = limits["GFLOP/s"][run["about"]["isa"]]
         ends = (0.1, 1000.0)
-        for level in LEVELS:
+        for place, level in enumerate(reversed(LEVELS)):
             rate = limits["GB/s"][level]["read"]
-            turn = peak / rate
-            panel.plot([ends[0], turn], [ends[0] * rate, peak], color=colours[level], linewidth=1.2)
-            start = ends[0] * 1.15
-            panel.text(start, start * rate * 1.12, f"{level}, {rate:.0f} GB/s", fontsize=8, color=colours[level])
+            panel.plot([ends[0], peak / rate], [ends[0] * rate, peak], color=colours[level], linewidth=1.2)
+            text = f"reading {level}: {rate:.0f} GB/s"
+            where = {"transform": panel.transAxes, "ha": "right"}
+            panel.text(0.98, 0.04 + 0.05 * place, text, fontsize=8, color=colours[level], **where)
         lowest = min(peak / limits["GB/s"][level]["read"] for level in LEVELS)
         panel.plot([lowest, ends[1]], [peak, peak], color="black", linewidth=1.2)
         panel.text(ends[1], peak * 1.1, f"{run['about']['isa']}, {peak:.0f} GFLOP/s", fontsize=8, ha="right")
@@ -349,10 +365,10 @@ def write_page(runs: dict[Any, Any]) -> str:
         "![How much of the peak square products reach](images/gemm.svg)\n\n",
         "![What products reach against their flops a byte](images/roofline.svg)\n\n",
         "How many times longer the peers take, the geometric mean over a group: than the call / than the prepared\n",
-        "plan. Above 1 pynngraph is faster. `of limit` is the median of the prepared plans.\n\n",
+        "plan. Above 1 pynngraph is faster. `of limit` is the median of the prepared plans.\n",
         *_groups(runs, ("gemm", "gemv")),
         "\n## Everything else\n\n",
-        "![Bandwidth against size](images/bandwidth.svg)\n\n",
+        "![Bandwidth against size](images/bandwidth.svg)\n",
         *_groups(runs, ("kernels",)),
     ]
     return "".join(lines)
@@ -376,17 +392,17 @@ def _fastest(rates: dict[str, float], kind: str) -> float:
 
 
 def _groups(runs: dict[Any, Any], suites: Sequence[str]) -> Iterable[str]:
-    peers = list(dict.fromkeys(peer for run in runs.values() for row in run["kernels"] for peer in row["ratios"]))
-    yield f"| | pass | | threads | rows | of limit | {' | '.join(peers)} |\n"
-    yield "|---" * (len(peers) + 6) + "|\n"
     for (dtype, threads), run in runs.items():
-        rows = [row for row in run["kernels"] if row["suite"] in suites]
-        keys = dict.fromkeys(_group(row) for row in rows)
-        for name, pass_ in keys:
+        rows = [row for row in run["kernels"] if row["suite"] in suites and SWEEP not in row["workload"]]
+        peers = list(dict.fromkeys(peer for row in rows for peer in row["ratios"]))
+        yield f"\n### {dtype}, {threads} thread{'s' if threads > 1 else ''}\n\n"
+        yield f"| | pass | rows | of limit | {' | '.join(peers)} |\n"
+        yield "|---" * (len(peers) + 4) + "|\n"
+        for name, pass_ in dict.fromkeys(map(_group, rows)):
             own = [row for row in rows if _group(row) == (name, pass_)]
             part = statistics.median(row["limit"]["part"] for row in own)
             means = " | ".join(_means(own, peer) for peer in peers)
-            yield f"| {name} | {pass_} | {dtype} | {threads} | {len(own)} | {part:.0%} | {means} |\n"
+            yield f"| {name} | {pass_} | {len(own)} | {part:.0%} | {means} |\n"
 
 
 def _group(row: dict[str, Any]) -> tuple[str, str]:

@@ -142,7 +142,7 @@ def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argpar
 
     import pynngraph as nn  # noqa: PLC0415
 
-    budget = Budget(5, 0.002, at_most=2) if options.quick else Budget(15, 0.01, at_most=20)
+    budget = Budget(9, 0.001, at_most=1.5) if options.quick else Budget(21, 0.008, at_most=20)
     machine = beside_limits.Machine(nn.cpu_info().isa, options.dtype, options.threads)
     table = machine.table(budget)
     beside_limits.print_limits(table, machine)

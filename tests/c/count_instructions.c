@@ -18,19 +18,15 @@ typedef struct kernel {
     int64_t ints[2];
     size_t n_nums;
     double nums[1];
-    int grads; /* bits of the inputs whose gradients are wanted: then it is the backward that counts */
+    int grads; /* bits of the inputs whose gradients are wanted: then the backward is counted */
 } kernel;
 
-#define VECTOR(n)                                                                                  \
-    {                                                                                              \
-        1, { n }                                                                                   \
-    }
-#define MATRIX(rows, cols)                                                                         \
-    {                                                                                              \
-        2, { rows, cols }                                                                          \
-    }
-#define LINEAR(rows, depth, cols)                                                                  \
+/* clang-format off */
+#define VECTOR(n) {1, {n}}
+#define MATRIX(rows, cols) {2, {rows, cols}}
+#define LINEAR(rows, depth, cols) \
     .op = "linear", .n_in = 2, .in = {MATRIX(rows, depth), MATRIX(cols, depth)}
+/* clang-format on */
 
 static const kernel kernels[] = {
     {"gemm nt 64x64x64", LINEAR(64, 64, 64)},
