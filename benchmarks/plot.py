@@ -343,8 +343,8 @@ suites of `make bench`.
   buffers and, forward, with constant weights. OpenVINO computes in float32 only.
 - Limits are measured in the same rounds by a C program, `benchmarks/limits.c`, for the same instruction set: chains of
   multiply-adds in registers, and reading, copying or adding arrays of the same size as the kernel's, with stores past
-  the caches where that is faster. The limit of a kernel is the longer of both times. Bytes count once for each array,
-  those of an array that is read and written twice.
+  the caches where that is faster, each in its best round. The limit of a kernel is the longer of both times. Bytes
+  count once for each array, those of an array that is read and written twice.
 - Absolute times differ from machine to machine and from minute to minute; ratios within one run are what counts.
 
 """
