@@ -90,9 +90,13 @@ static void bind(pnng_plan *plan, int32_t group, size_t index, const pnng_shape 
     check(pnng_plan_bind(plan, pnng_plan_slot(plan, group, index), array(shape, dtype)), "bind");
 }
 
+static pnng_status forward(void *plan) { return pnng_plan_forward(plan, 0); }
+
+static pnng_status backward(void *plan) { return pnng_plan_backward(plan, 1, PNNG_GRAD_INPUTS); }
+
 /* All that is counted is in here. */
-__attribute__((noinline)) pnng_status counted(pnng_plan *plan, int backward) {
-    return backward ? pnng_plan_backward(plan, 1, PNNG_GRAD_INPUTS) : pnng_plan_forward(plan, 0);
+__attribute__((noinline)) pnng_status counted(pnng_status (*function)(void *), void *argument) {
+    return function(argument);
 }
 
 static void run(const kernel *k, int32_t dtype) {
@@ -124,7 +128,7 @@ static void run(const kernel *k, int32_t dtype) {
     if (k->grads)
         check(pnng_plan_backward(plan, 1, PNNG_GRAD_INPUTS), k->name);
     printf("%s %s\n", dtype == PNNG_F32 ? "float32" : "float64", k->name);
-    check(counted(plan, k->grads != 0), k->name);
+    check(counted(k->grads ? backward : forward, plan), k->name);
     pnng_plan_free(plan);
     pnng_program_free(program);
 }
