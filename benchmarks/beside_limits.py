@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import limits
+import products
 from contenders import OURS, DisagreementError, compare
 from elements import kernels, missing
 from kernels import ENGINE, Kernel
-from products import gemm, gemv
 from timing import Budget, race
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SUITES: dict[str, Callable[[str], Iterator[Kernel]]] = {"gemm": gemm, "gemv": gemv, "kernels": kernels}
+SUITES: dict[str, Callable[[str], Iterator[Kernel]]] = {
+    "gemm": products.gemm,
+    "gemv": products.gemv,
+    "kernels": kernels,
+}
 
 
 class Machine:
@@ -67,21 +72,28 @@ def _renamed(probes: dict[str, limits.Probe]) -> list[limits.Probe]:
     return [replace(probe, contender=replace(probe.contender, name=name)) for name, probe in probes.items()]
 
 
+def choose(
+    suites: Sequence[str], match: str, dtype: str, shapes: Sequence[tuple[str, products.Shape]] = ()
+) -> list[Kernel]:
+    """Return all kernels of some suites whose suite and title match a regular expression; of gemm, for other shapes."""
+    made = {**SUITES, "gemm": partial(products.gemm, shapes=shapes)}
+    return [
+        kernel
+        for suite in suites
+        for kernel in made[suite](dtype)
+        if re.search(match, f"{kernel.suite} {kernel.name}, {kernel.pass_}")
+    ]
+
+
 def run(
-    suites: Sequence[str], match: str, peers: Sequence[str], machine: Machine, budget: Budget
+    kernels: Sequence[Kernel], peers: Sequence[str], machine: Machine, budget: Budget
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Time all kernels of some suites whose suite and title match a regular expression.
+    """Time kernels.
 
     Also says where contenders computed something else. Those are not timed; all others are, for it takes minutes.
     """
-    chosen = [
-        kernel
-        for suite in suites
-        for kernel in SUITES[suite](machine.dtype)
-        if re.search(match, f"{kernel.suite} {kernel.name}, {kernel.pass_}")
-    ]
     results, disagreements = [], []
-    with tqdm(chosen, unit="kernel", leave=False) as bar:
+    with tqdm(kernels, unit="kernel", leave=False) as bar:
         for kernel in bar:
             bar.set_description(f"{kernel.name}, {kernel.pass_}")
             try:
@@ -153,7 +165,10 @@ def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str]) -> None
         return
     width = max(len(result["workload"]) for result in results)
     print("\nTimes of pynngraph: of a call as users make it, and of a prepared plan run from C, from which rate and")
-    print("part of the limit follow. How many times longer the others take: than the call / than the prepared plan.\n")
+    print("part of the limit follow. How many times longer the others take: than the call / than the prepared plan.")
+    if any(result["suite"] != "kernels" for result in results):
+        print(products.PEERS)
+    print()
     heads = "".join(f"{peer:>16}" for peer in peers)
     print(f"{'':{width}} {'pass':10} {'call us':>12} {'plan us':>12} {'rate':>15} {'of limit':>17}{heads}")
     suite = ""

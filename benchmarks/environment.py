@@ -16,3 +16,8 @@ def prepare(threads: int) -> None:
 def threads() -> int:
     """Return how many threads were allowed."""
     return int(os.environ["OMP_NUM_THREADS"])
+
+
+def cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -340,7 +340,18 @@ suites of `make bench`.
   `accGradParameters`, `optim.sgd`. **pynngraph, prepared** is the plan behind it, run from C with no Python in between:
   what the kernel takes.
 - Peers by the cheapest call that they have: NumPy and PyTorch with `out=` given, ONNX Runtime and OpenVINO with bound
-  buffers and, forward, with constant weights. OpenVINO computes in float32 only.
+  buffers. Products are without a bias; for them these two get a Gemm node. Forward its weights are constants, so
+  that they are packed once, before anything is timed; for gradients they come with each run, and `+=` is a sum of zeros
+  and the product. OpenVINO computes in float32 only.
+- At two threads everybody's threads keep their own habits, which differ: after a product of theirs, OpenBLAS's spin for
+  100 ms, ONNX Runtime's for 30 ms, OpenMP's (PyTorch) for 5 ms, pynngraph's for 0.1 ms, and whoever came next would
+  share a core with them. So each contender starts when all threads of the process sleep, with calls that are not
+  timed. Medians are then within 3 % of those in a process of one's own, from 256 x 256 x 256 on. Without the wait
+  pynngraph seemed 2.0 times slower than it is and PyTorch up to 170 times; to forbid spinning
+  (`OMP_WAIT_POLICY=passive`, `OPENBLAS_THREAD_TIMEOUT`) would be no way out, as it slows PyTorch down up to 9 times and
+  NumPy up to 2.6 times.
+- Two threads need both cores for themselves. On a machine that others use too, `chrt -f 1 make bench` puts the
+  benchmark before them.
 - Limits are measured in the same rounds by a C program, `benchmarks/limits.c`, for the same instruction set: chains of
   multiply-adds in registers, and reading, copying or adding arrays of the same size as the kernel's, with stores past
   the caches where that is faster, each in its best round. The limit of a kernel is the longer of both times. Bytes

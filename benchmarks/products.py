@@ -1,7 +1,7 @@
 """The suites `gemm` and `gemv`: the three products of a Linear, in many shapes.
 
 For x (rows, depth) and weights (cols, depth) they are the output x W', the gradient of the input
-g W, and the gradient of the weights g' x, which is added to what is there.
+g W, and the gradient of the weights g' x, which is added to what is there. There is no bias.
 """
 
 from __future__ import annotations
@@ -27,11 +27,16 @@ from limits import aligned, levels
 import pynngraph as nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contenders import Array, Contender
 
 FORMS = (FORWARD, GRAD_INPUT, GRAD_WEIGHT)
+MOST = 2**30  # multiply-adds of a product that is drawn, some 20 ms
+PEERS = """\
+The products x W', g W and += g' x, without a bias. NumPy: dot with out=, for += an add more. PyTorch: mm with out=,
+addmm_. ONNX Runtime, OpenVINO: a Gemm node, arrays bound; forward its weights are constants, so that it packs them
+once, before it is timed; the gradients get them with each run, += as a sum of zeros and the product."""
 
 
 class Shape(NamedTuple):
@@ -42,8 +47,8 @@ class Shape(NamedTuple):
     depth: int
 
 
-def shapes() -> Iterator[tuple[str, Shape]]:
-    """Shapes of the suite gemm, by group."""
+def listed() -> Iterator[tuple[str, Shape]]:
+    """Shapes of the suite gemm, by group, where no others are asked for."""
     for size in (8, 16, 32, 64, 127, 128, 129, 256, 512, 1000, 1023, 1024, 2048):
         yield "square", Shape(size, size, size)
     for rows in (1, 2, 4, 8, 16, 32):
@@ -69,9 +74,20 @@ def shapes() -> Iterator[tuple[str, Shape]]:
         yield "DeepBench", Shape(rows, cols, depth)
 
 
-def gemm(dtype: str) -> Iterator[Kernel]:
-    """All products of all shapes."""
-    for group, shape in shapes():
+def drawn(count: int, seed: int) -> Iterator[tuple[str, Shape]]:
+    """Shapes of all kinds: each size between 1 and 4096, as often small as large, half of them multiples of 16."""
+    rng = np.random.default_rng(seed)
+    while count:
+        sizes = np.rint(2 ** rng.uniform(0, 12, 3)).astype(int)
+        shape = Shape(*np.where(rng.random(3) < 0.5, (sizes + 15) // 16 * 16, sizes).tolist())
+        if shape.rows * shape.cols * shape.depth <= MOST:
+            count -= 1
+            yield f"random, seed {seed}", shape
+
+
+def gemm(dtype: str, shapes: Iterable[tuple[str, Shape]] = ()) -> Iterator[Kernel]:
+    """All products of the shapes, or of those that are listed."""
+    for group, shape in shapes or listed():
         for form in FORMS:
             yield _kernel("gemm", f"{group}: {_title(shape)}", shape, form, dtype)
 
@@ -105,15 +121,15 @@ def _kernel(suite: str, name: str, shape: Shape, form: str, dtype: str) -> Kerne
 def _contenders(shape: Shape, form: str, dtype: str, peers: Sequence[str]) -> list[Contender]:
     rng = np.random.default_rng(0)
 
-    def drawn(rows: int, cols: int) -> Array:
+    def numbers(rows: int, cols: int) -> Array:
         array = aligned((rows, cols), dtype)
         array[...] = rng.standard_normal(array.shape)
         return array
 
     x, w, g = (
-        drawn(shape.rows, shape.depth),
-        drawn(shape.cols, shape.depth),
-        drawn(shape.rows, shape.cols),
+        numbers(shape.rows, shape.depth),
+        numbers(shape.cols, shape.depth),
+        numbers(shape.rows, shape.cols),
     )
     module = nn.Linear(shape.depth, shape.cols, bias=False).type(dtype)
     module.weight[...] = w

@@ -6,7 +6,8 @@ were compared first. After that come, for pynngraph alone, the costs of making p
 importing it.
 
 The suites gemm, gemv and kernels are of single kernels, beside the limits of the machine, which are
-measured in the same run. They run when they are named; `--suite all` is everything.
+measured in the same run. They run when they are named; `--suite all` is everything. Number types and
+numbers of threads have a process each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import datetime as dt
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -46,6 +48,13 @@ DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxrunt
 def main() -> int:
     """Run the benchmarks that the command line asks for."""
     options = parse_arguments()
+    several = len(options.dtype) * len(options.threads) > 1
+    return run_each(options) if several else run_one(options)
+
+
+def run_one(options: argparse.Namespace) -> int:
+    """Run the benchmarks of one number type and number of threads."""
+    (options.dtype,), (options.threads,) = options.dtype, options.threads
     environment.prepare(options.threads)  # before anything imports NumPy
     if importlib.util.find_spec("tqdm") is None:
         print("The benchmarks need a few packages more: pip install 'pynngraph[bench]'")
@@ -103,20 +112,60 @@ def parse_arguments() -> argparse.Namespace:
         metavar="REGEX",
         help="only workloads whose suite and title match, e.g. 'gemm square: 127 .*forward'",
     )
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--shapes",
+        nargs="+",
+        type=sizes,
+        default=[],
+        metavar="ROWSxDEPTHxCOLS",
+        help="products of these shapes only: of a Linear from DEPTH to COLS for ROWS, e.g. 64x1000x10",
+    )
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="products of N random shapes only")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which random ones (default: 0)")
+    parser.add_argument("--dtype", nargs="+", choices=("float32", "float64"), default=["float32"])
     parser.add_argument(
         "--threads",
+        nargs="+",
         type=int,
-        default=1,
+        default=[1, 2][: environment.cpus()],
         choices=range(1, 65),
         metavar="N",
-        help="threads that all may use (default: 1)",
+        help="threads that all may use (default: 1 2)",
     )
     parser.add_argument("--json", type=Path, default=RESULTS, help="where all numbers go")
     options = parser.parse_args()
-    if ALL in options.suite:
+    if options.shapes or options.random:
+        options.suite = ("gemm",)
+    elif ALL in options.suite:
         options.suite = (*DEFAULT, *KERNELS)
     return options
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Read the three sizes of a product."""
+    found = tuple(int(size) for size in text.split("x"))
+    if len(found) != 3 or min(found) < 1:
+        raise ValueError(text)
+    return found
+
+
+def run_each(options: argparse.Namespace) -> int:
+    """Run every number type and number of threads in a process of its own: libraries read it when they are loaded.
+
+    Their numbers go to files beside the one that was asked for.
+    """
+    status = 0
+    suites = list(options.suite)
+    for dtype, threads in itertools.product(options.dtype, options.threads):
+        path = options.json.with_stem(f"{options.json.stem}-{dtype}-{threads}")
+        command = [sys.executable, __file__, *sys.argv[1:], "--suite", *suites, "--dtype", dtype]
+        command += ["--threads", str(threads), "--json", str(path)]
+        status |= subprocess.run(command, check=False).returncode
+        print(flush=True)
+        suites = [suite for suite in suites if suite not in {COMPILE, IMPORT}]  # these have neither
+        if not suites:
+            break
+    return status
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -138,6 +187,7 @@ def compare(chosen: Sequence[Workload], peers: Sequence[str], options: argparse.
 def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """Time single kernels beside the limits of the machine and print what came."""
     import beside_limits  # noqa: PLC0415
+    import products  # noqa: PLC0415
     from timing import Budget  # noqa: PLC0415
 
     import pynngraph as nn  # noqa: PLC0415
@@ -146,7 +196,10 @@ def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argpar
     machine = beside_limits.Machine(nn.cpu_info().isa, options.dtype, options.threads)
     table = machine.table(budget)
     beside_limits.print_limits(table, machine)
-    results, disagreements = beside_limits.run(suites, options.match, peers, machine, budget)
+    shapes = [("given", products.Shape(rows, cols, depth)) for rows, depth, cols in options.shapes]
+    shapes += products.drawn(options.random, options.seed)
+    chosen = beside_limits.choose(suites, options.match, options.dtype, shapes)
+    results, disagreements = beside_limits.run(chosen, peers, machine, budget)
     beside_limits.print_table(results, peers)
     print_summary(results, "ratios", " with a call")
     print_summary(results, "kernel_ratios", " with a prepared plan")
@@ -162,7 +215,7 @@ def save(document: dict[str, Any], options: argparse.Namespace) -> None:
     options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"\nall numbers: {options.json}")
     for suite in KERNELS:
-        if suite in options.suite and not options.match:
+        if suite in options.suite and not (options.match or options.shapes or options.random):
             rows = [row for row in document["kernels"] if row["suite"] == suite]
             part = {"about": document["about"], "limits": document["limits"], "kernels": rows}
             path = RESULTS.with_name(f"{suite}-{options.dtype}-{options.threads}.json")

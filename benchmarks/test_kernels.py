@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import limits
 import plot
+import products
 import pytest
-from beside_limits import SUITES, Machine, run
+from beside_limits import SUITES, Machine, choose, run
 from contenders import MAKERS, OURS, compare, installed
 from kernels import ENGINE
+from run import sizes
 from timing import Budget, Timing, race
 
 import pynngraph as nn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kernels import Kernel
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' own
@@ -98,9 +103,60 @@ def test_rounds_are_bounded_by_time() -> None:
     assert timing == Timing((0.5, 0.5, 0.5), 1)
 
 
+def test_a_batch_starts_when_other_threads_sleep() -> None:
+    """What spins after a call of its own is not there any more when another contender is timed."""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("this system does not list the threads of a process")
+    ends: list[float] = []
+
+    def spin() -> None:
+        end = time.perf_counter() + 0.05
+        while time.perf_counter() < end:
+            pass
+        ends.append(time.perf_counter())
+
+    def run(calls: int) -> float:
+        starts.append(time.perf_counter())
+        return calls * 1e-3
+
+    starts: list[float] = []
+    thread = threading.Thread(target=spin)
+    thread.start()
+    race([limits.Contender("quick", lambda: starts.append(time.perf_counter()), list, repeat=run)], SHORT)
+    thread.join()
+    assert min(starts) >= ends[0]
+
+
+def test_shapes_given_and_drawn() -> None:
+    """The same seed draws the same products, in all forms, none of them too large; texts of other shapes are read."""
+    drawn = list(products.drawn(40, seed=3))
+    assert drawn == list(products.drawn(40, seed=3))
+    assert len({shape for _, shape in drawn}) == 40
+    assert all(min(shape) >= 1 and math.prod(shape) <= products.MOST for _, shape in drawn)
+    kernels = choose(["gemm"], "", "float32", [*drawn, ("given", products.Shape(2, 4, 3))])
+    assert len(kernels) == 41 * len(products.FORMS)
+    assert {kernel.flops for kernel in kernels[-3:]} == {48}
+    assert sizes("2x3x4") == (2, 3, 4)
+    for wrong in ("2x3", "2x3x0", "2x3x4x5", "axbxc"):
+        with pytest.raises(ValueError, match=r"\w"):
+            sizes(wrong)
+
+
+def test_number_types_and_threads_have_a_process_each(tmp_path: Path) -> None:
+    """All of them are printed, and leave their numbers beside the file that was named."""
+    script = Path(__file__).with_name("run.py")
+    command = [sys.executable, str(script), "--quick", "--shapes", "2x3x4", "--threads", "1", "2"]
+    command += ["--json", str(tmp_path / "all.json")]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.count("given: 2 x 3 -> 4 forward ") == 2
+    for threads in (1, 2):
+        found = json.loads((tmp_path / f"all-float32-{threads}.json").read_text(encoding="utf-8"))
+        assert [row["threads"] for row in found["kernels"]] == [threads] * 3
+
+
 def _results(match: str) -> dict[str, Any]:
     machine = Machine(nn.cpu_info().isa, "float32", 1)
-    rows, disagreements = run(list(SUITES), match, PEERS[:1], machine, SHORT)
+    rows, disagreements = run(choose(list(SUITES), match, "float32"), PEERS[:1], machine, SHORT)
     assert not disagreements
     about = {"cpu": "a CPU", "cores": 1, "isa": machine.isa, "versions": {"NumPy": "2"}, "date": "2000-01-01"}
     return {"about": {**about, "quick": True}, "limits": machine.table(SHORT), "kernels": rows}
