@@ -851,6 +851,100 @@ static void test_reduce(void) {
         }
     check_reduce(2, 1037, 1, AT_END, false);
     check_reduce(2, 61, 37, AT_END, true);
+    /* Trees: more than a block of a row, all levels of columns, folded and not, strips of columns. */
+    check_reduce(2, 300 * lanes + 3, 1, AT_START, true);
+    check_reduce(1, 2500, 7, MISALIGNED, true);
+    check_reduce(2, 263, 130, AT_END, false);
+    check_reduce(1, 13, 3001, AT_END, true);
+}
+
+/* Sums of very many numbers, chosen to be hard: all alike, so that all roundings go one way; a large
+ * one before many small ones; large ones that cancel; all sizes. */
+enum { HARD = 4, MANY_F32 = 10000000, MANY_F64 = 1000000 };
+
+static double hard_number(int kind, size_t k) {
+    switch (kind) {
+    case 0:
+        return 0.1;
+    case 1:
+        return k ? 1 + 0x1p-20 : 0x1p24;
+    case 2:
+        return (k % 2 ? -1 : 1) * (1e6 + (double)(k / 2 % 1000));
+    default:
+        return ldexp(1 + (double)(k * 2654435761u % 4096) / 4096, (int)(k % 61) - 30);
+    }
+}
+
+/* A sum in two doubles, whose own rounding is far below that of what is tested. */
+typedef struct exact_sum {
+    double high, low, size;
+} exact_sum;
+
+static void exact_add(exact_sum *s, double x) {
+    const double sum = s->high + x, part = sum - s->high;
+    s->low += (s->high - (sum - part)) + (x - part);
+    s->high = sum;
+    s->size += fabs(x);
+}
+
+/* `units` of eps / 2 times the sum of absolute terms: the bounds of docs/design/reductions.md. */
+static void check_sum(double y, const exact_sum *s, double factor, double units) {
+    const double unit = (f64 ? DBL_EPSILON : (double)FLT_EPSILON) / 2;
+    const double error = fabs((y / factor - s->high) - s->low) / s->size / unit;
+    if (!CHECK(error <= units))
+        printf("    %.3g units of at most %.3g\n", error, units);
+}
+
+static void check_hard_sums(int kind) {
+    static double x[MANY_F32], t[MANY_F32]; /* or floats */
+    static int64_t class[MANY_F32 / 10];
+    const size_t n = f64 ? MANY_F64 : MANY_F32, inner = 3;
+    exact_sum sum = {0}, squares = {0}, tenth = {0}, column[3] = {{0}};
+    for (size_t k = 0; k < n; k++) {
+        const double xk = rnd(hard_number(kind, k));
+        real_set(x, f64, (ptrdiff_t)k, xk);
+        real_set(t, f64, (ptrdiff_t)k, -xk);
+        exact_add(&sum, xk);
+        exact_add(&squares, xk * xk);
+        if (k < n - n % inner)
+            exact_add(&column[k % inner], xk);
+        if (k % 10 == 0)
+            exact_add(&tenth, xk);
+    }
+    const double of_tree = f64 ? log2((double)n) : 0;
+    double y[3], total[1];
+    call k;
+    call_new(&k, 1, n)->c.n = n;
+    void *const of_sum[] = {y, x};
+    memcpy(k.ptr, of_sum, sizeof of_sum);
+    CHECK(kernels->op[PNNG_OP_REDUCE_SUM].forward(&k.c) == PNNG_OK);
+    check_sum(real_get(y, f64, 0), &sum, 1, 24 + of_tree);
+    k.c.n = n / inner;
+    k.c.inner = inner;
+    CHECK(kernels->op[PNNG_OP_REDUCE_SUM].forward(&k.c) == PNNG_OK);
+    for (size_t j = 0; j < inner; j++)
+        check_sum(real_get(y, f64, (ptrdiff_t)j), &column[j], 1, 12 + 8 / 3.0 * log2((double)n));
+
+    call_new(&k, 1, n);
+    void *const of_mse[] = {y, x, t}; /* (x - t)^2 with t = -x is 4 x^2 */
+    memcpy(k.ptr, of_mse, sizeof of_mse);
+    CHECK(kernels->op[PNNG_OP_MSE].forward(&k.c) == PNNG_OK);
+    check_sum(real_get(y, f64, 0), &squares, 4, 30 + of_tree);
+
+    call_new(&k, n / 10, 1)->c.j = -1; /* rows of one class, and nine elements between them */
+    k.stride[2] = 10;
+    void *const of_nll[] = {y, total, x, class, NULL};
+    memcpy(k.ptr, of_nll, sizeof of_nll);
+    CHECK(kernels->op[PNNG_OP_NLL].forward(&k.c) == PNNG_OK);
+    check_sum(real_get(y, f64, 0), &tenth, -1, f64 ? 64 + of_tree : 2);
+}
+
+static void test_hard_sums(void) {
+    for (int kind = 0; kind < HARD; kind++) {
+        snprintf(test_where, sizeof test_where, "%s %s hard sums %d", isa->name,
+                 f64 ? "f64" : "f32", kind);
+        check_hard_sums(kind);
+    }
 }
 
 /* ---- noise ---- */
@@ -1239,6 +1333,9 @@ static void test_losses(void) {
             check_nll(n, 1 + n % 5, flags & 1, flags & 2, flags & 4, where);
     }
     check_mse(1000, AT_END, false);
+    check_mse(100 * lanes + 1, AT_START, false);
+    check_bce(100 * lanes + 1, AT_START, true, false);
+    check_nll(150, 5, true, true, false, AT_END);
     test_nll_of_nothing();
 }
 
@@ -1388,6 +1485,7 @@ static void test_all(void) {
     test_misaligned();
     test_slices();
     test_reduce();
+    test_hard_sums();
     test_noise();
     test_losses();
     test_gather();
