@@ -124,6 +124,24 @@ typedef struct pnng_gemm_table {
     size_t lanes;       /* elements of a vector */
 } pnng_gemm_table;
 
+/* One step of an optimiser over n parameters x with gradient g. What is kept from step to step is s
+ * and t; each method has its formula in kernels/optim.inc. Arrays are aligned to their elements and
+ * do not overlap, but g may be x. */
+typedef struct pnng_update {
+    size_t n;
+    void *x, *s, *t;
+    const void *g;
+    const void *rates, *decays; /* sgd: of each parameter, or NULL */
+    double rate, decay, keep, add, keep_2, add_2, epsilon;
+    int nesterov;
+} pnng_update;
+
+typedef void pnng_optim_step(const pnng_update *update);
+
+typedef struct pnng_optim {
+    pnng_optim_step *sgd, *adam, *rmsprop, *adagrad; /* sgd: s may be NULL, then no momentum */
+} pnng_optim;
+
 typedef struct pnng_op_kernels {
     pnng_kernel *forward, *backward; /* NULL where the family has none */
 } pnng_op_kernels;
@@ -131,6 +149,7 @@ typedef struct pnng_op_kernels {
 typedef struct pnng_kernels {
     pnng_op_kernels op[PNNG_OP_COUNT];
     pnng_common common;
+    pnng_optim optim;
     pnng_gemm_table gemm;
 } pnng_kernels;
 

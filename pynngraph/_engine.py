@@ -577,3 +577,19 @@ class Plan:
     def _set_hosts(self, hosts: _Hosts) -> None:
         hosts.shapes = self._host_shapes
         hosts.dtype = self.dtype
+
+
+# ---- steps of optimisers -------------------------------------------------------------------------
+
+
+def optim_step(method: str, x: Array, others: Sequence[Array | None], *numbers: float) -> None:
+    """One step of a method on x: the other arrays and numbers are those of ``pnng_optim_<method>``, in order.
+
+    The arrays are contiguous, aligned, and of x's dtype and size; x and what is kept may be written.
+    """
+    step = getattr(lib, "pnng_optim_" + method)
+    pointers = [ffi.NULL if array is None else ffi.from_buffer(array) for array in others]
+    status = step(_DTYPES[x.dtype], x.size, ffi.from_buffer(x), *pointers, *numbers)
+    if status:
+        cpu_info()  # says what is wrong with PYNNGRAPH_ISA; all else was checked before
+        _check(status, ffi.NULL)

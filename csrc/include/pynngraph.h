@@ -325,6 +325,42 @@ PNNG_API pnng_status pnng_plan_step(pnng_plan *plan, int32_t direction, size_t i
  * Errors: PNNG_ERROR_ARGUMENT (no such op, the plan could not be made), PNNG_ERROR_MEMORY. */
 PNNG_API pnng_status pnng_plan_multiply_adds(const pnng_plan *plan, int64_t op, uint64_t *out);
 
+/* ---- steps of optimisers ------------------------------------------------------------------ */
+
+/* Each is one pass over arrays of n reals of type `dtype`, aligned to their elements: x is changed
+ * in place, and so is what a method keeps from step to step (zeros before the first). With
+ * d = gradient + weight_decay x, per element. No array may overlap another, but gradient may be x.
+ * A step gives the same bits on every instruction set.
+ * Lifetime: nothing is kept. Errors: PNNG_ERROR_ARGUMENT (no such dtype, an array that is missing
+ * or misaligned, step < 1), PNNG_ERROR_ISA. */
+
+/* x -= rate d; or, with a velocity, v = momentum v + (1 - dampening) d, and x -= rate v, or
+ * x -= rate (d + momentum v) with `nesterov`.
+ * @param velocity  NULL for no momentum.
+ * @param rates, decays  of each element, or NULL: what is subtracted from x is multiplied by rates;
+ *     decays stand for weight_decay. */
+PNNG_API pnng_status pnng_optim_sgd(int32_t dtype, size_t n, void *x, const void *gradient,
+                                    void *velocity, const void *rates, const void *decays,
+                                    double rate, double weight_decay, double momentum,
+                                    double dampening, int32_t nesterov);
+
+/* m = beta1 m + (1 - beta1) d;  v = beta2 v + (1 - beta2) d^2;
+ * x -= rate sqrt(1 - beta2^step) / (1 - beta1^step) m / (sqrt v + epsilon)
+ * @param step  1 for the first. */
+PNNG_API pnng_status pnng_optim_adam(int32_t dtype, size_t n, void *x, const void *gradient,
+                                     void *m, void *v, double rate, double beta1, double beta2,
+                                     double epsilon, double weight_decay, int64_t step);
+
+/* m = alpha m + (1 - alpha) d^2;  x -= rate d / (sqrt m + epsilon) */
+PNNG_API pnng_status pnng_optim_rmsprop(int32_t dtype, size_t n, void *x, const void *gradient,
+                                        void *m, double rate, double alpha, double epsilon,
+                                        double weight_decay);
+
+/* sum += d^2;  x -= rate d / (sqrt sum + epsilon) */
+PNNG_API pnng_status pnng_optim_adagrad(int32_t dtype, size_t n, void *x, const void *gradient,
+                                        void *sum, double rate, double epsilon,
+                                        double weight_decay);
+
 /* pnng:cdef end */
 
 #ifdef __cplusplus

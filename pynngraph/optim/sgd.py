@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-
+from .._engine import optim_step
 from ..errors import StateError
-
-Array: TypeAlias = "np.ndarray[Any, Any]"
+from .vectors import Array, Function, evaluate, kept, like
 
 
 def sgd(
-    feval: Callable[[Array], tuple[float, Array]],
-    x: Array,
-    config: dict[str, Any] | None = None,
-    state: dict[str, Any] | None = None,
+    feval: Function, x: Array, config: dict[str, Any] | None = None, state: dict[str, Any] | None = None
 ) -> tuple[Array, list[float]]:
     """One step of stochastic gradient descent, Torch7's ``optim.sgd``.
 
@@ -25,12 +19,13 @@ def sgd(
     feval
         ``feval(x)`` gives the loss at x and its gradient there, an array like x.
     x
-        The parameters, a vector; changed in place.
+        The parameters, a contiguous array of float32 or float64; changed in place.
     config
-        ``learningRate`` (1e-3), ``learningRateDecay`` (0), ``weightDecay`` (0), ``weightDecays`` (None, or a vector),
-        ``momentum`` (0), ``dampening`` (momentum), ``nesterov`` (False), ``learningRates`` (None, or a vector).
+        ``learningRate`` (1e-3), ``learningRateDecay`` (0), ``weightDecay`` (0), ``weightDecays`` (None, or an array
+        like x), ``momentum`` (0), ``dampening`` (momentum), ``nesterov`` (False), ``learningRates`` (None, or an array
+        like x).
     state
-        What is kept from step to step; config itself if it is left out, as in Torch7.
+        What is kept from step to step (``dfdx``, ``evalCounter``); config itself if it is left out, as in Torch7.
 
     Returns
     -------
@@ -68,26 +63,17 @@ def sgd(
         message = "give either weightDecay or weightDecays"
         raise StateError(message)
 
-    loss, gradient = feval(x)
-    step = gradient
-    if weight_decay:
-        step = step + weight_decay * x
-    elif weight_decays is not None:
-        step = step + weight_decays * x
-    if momentum:
-        step = _with_momentum(step, state, momentum, dampening, nesterov=nesterov)
+    loss, gradient = evaluate(feval, x)
+    rates = None if rates is None else like(x, rates, "learningRates")
+    weight_decays = None if weight_decays is None else like(x, weight_decays, "weightDecays")
+    velocity = kept(x, state, "dfdx") if momentum else None
+    if velocity is not None and state.get("dfdx") is None:
+        dampening = 0  # the first velocity is the gradient
     count = state.get("evalCounter", 0)
-    now = rate / (1 + count * decay)
-    x -= now * (step if rates is None else rates * step)
+    rate = rate / (1 + count * decay)
+    arrays = (gradient, velocity, rates, weight_decays)
+    optim_step("sgd", x, arrays, rate, weight_decay, momentum, dampening, nesterov)
+    if velocity is not None:
+        state["dfdx"] = velocity
     state["evalCounter"] = count + 1
     return x, [loss]
-
-
-def _with_momentum(step: Array, state: dict[str, Any], momentum: float, dampening: float, *, nesterov: bool) -> Array:
-    velocity = state.get("dfdx")
-    if velocity is None:
-        velocity = state["dfdx"] = np.array(step)
-    else:
-        velocity *= momentum
-        velocity += (1 - dampening) * step
-    return step + momentum * velocity if nesterov else velocity

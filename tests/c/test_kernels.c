@@ -1457,6 +1457,118 @@ static void test_transpose(void) {
     CHECK(kernels->common.transpose(&k.c) == PNNG_OK && copy[0] == bits[0]);
 }
 
+/* ---- steps of optimisers ---- */
+
+enum { OPTIM_ARRAYS = 6 }; /* x, g, s, t, rates, decays */
+
+/* Their formulas, each operation rounded once: kernels give the same bits. */
+static double moved(double keep, double s, double add, double d) {
+    return rnd(rnd(keep * s) + rnd(add * d));
+}
+static double stepped(const pnng_update *u, double x, double d, double t) {
+    return rnd(x - rnd(rnd(rnd(u->rate) * d) / rnd(rnd(sqrt(t)) + rnd(u->epsilon))));
+}
+static void sgd_of_one(const pnng_update *u, double *e, double d) {
+    const double keep = rnd(u->keep);
+    if (u->s) {
+        e[2] = moved(keep, e[2], rnd(u->add), d);
+        d = u->nesterov ? rnd(d + rnd(keep * e[2])) : e[2];
+    }
+    if (u->rates)
+        d = rnd(e[4] * d);
+    e[0] = rnd(e[0] - rnd(rnd(u->rate) * d));
+}
+static void adam_of_one(const pnng_update *u, double *e, double d) {
+    e[2] = moved(rnd(u->keep), e[2], rnd(u->add), d);
+    e[3] = moved(rnd(u->keep_2), e[3], rnd(u->add_2), rnd(d * d));
+    e[0] = stepped(u, e[0], e[2], e[3]);
+}
+static void rmsprop_of_one(const pnng_update *u, double *e, double d) {
+    e[3] = moved(rnd(u->keep_2), e[3], rnd(u->add_2), rnd(d * d));
+    e[0] = stepped(u, e[0], d, e[3]);
+}
+static void adagrad_of_one(const pnng_update *u, double *e, double d) {
+    e[3] = rnd(e[3] + rnd(d * d));
+    e[0] = stepped(u, e[0], d, e[3]);
+}
+
+static void check_optim(pnng_optim_step *step,
+                        void (*of_one)(const pnng_update *, double *, double), size_t n,
+                        placement where, pnng_update u) {
+    operand array[OPTIM_ARRAYS];
+    double *before[OPTIM_ARRAYS];
+    for (size_t k = 0; k < OPTIM_ARRAYS; k++) {
+        array[k] = make(k, where, 1, n, 0);
+        operand_fill(&array[k], k == 3 ? 0 : -1, 1);
+        before[k] = operand_copy(&array[k]);
+    }
+    u.n = n;
+    u.x = array[0].data;
+    u.g = array[1].data;
+    u.s = u.s ? array[2].data : NULL; /* what is wanted is not NULL */
+    u.t = array[3].data;
+    u.rates = u.rates ? array[4].data : NULL;
+    u.decays = u.decays ? array[5].data : NULL;
+    step(&u);
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        double e[OPTIM_ARRAYS];
+        for (size_t k = 0; k < OPTIM_ARRAYS; k++)
+            e[k] = before[k][i];
+        const double decay = u.decays ? e[5] : rnd(u.decay);
+        of_one(&u, e, decay != 0 ? rnd(e[1] + rnd(decay * e[0])) : e[1]);
+        for (size_t k = 0; k < OPTIM_ARRAYS; k++)
+            ok &= same_number(get_at(&array[k], 0, i), e[k]);
+    }
+    CHECK(ok);
+    for (size_t k = 0; k < OPTIM_ARRAYS; k++) {
+        CHECK(operand_intact(&array[k]));
+        free(before[k]);
+    }
+}
+
+static void test_optim(void) {
+    static char wanted;
+    const pnng_optim *const o = &kernels->optim;
+    const pnng_update u = {.s = &wanted,
+                           .rate = 0.1,
+                           .keep = 0.9,
+                           .add = 0.2,
+                           .keep_2 = 0.95,
+                           .add_2 = 0.05,
+                           .epsilon = 1e-3};
+    pnng_update decayed = u, nesterov = u, no_momentum = u, by_element = u;
+    decayed.decay = 0.3;
+    nesterov.nesterov = 1;
+    no_momentum.s = NULL;
+    by_element.rates = by_element.decays = &wanted;
+    for (size_t n = 0; n <= 2 * lanes + 2; n++) {
+        const size_t size = n < 2 * lanes + 2 ? n : 5003;
+        snprintf(test_where, sizeof test_where, "%s %s optim %zu", isa->name, f64 ? "f64" : "f32",
+                 size);
+        for (int where = 0; where < PLACEMENTS; where++) {
+            check_optim(o->sgd, sgd_of_one, size, (placement)where, u);
+            check_optim(o->sgd, sgd_of_one, size, (placement)where, decayed);
+            check_optim(o->sgd, sgd_of_one, size, (placement)where, nesterov);
+            check_optim(o->sgd, sgd_of_one, size, (placement)where, no_momentum);
+            check_optim(o->sgd, sgd_of_one, size, (placement)where, by_element);
+            check_optim(o->adam, adam_of_one, size, (placement)where, u);
+            check_optim(o->adam, adam_of_one, size, (placement)where, decayed);
+            check_optim(o->rmsprop, rmsprop_of_one, size, (placement)where, u);
+            check_optim(o->rmsprop, rmsprop_of_one, size, (placement)where, decayed);
+            check_optim(o->adagrad, adagrad_of_one, size, (placement)where, u);
+            check_optim(o->adagrad, adagrad_of_one, size, (placement)where, decayed);
+        }
+    }
+    /* Without decay, an infinite x with a finite gradient stays what it is. */
+    double x[1], g[1], t[1];
+    real_set(x, f64, 0, INFINITY);
+    real_set(g, f64, 0, 1);
+    real_set(t, f64, 0, 1);
+    o->adagrad(&(pnng_update){.n = 1, .x = x, .g = g, .t = t, .rate = 1});
+    CHECK(isinf(real_get(x, f64, 0)));
+}
+
 /* ---- the table itself ---- */
 
 static void test_table(void) {
@@ -1491,6 +1603,7 @@ static void test_all(void) {
     test_gather();
     test_common();
     test_transpose();
+    test_optim();
 }
 
 int main(void) {
