@@ -851,15 +851,15 @@ static void test_reduce(void) {
         }
     check_reduce(2, 1037, 1, AT_END, false);
     check_reduce(2, 61, 37, AT_END, true);
-    /* Trees: more than a block of a row, all levels of columns, folded and not, strips of columns. */
+    /* Trees: more than a block of a row, all levels of columns, folded and not, strips. */
     check_reduce(2, 300 * lanes + 3, 1, AT_START, true);
     check_reduce(1, 2500, 7, MISALIGNED, true);
     check_reduce(2, 263, 130, AT_END, false);
     check_reduce(1, 13, 3001, AT_END, true);
 }
 
-/* Sums of very many numbers, chosen to be hard: all alike, so that all roundings go one way; a large
- * one before many small ones; large ones that cancel; all sizes. */
+/* Sums of very many numbers, chosen to be hard: all alike, so that all roundings go one way; a
+ * large one before many small ones; large ones that cancel; all sizes. */
 enum { HARD = 4, MANY_F32 = 10000000, MANY_F64 = 1000000 };
 
 static double hard_number(int kind, size_t k) {
