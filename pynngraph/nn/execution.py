@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .. import random, tree
+from .. import memory, random, tree
 from .._engine import (
     GRAD_INPUTS,
     INDEX,
@@ -157,7 +157,7 @@ BINDABLE = 0x1 | 0x100
 def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any]) -> list[Array]:
     """The arrays of an earlier answer; new ones in place of those that somebody still holds."""
     if not arrays:
-        return [np.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+        return [memory.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
     for place in range(len(arrays)):
         array = arrays[place]
         if (
@@ -165,7 +165,7 @@ def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any
             or array.shape != shapes[place]  # whoever held it may have changed it in place
             or array.dtype != dtypes[place]
         ):
-            arrays[place] = np.empty(shapes[place], dtypes[place])
+            arrays[place] = memory.empty(shapes[place], dtypes[place], memory.BRIEF)
     return arrays
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .. import memory
 from ..errors import DTypeError, ShapeError, StateError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -73,13 +74,13 @@ class Store:
         self.is_grad = len(state) > 1
         # A view of a vector was saved as a view; a parameter has an array to itself.
         # By name: a saved dtype is equal to NumPy's own, but another object.
-        self.array = np.zeros(*state) if self.is_grad else np.array(state[0], state[0].dtype.name, order="C", copy=True)
+        self.array = memory.zeros(*state) if self.is_grad else memory.copy(state[0], state[0].dtype.name)
         self.flat = None
         self.offset = 0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Store:
         # A copy has the gradients too, a saved parameter has none.
-        return Store(np.array(self.array, order="C", copy=True), is_grad=self.is_grad)
+        return Store(memory.copy(self.array), is_grad=self.is_grad)
 
 
 class Cell:
@@ -88,9 +89,8 @@ class Cell:
     __slots__ = ("data_store", "grad_store")
 
     def __init__(self, data: Array, *, has_grad: bool = True) -> None:
-        array = np.array(data, order="C", copy=True)
-        self.data_store = Store(array)
-        self.grad_store = Store(np.zeros_like(array), is_grad=True) if has_grad else None
+        self.data_store = Store(memory.copy(data))
+        self.grad_store = Store(memory.zeros(data.shape, data.dtype), is_grad=True) if has_grad else None
 
     @property
     def data(self) -> Array:
@@ -110,7 +110,10 @@ class Cell:
         """A cell that shares the data, and has a gradient of its own."""
         other = Cell.__new__(Cell)
         other.data_store = self.data_store
-        other.grad_store = None if self.grad_store is None else Store(np.zeros_like(self.data), is_grad=True)
+        if self.grad_store is None:
+            other.grad_store = None
+        else:
+            other.grad_store = Store(memory.zeros(self.data.shape, self.data.dtype), is_grad=True)
         return other
 
 
@@ -150,7 +153,7 @@ def convert(cells: Iterable[Cell], dtype: Any) -> None:
     for cell in cells:
         for store in cell.stores():
             if store.array.dtype != dtype:
-                store.move(store.array.astype(dtype))
+                store.move(memory.copy(store.array, dtype))
 
 
 def _lies_in_order(stores: Sequence[Store]) -> bool:
@@ -175,7 +178,7 @@ def _flatten_stores(stores: Sequence[Store], dtype: Any) -> Array:
         part: Array = known.array[start : start + size]
         known.parts.append(weakref.ref(part))
         return part
-    flat = np.empty(size, dtype)
+    flat = memory.empty((size,), dtype)
     vector = Vector(flat)
     offset = 0
     for store in stores:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .. import memory
 from ..errors import DataError, DTypeError, ShapeError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -48,7 +49,7 @@ def kept(x: Array, state: dict[str, Any], name: str) -> Array:
     """What an earlier step left under a name; zeros before the first."""
     array: Array | None = state.get(name)
     if array is None:
-        return np.zeros_like(x)
+        return memory.zeros(x.shape, x.dtype)
     like(x, array, f"state[{name!r}]")
     if not array.flags.carray:
         message = f"state[{name!r}] is changed in place: it must be contiguous and writable"
