@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import limits
 import products
 from contenders import OURS, DisagreementError, compare
-from elements import kernels, missing
+from elements import kernels
 from kernels import ENGINE, Kernel
 from timing import Budget, race
 from tqdm import tqdm
@@ -190,13 +190,6 @@ def _ratios(result: dict[str, Any], peer: str) -> str:
     if peer not in result["ratios"]:
         return f"{'-':>16}"
     return f"{result['ratios'][peer]:>9.2f} / {result['kernel_ratios'][peer]:.2f}".rjust(16)
-
-
-def print_missing() -> None:
-    """Say which rows there would be."""
-    names = missing()
-    if names:
-        print(f"\nNot timed, as pynngraph.optim does not have them: {', '.join(names)}.")
 
 
 def print_disagreements(disagreements: Sequence[str]) -> None:

@@ -552,8 +552,6 @@ def kernels(dtype: str) -> Iterator[Kernel]:
         yield _kernel(add, footprint, f"{SWEPT}, sweep: {_binary(footprint)}", dtype)
         footprint *= 2
     for step in STEPS:
-        if not hasattr(nn.optim, step.name):
-            continue
         for level in levels():
             count = int(level.footprint / itemsize / step.arrays) // 16 * 16
             size = count * itemsize
@@ -572,11 +570,6 @@ def _kernel(op: Op, footprint: int, name: str, dtype: str) -> Kernel:
 
 def _binary(size: int) -> str:
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
-
-
-def missing() -> list[str]:
-    """Name the optimisers that have a row here and are not in the package."""
-    return [step.name for step in STEPS if not hasattr(nn.optim, step.name)]
 
 
 def _contenders(op: Op, shape: tuple[int, ...], dtype: str, peers: Sequence[str]) -> list[Contender]:

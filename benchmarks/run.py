@@ -204,7 +204,6 @@ def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argpar
     print_summary(results, "ratios", " with a call")
     print_summary(results, "kernel_ratios", " with a prepared plan")
     print_noise(results)
-    beside_limits.print_missing()
     beside_limits.print_disagreements(disagreements)
     return {"limits": table, "kernels": results, "disagreements": disagreements}
 

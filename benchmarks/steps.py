@@ -1,7 +1,4 @@
-"""The steps of optimisers: one parameter vector, a gradient that is there already.
-
-pynngraph's are looked up by name, so that those which are not there yet are left out and listed.
-"""
+"""The steps of optimisers: one parameter vector, a gradient that is there already."""
 
 from __future__ import annotations
 

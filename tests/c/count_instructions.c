@@ -133,9 +133,30 @@ static void run(const kernel *k, int32_t dtype) {
     pnng_program_free(program);
 }
 
+typedef struct step {
+    int32_t dtype;
+    void *x, *gradient, *m, *v;
+} step;
+
+static pnng_status adam(void *argument) {
+    const step *const s = argument;
+    return pnng_optim_adam(s->dtype, 4096, s->x, s->gradient, s->m, s->v, 1e-3, 0.9, 0.999, 1e-8, 0,
+                           1);
+}
+
+static void run_adam(int32_t dtype) {
+    const pnng_shape shape = VECTOR(4096);
+    step s = {dtype, array(&shape, dtype), array(&shape, dtype), array(&shape, dtype),
+              array(&shape, dtype)};
+    printf("%s adam 4096\n", dtype == PNNG_F32 ? "float32" : "float64");
+    check(counted(adam, &s), "adam");
+}
+
 int main(void) {
-    for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++)
+    for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++) {
         for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++)
             run(&kernels[k], dtype);
+        run_adam(dtype);
+    }
     return 0;
 }
