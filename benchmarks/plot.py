@@ -346,10 +346,10 @@ suites of `make bench`.
 - At two threads everybody's threads keep their own habits, which differ: after a product of theirs, OpenBLAS's spin for
   100 ms, ONNX Runtime's for 30 ms, OpenMP's (PyTorch) for 5 ms, pynngraph's for 0.1 ms, and whoever came next would
   share a core with them. So each contender starts when all threads of the process sleep, with calls that are not
-  timed. Medians are then within 3 % of those in a process of one's own, from 256 x 256 x 256 on. Without the wait
-  pynngraph seemed 2.0 times slower than it is and PyTorch up to 170 times; to forbid spinning
-  (`OMP_WAIT_POLICY=passive`, `OPENBLAS_THREAD_TIMEOUT`) would be no way out, as it slows PyTorch down up to 9 times and
-  NumPy up to 2.6 times.
+  timed. Nobody is faster in a process of its own then (squares of 64 to 1024, within 1 %). Without the wait pynngraph,
+  NumPy and ONNX Runtime seemed up to 2.0 times slower than they are, and PyTorch far more. To forbid spinning
+  (`OMP_WAIT_POLICY=passive`, `OPENBLAS_THREAD_TIMEOUT`) would be no way out: it slows PyTorch down up to 9 times and
+  NumPy up to 2.7 times.
 - Two threads need both cores for themselves. On a machine that others use too, `chrt -f 1 make bench` puts the
   benchmark before them.
 - Limits are measured in the same rounds by a C program, `benchmarks/limits.c`, for the same instruction set: chains of
