@@ -2,9 +2,11 @@
  * double (for float) and long double (for double), over the whole range: subnormal numbers, zeros,
  * infinities and NaN, results that underflow gradually and that overflow.
  *
- *   test_ulps                 points of every exponent and around all places where formulas change
- *   test_ulps --all N [NAME]  every float there is, and many more doubles, on N threads; of those
- *                             functions whose names begin so
+ *   test_ulps                             points of every exponent and around all places where
+ *                                         formulas change
+ *   test_ulps --all N [NAME [ISAS [TYPES]]]   every float there is, and many more doubles, on N
+ *                                         threads; of functions whose names, as printed, begin so
+ *                                         ("" is all), on these instruction sets, in these types
  *
  * Prints the largest error, in units of the last place of the exact result, and where it is; fails
  * where it is above the function's bound. libm's own errors are below 0.001 ulp of the type tested.
@@ -195,7 +197,7 @@ errors_in_avx512(const float *x, const double *y, bool *wrong) {
 typedef struct points {
     const function *f;
     bool f64, all;
-    const char *only; /* instruction sets */
+    const char *only; /* instruction sets; "" is all */
     uint64_t chunks;
     _Atomic uint64_t next; /* the first chunk that no thread has taken */
     pthread_mutex_t lock;  /* of what is below */
@@ -406,20 +408,30 @@ static void *work(void *of) {
     return NULL;
 }
 
-static void test_function(const function *f, bool f64, bool all, int threads, const char *only) {
-    points p = {.f = f, .f64 = f64, .all = all, .only = only, .lock = PTHREAD_MUTEX_INITIALIZER};
+/* What is asked for. */
+typedef struct request {
+    bool all;
+    int threads;
+    const char *names, *isas, *types;
+} request;
+
+static void test_function(const function *f, bool f64, const request *r) {
+    char title[64];
+    snprintf(title, sizeof title, f->a == 0 ? "%s" : "%s, a = %g", f->name, f->a);
+    if (strncmp(title, r->names, strlen(r->names)) || !strstr(r->types, f64 ? "double" : "float"))
+        return;
+    const bool all = r->all;
+    points p = {.f = f, .f64 = f64, .all = all, .only = r->isas, .lock = PTHREAD_MUTEX_INITIALIZER};
     /* The long double of some machines is done in software, and slow. */
     const uint64_t few = (LDBL_MANT_DIG > 64 ? 1 << 14 : 1 << 16) / CHUNK;
     const uint64_t floats = UINT64_C(1) << (f->domain == ANY ? 32 : 31); /* of one sign or two */
     p.chunks = !all ? few : (f64 ? UINT64_C(1) << 26 : floats) / CHUNK;
     pthread_t others[64];
-    for (int t = 1; t < threads; t++)
+    for (int t = 1; t < r->threads; t++)
         pthread_create(&others[t], NULL, work, &p);
     work(&p);
-    for (int t = 1; t < threads; t++)
+    for (int t = 1; t < r->threads; t++)
         pthread_join(others[t], NULL);
-    char title[64];
-    snprintf(title, sizeof title, f->a == 0 ? "%s" : "%s, a = %g", f->name, f->a);
     printf(all ? "\r%-26s %s" : "%-26s %s", title, f64 ? "double" : "float ");
     for (int k = 0; k < ISA_CASES; k++)
         if (isa_of(&p, k))
@@ -433,17 +445,18 @@ static void test_function(const function *f, bool f64, bool all, int threads, co
 }
 
 int main(int argc, char **argv) {
-    const bool all = argc > 1 && !strcmp(argv[1], "--all");
     const int threads = argc > 2 ? atoi(argv[2]) : 1;
-    const char *const only = argc > 3 ? argv[3] : "", *const isas = argc > 4 ? argv[4] : "";
-    const char *const types = argc > 5 ? argv[5] : "float,double";
+    const request r = {
+        .all = argc > 1 && !strcmp(argv[1], "--all"),
+        .threads = threads < 1    ? 1
+                   : threads > 64 ? 64
+                                  : threads,
+        .names = argc > 3 ? argv[3] : "",
+        .isas = argc > 4 ? argv[4] : "",
+        .types = argc > 5 ? argv[5] : "float,double",
+    };
     for (int k = 0; k < FUNCTIONS; k++)
-        for (int f64 = 0; f64 < 2 && !strncmp(functions[k].name, only, strlen(only)); f64++)
-            if (strstr(types, f64 ? "double" : "float"))
-                test_function(&functions[k], f64, all,
-                              threads < 1    ? 1
-                              : threads > 64 ? 64
-                                             : threads,
-                              isas);
+        for (int f64 = 0; f64 < 2; f64++)
+            test_function(&functions[k], f64, &r);
     return test_result();
 }
