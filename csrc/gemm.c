@@ -54,29 +54,38 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     m->way = PNNG_GEMM_TILES;
     if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
         m->way = PNNG_GEMM_DOTS;
-    else if (p->form == PNNG_GEMM_NN && s->rows <= 24 && (s->rows < 4 || s->cols >= 4 * lanes))
+    else if (p->form == PNNG_GEMM_NN &&
+             s->rows <= (s->cols * s->depth * p->element > 8 << 20 ? 16 : 24) &&
+             (s->rows < 4 || s->cols >= 4 * lanes))
         m->way = PNNG_GEMM_ROWS;
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
              dots_are_cheaper(s, lanes))
         m->way = PNNG_GEMM_TURNED_DOTS;
+    else if (p->form == PNNG_GEMM_TN &&
+             (s->rows < 4 ||
+              (s->rows <= 16 && s->cols >= 4 * lanes && s->cols * s->depth * p->element > 1 << 20)))
+        m->way = PNNG_GEMM_ROWS;
     else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && shallow)
         m->way = PNNG_GEMM_ROWS;
 }
 
 /* Blocks of tiles. The depth of one is the same on every machine, since results depend on it. */
 static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
-    enum { FAR = 1 << 20 };
+    enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
     const pnng_product *const p = &m->product;
     const size_t rows = p->sizes.rows, cols = p->sizes.cols, depth = p->sizes.depth;
     const bool a_along = p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_NN;
     const bool b_along = p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_TT;
     const bool a_clashes = rows_clash(p->lda, p->element);
     /* A is read once for each panel of B, B once for each tile of rows. */
-    const bool reads_a_often = cols > 2 * table->nr, reads_b_often = rows > 2 * table->mr;
+    const bool reads_a_often = cols > 2 * table->nr;
+    const bool b_clashes = rows_clash(p->ldb, p->element);
+    const size_t b_bytes = depth * cols * p->element;
+    const size_t often = b_bytes > VERY_FAR ? 1 : b_clashes ? 2 : 4;
+    const bool reads_b_often = rows > often * table->mr;
     m->pack_a = p->form == PNNG_GEMM_TT ||
                 (reads_a_often && (a_clashes || depth * rows * p->element >= FAR));
-    m->pack_b = b_along || (reads_b_often &&
-                            (rows_clash(p->ldb, p->element) || depth * cols * p->element >= FAR));
+    m->pack_b = b_along || (reads_b_often && (b_clashes || b_bytes >= FAR));
     /* Rows that clash and are not packed: no more at once than L1 has places for. */
     m->high = a_along && a_clashes && !m->pack_a ? min_size(table->mr, 7) : table->mr;
     m->depth = even_part(depth, table->kc);
@@ -151,8 +160,6 @@ static void restate(pnng_method *m) {
         p->form = PNNG_GEMM_NN;
         p->ldb = p->lda;
         p->sizes = (pnng_gemm_sizes){1, p->sizes.rows, p->sizes.depth};
-    } else if (p->sizes.rows == 1 && p->lda == 1) {
-        p->form = PNNG_GEMM_NN;
     }
 }
 

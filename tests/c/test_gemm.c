@@ -197,7 +197,7 @@ static void test_thin(void) {
 /* Large enough that B counts as far away. */
 static void test_far(void) {
     snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
-    const size_t cols = 4096 / bytes + 37, depth = (128 << 10) / bytes / cols + 21;
+    const size_t cols = 4096 / bytes + 37, depth = (8 << 20) / bytes / cols + 21;
     for (int flags = 0; flags < GEMM_FLAGS; flags++)
         check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags,
                    flags % 2 ? AT_END : AT_START);
