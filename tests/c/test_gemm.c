@@ -194,13 +194,15 @@ static void test_thin(void) {
                     }
 }
 
-/* Large enough that B counts as far away. */
+/* Large enough that B counts as far away: sooner for one row. */
 static void test_far(void) {
     snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
-    const size_t cols = 4096 / bytes + 37, depth = (8 << 20) / bytes / cols + 21;
+    const size_t cols = 4096 / bytes + 37;
+    const size_t one = (512 << 10) / bytes / cols + 21, more = (8 << 20) / bytes / cols + 21;
     for (int flags = 0; flags < GEMM_FLAGS; flags++)
-        check_thin(1, 9 - 2 * (size_t)(flags % 3), cols, depth, flags,
-                   flags % 2 ? AT_END : AT_START);
+        check_thin(1, 1, cols, one, flags, flags % 2 ? AT_END : AT_START);
+    check_thin(1, 3, cols, more, ADDS, AT_END);
+    check_thin(2, 2, cols, more, BIAS | ALPHA, AT_START);
 }
 
 /* However many rows and columns are asked for at once, an element of C is the same. */

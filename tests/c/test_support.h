@@ -123,7 +123,7 @@ static inline double ulps(bool f64, double x, long double y) {
 
 /* ---- guarded memory ---- */
 
-enum { GUARD_BYTE = 0xa5, GUARD_WINDOW = 192, GUARD_MAX = 1 << 23 };
+enum { GUARD_BYTE = 0xa5, GUARD_WINDOW = 192, GUARD_MAX = 1 << 24 };
 
 /* Where an operand lies: its last element right before a page that cannot be touched; its first one
  * right behind such a page; or one element past an aligned address. All around it, and between its
