@@ -79,7 +79,7 @@ static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
     const bool a_clashes = rows_clash(p->lda, p->element);
     /* A is read once for each panel of B, B once for each tile of rows. */
     const bool reads_a_often = cols > 2 * table->nr;
-    const bool b_clashes = rows_clash(p->ldb, p->element);
+    const bool b_clashes = depth > 16 && rows_clash(p->ldb, p->element);
     const size_t b_bytes = depth * cols * p->element;
     const size_t often = b_bytes > VERY_FAR ? 1 : b_clashes ? 2 : 4;
     const bool reads_b_often = rows > often * table->mr;
