@@ -33,6 +33,10 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
     return bytes >= 4096 && bytes % 1024 == 0;
 }
 
+/* Bytes of an operand that no longer stays near a core, and of one that may not even stay in the
+ * last-level cache. */
+enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
+
 /* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, about:
  * a tile takes depth / lanes, more where its last vector is not full, and to pack B depth / 4 for
  * all rows together; a dot product takes a little more than depth / lanes and some 4 to sum up its
@@ -48,30 +52,27 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_product *const p = &m->product;
     const pnng_gemm_sizes *const s = &p->sizes;
     const size_t c_bytes = s->rows * s->cols * p->element, lanes = table->lanes;
+    const size_t b_bytes = s->cols * s->depth * p->element;
     /* Results of little depth take the time that it takes to write them, in the order of memory. */
     const bool shallow = (s->depth <= 8 && c_bytes > 128 << 10) ||
                          (p->form == PNNG_GEMM_TN && s->depth <= 32 && c_bytes > 1 << 20);
+    /* For few rows B is read as it lies, in pieces of its rows as long as can be: this matters the
+     * more the farther away it is. More than 16 rows read it more than once. */
+    const size_t few_nn = b_bytes > VERY_FAR ? 16 : 24, few_tn = b_bytes > FAR ? 16 : 3;
+    const bool few = s->rows < 4 || (s->cols >= 4 * lanes &&
+                                     s->rows <= (p->form == PNNG_GEMM_NN ? few_nn : few_tn));
     m->way = PNNG_GEMM_TILES;
     if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
         m->way = PNNG_GEMM_DOTS;
-    else if (p->form == PNNG_GEMM_NN &&
-             s->rows <= (s->cols * s->depth * p->element > 8 << 20 ? 16 : 24) &&
-             (s->rows < 4 || s->cols >= 4 * lanes))
+    else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && (few || shallow))
         m->way = PNNG_GEMM_ROWS;
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
              dots_are_cheaper(s, lanes))
         m->way = PNNG_GEMM_TURNED_DOTS;
-    else if (p->form == PNNG_GEMM_TN &&
-             (s->rows < 4 ||
-              (s->rows <= 16 && s->cols >= 4 * lanes && s->cols * s->depth * p->element > 1 << 20)))
-        m->way = PNNG_GEMM_ROWS;
-    else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && shallow)
-        m->way = PNNG_GEMM_ROWS;
 }
 
 /* Blocks of tiles. The depth of one is the same on every machine, since results depend on it. */
 static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
-    enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
     const pnng_product *const p = &m->product;
     const size_t rows = p->sizes.rows, cols = p->sizes.cols, depth = p->sizes.depth;
     const bool a_along = p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_NN;
