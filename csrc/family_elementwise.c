@@ -29,7 +29,8 @@ static pnng_ref read_rows(pnng_planner *planner, pnng_value value) {
 
 static void unary_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
-    const pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
+    prototype.may_finish = prototype.in_place = true;
     const pnng_ref from = read_rows(planner, x);
     const pnng_ref refs[] = {pnng_define(planner, op->first_out), from};
     pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 2, NULL, 0);
@@ -44,6 +45,8 @@ static void unary_backward(pnng_planner *planner, const pnng_op_node *op, pnng_v
     const uint8_t accumulate = written.accumulate;
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.mask = target.mask;
+    prototype.may_finish = true;
+    prototype.in_place = !accumulate;
     const pnng_ref g = pnng_with_dense_rows(planner, pnng_grad(planner, op->first_out), shape);
     const pnng_ref refs[] = {{written.view, written.mask, false}, g, read_rows(planner, kept)};
     pnng_emit_elementwise(planner, &prototype, shape, refs, 3, &accumulate, 1);

@@ -125,7 +125,7 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
 /* Each part packs for itself, so that the side which is cut is the longer one. */
 static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_gemm_sizes *const s = &m->product.sizes;
-    m->nanoseconds = estimate(table, &m->product);
+    m->nanoseconds = estimate(table, &m->product) + m->finishing;
     m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols;
     m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
@@ -175,6 +175,19 @@ pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *p
     return m;
 }
 
+/* As many rows of C are made at once as are still near when they are finished; but enough of them
+ * to read B only now and then. */
+void pnng_gemm_add_finish(const pnng_gemm_table *table, pnng_method *method, uint64_t nanoseconds) {
+    enum { LEAST = 48 };
+    const pnng_gemm_sizes *const s = &method->product.sizes;
+    const size_t near = (size_t)pnng_cpu_info()->l2_bytes / 4 / (s->cols * method->product.element);
+    const size_t most = method->way == PNNG_GEMM_TILES ? method->rows : s->rows;
+    method->rows = even_part(s->rows, min_size(most, max_size(near, LEAST)));
+    method->finishing = nanoseconds;
+    choose_parts(table, method);
+    choose_work(table, method);
+}
+
 size_t pnng_gemm_work_size(const pnng_method *method) {
     return method->shared_work + method->parts * method->part_work;
 }
@@ -191,7 +204,27 @@ typedef struct job {
     double alpha;
     bool accumulate;
     char *work, *shared;
+    const pnng_finish *finish; /* or NULL */
+    size_t row, col;           /* where c is in all of C */
 } job;
+
+/* Finish what was made of C. */
+static void finish(const job *job, size_t row, size_t col, size_t rows, size_t cols) {
+    const pnng_finish *const f = job->finish;
+    const ptrdiff_t e = (ptrdiff_t)job->method->product.element;
+    void *ptr[PNNG_FINISH_OPERANDS];
+    for (size_t k = 0; k < f->n_operands; k++)
+        ptr[k] = (char *)f->ptr[k] +
+                 ((ptrdiff_t)(job->row + row) * f->stride[k] + (ptrdiff_t)(job->col + col)) * e;
+    const pnng_call call = {.ptr = ptr,
+                            .stride = f->stride,
+                            .rows = rows,
+                            .cols = cols,
+                            .a = f->a,
+                            .b = f->b,
+                            .accumulate = f->accumulate};
+    f->kernel(&call);
+}
 
 /* Strides in elements: to the next row or column of C, and along the depth. */
 typedef struct strides {
@@ -280,6 +313,8 @@ static void multiply_tiles(const job *job) {
                     tiles.a_tile = (ptrdiff_t)(high * depth);
                 }
                 multiply_block(job, tiles, cols, b_block, packed_b);
+                if (job->finish && p + depth == sizes->depth)
+                    finish(job, i, j, rows, cols);
             }
         }
     }
@@ -308,8 +343,16 @@ static void multiply(const job *job) {
     case PNNG_GEMM_DOTS:
         break;
     }
-    thin(s->rows, s->cols, s->depth, job->a, p->lda, b, ldb, job->c, p->ldc, job->alpha, job->bias,
-         job->accumulate);
+    /* A few rows at a time, where they are to be finished. */
+    const size_t rows = job->finish ? job->method->rows : s->rows;
+    for (size_t i = 0; i < s->rows; i += rows) {
+        const ptrdiff_t first = (ptrdiff_t)(i * p->element);
+        const size_t count = min_size(s->rows - i, rows);
+        thin(count, s->cols, s->depth, job->a + first * strides_of_a(p).across, p->lda, b, ldb,
+             job->c + first * p->ldc, p->ldc, job->alpha, job->bias, job->accumulate);
+        if (job->finish)
+            finish(job, i, 0, count, s->cols);
+    }
 }
 
 static void multiply_part(void *context, size_t k) {
@@ -328,13 +371,14 @@ static void multiply_part(void *context, size_t k) {
         if (part.bias)
             part.bias += (ptrdiff_t)first * e;
     }
+    *(m->cuts_rows ? &part.row : &part.col) = first;
     part.work += k * m->part_work;
     multiply(&part);
 }
 
 void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
-               const void *b, void *c, double alpha, const void *bias, bool accumulate,
-               void *work) {
+               const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work,
+               const pnng_finish *finish) {
     job all = {
         .table = table,
         .method = method,
@@ -347,6 +391,7 @@ void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const vo
         .accumulate = accumulate,
         .shared = work,
         .work = (char *)work + method->shared_work,
+        .finish = finish,
     };
     if (method->way == PNNG_GEMM_TURNED_DOTS)
         table->pack(all.shared, all.b, method->product.ldb, 1, all.sizes.depth, all.sizes.cols,

@@ -33,24 +33,41 @@ typedef struct pnng_method {
     enum { PNNG_GEMM_TILES, PNNG_GEMM_DOTS, PNNG_GEMM_TURNED_DOTS, PNNG_GEMM_ROWS } way;
     bool swapped;             /* its A is what was called B */
     bool pack_a, pack_b;      /* tiles */
-    size_t rows, cols, depth; /* tiles: of a block */
+    size_t rows, cols, depth; /* tiles: of a block; rows: of what is finished at once, too */
     size_t high;              /* tiles: rows of one, at most */
     size_t parts;             /* that threads may make alone */
     bool cuts_rows;           /* parts are rows of C, else columns */
     size_t part_work;         /* bytes of work space that each needs */
     size_t shared_work;       /* and that all need together */
     uint64_t nanoseconds;     /* that one thread takes, about */
+    uint64_t finishing;       /* of them, for the finish */
 } pnng_method;
+
+/* What is done to C as soon as it is made, while it is in the caches: an elementwise kernel, of which
+ * C is an operand. The members are those of its call, for all of C. */
+enum { PNNG_FINISH_OPERANDS = 3 };
+typedef struct pnng_finish {
+    pnng_kernel *kernel;
+    size_t n_operands;
+    void *const *ptr;
+    const ptrdiff_t *stride;
+    double a, b;
+    const uint8_t *accumulate;
+} pnng_finish;
 
 /* Choose how to make a product, by at most as many threads as are set. */
 pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *product);
 
+/* The same product is to be followed by a finish, which takes one thread so many nanoseconds. */
+void pnng_gemm_add_finish(const pnng_gemm_table *table, pnng_method *method, uint64_t nanoseconds);
+
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
 size_t pnng_gemm_work_size(const pnng_method *method);
 
-/* C = or += alpha op(A) op(B) [+ bias in every row]. The result is the same, bit for bit, whatever
- * threads make it. */
+/* C = or += alpha op(A) op(B) [+ bias in every row], then the finish, unless NULL. The result is the
+ * same, bit for bit, whatever threads make it. */
 void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
-               const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work);
+               const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work,
+               const pnng_finish *finish);
 
 #endif

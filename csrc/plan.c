@@ -1037,6 +1037,12 @@ static void look_for_splits(pnng_plan *plan) {
         pnng_threads_limit();
 }
 
+static bool fuse(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    return !pnng_fuses() || plan->flags & PNNG_PLAN_UNFUSED ||
+           pnng_fuse(planner->allocator, plan, planner->storages, planner->n_storages);
+}
+
 static bool make_steps(pnng_planner *planner) {
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
@@ -1045,7 +1051,7 @@ static bool make_steps(pnng_planner *planner) {
         return false;
     mark_use(planner);
     place_outputs(planner);
-    return !planner->failed && take_memory(planner);
+    return !planner->failed && fuse(planner) && take_memory(planner);
 }
 
 static bool make_slots(pnng_plan *plan) {
@@ -1066,8 +1072,10 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
                          "the program is not sealed yet: it may still change");
     if (dtype != PNNG_F32 && dtype != PNNG_F64)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such number type: %d", dtype);
-    if (flags & ~PNNG_PLAN_BACKWARD)
+    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_UNFUSED))
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
+    if (pnng_fuse_problem())
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "%s", pnng_fuse_problem());
     if (!pnng_chosen_isa())
         return pnng_fail(&plan->message, PNNG_ERROR_ISA, "%s", pnng_cpu_info()->problem);
     if (pnng_threads_problem())
@@ -1128,7 +1136,7 @@ void pnng_plan_free(pnng_plan *plan) {
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
                            plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by,
-                           plan->methods};
+                           plan->methods,      plan->finishes};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

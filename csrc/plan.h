@@ -48,10 +48,13 @@ struct pnng_step {
     int32_t op;        /* the op it was made for, or -1: for none */
     bool scaled;       /* the run's `scale` multiplies `a` */
     bool stream;       /* it writes past the caches */
+    bool may_finish;   /* operand 0 is made of operand 1, element by element, */
+    bool in_place;     /* and may lie in its memory */
     uint32_t noise;    /* as of its op */
     uint8_t work;      /* the operand that is work space, or 0: none */
     uint8_t split;     /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
     uint32_t first_by; /* split: plan->by, one an operand */
+    uint32_t finish;   /* products: the place of what follows in plan->finishes, + 1; or 0 */
     uint64_t nanoseconds; /* split: how long one thread takes, about */
     size_t rows, cols, n, inner;
     double a, b;
@@ -62,6 +65,12 @@ typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
 } pnng_steps;
+
+/* An elementwise step that is done as the end of a product, whose operands are after that one's. */
+typedef struct pnng_finish_step {
+    pnng_step step;
+    int32_t ops[2]; /* the product's op and its own */
+} pnng_finish_step;
 
 /* What measuring keeps of a step. */
 typedef struct pnng_step_sum {
@@ -84,6 +93,8 @@ struct pnng_plan {
         cap_by;
     pnng_method *methods; /* of products */
     size_t n_methods, cap_methods;
+    pnng_finish_step *finishes;
+    size_t n_finishes, cap_finishes;
     bool may_split; /* some step may want threads */
     void **bases;
     void **scratch; /* addresses of one step's operands */
@@ -227,6 +238,19 @@ pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void 
 
 /* Nanoseconds since some moment, that never run backwards where the system has such a clock. */
 uint64_t pnng_clock(void);
+
+/* Operands of a step of a product; those of its finish come after them. */
+enum { PNNG_PRODUCT_A, PNNG_PRODUCT_B, PNNG_PRODUCT_C, PNNG_PRODUCT_BIAS, PNNG_PRODUCT_WORK,
+       PNNG_PRODUCT_OPERANDS };
+
+/* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
+bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
+               size_t n_storages);
+
+/* Whether plans are fused; false by PYNNGRAPH_FUSE=0 at load. */
+bool pnng_fuses(void);
+/* What is wrong with PYNNGRAPH_FUSE, or NULL. */
+const char *pnng_fuse_problem(void);
 
 /* Place the arena's storages by the time they are in use; the arena's bytes (memory.c). */
 bool pnng_lay_out(const pnng_allocator *allocator, pnng_storage *storages, size_t count,

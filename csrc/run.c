@@ -62,11 +62,26 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
     return status ? bad_value(plan, step, bad) : PNNG_OK;
 }
 
-/* Operands: A, B, C, bias, work; j: the method; accumulate as for kernels. */
+/* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
-    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[0], ptr[1], ptr[2],
-              step->scaled ? step->a * plan->scale : step->a, ptr[3],
-              plan->flag_pool[step->first_flag], ptr[4]);
+    pnng_finish finish;
+    if (step->finish) {
+        const pnng_step *const last = &plan->finishes[step->finish - 1].step;
+        finish = (pnng_finish){
+            .kernel = last->kernel,
+            .n_operands = last->n_operands,
+            .ptr = ptr + PNNG_PRODUCT_OPERANDS,
+            .stride = plan->strides + step->first_operand + PNNG_PRODUCT_OPERANDS,
+            .a = last->a,
+            .b = last->b,
+            .accumulate = plan->flag_pool + last->first_flag,
+        };
+    }
+    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A],
+              ptr[PNNG_PRODUCT_B], ptr[PNNG_PRODUCT_C],
+              step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
+              plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
+              step->finish ? &finish : NULL);
     return PNNG_OK;
 }
 
@@ -314,7 +329,10 @@ static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index
     if (index >= steps->count)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such step: %zu", index);
     const pnng_step *const step = &steps->step[index];
-    *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    if (step->finish)
+        *out = (pnng_step_info){.ops = plan->finishes[step->finish - 1].ops, .n_ops = 2};
+    else
+        *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
     if (plan->sums) {
         const pnng_step_sum *const sum = sums_of(plan, direction) + index;
         out->seconds = (double)sum->nanoseconds * 1e-9;

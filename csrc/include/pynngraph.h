@@ -233,7 +233,12 @@ PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
 
 /* ---- plans -------------------------------------------------------------------------------- */
 
-enum { PNNG_PLAN_BACKWARD = 1 }; /* flags of pnng_plan_new: make a backward too */
+/* Flags of pnng_plan_new. */
+enum {
+    PNNG_PLAN_BACKWARD = 1, /* make a backward too */
+    PNNG_PLAN_UNFUSED = 2   /* each op in steps of its own; so it is for all plans where the
+                               environment variable PYNNGRAPH_FUSE was 0 at load. Same results. */
+};
 
 /* Plan a sealed program for inputs of given shapes.
  * @param dtype  PNNG_F32 or PNNG_F64.
