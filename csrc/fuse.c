@@ -121,15 +121,10 @@ static pnng_step *product_before(const fuser *f, const pnng_step *step,
     if (time <= f->before)
         return NULL;
     pnng_step *const product = &f->steps->step[time - f->before - 1];
-    if (product->run != pnng_run_gemm || product->n_outer || product->finish ||
-        product->mask != step->mask || !walks_as(f, step, product, strides) ||
-        !may_be_done_at(f, step, time))
-        return NULL;
-    /* One column that is made as a row: all operands have to be one. */
-    bool is_row = true;
-    for (size_t k = 0; k < step->n_operands; k++)
-        is_row = is_row && strides[k] == 1;
-    return is_row || !f->plan->methods[product->j].swapped ? product : NULL;
+    const bool fits = product->run == pnng_run_gemm && !product->n_outer && !product->finish &&
+                      product->mask == step->mask && walks_as(f, step, product, strides) &&
+                      may_be_done_at(f, step, time);
+    return fits ? product : NULL;
 }
 
 /* Give a product the operands of its finish, after its own. */
@@ -170,8 +165,11 @@ static void share_memory(const fuser *f, const pnng_step *product) {
 static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step,
                            const ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     pnng_plan *const plan = f->plan;
+    pnng_method *const method = &plan->methods[product->j];
+    /* Only these two touch C. One that is made as a row of another product has no gaps. */
     const use *const c = use_of(f, step, 1);
-    const bool shares = step->in_place && c->count == 2 && f->storages[c - f->uses].slot < 0;
+    const bool shares = step->in_place && c->count == 2 && f->storages[c - f->uses].slot < 0 &&
+                        (!method->swapped || strides[0] == 1);
     if (!pnng_reserve(f->allocator, (void **)&plan->finishes, &plan->cap_finishes,
                       plan->n_finishes + 1, sizeof *plan->finishes) ||
         !join_operands(f, product, step, strides))
@@ -180,7 +178,6 @@ static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step,
     product->finish = (uint32_t)plan->n_finishes;
     if (shares)
         share_memory(f, product);
-    pnng_method *const method = &plan->methods[product->j];
     pnng_gemm_add_finish(&plan->kernels->gemm, method, step->nanoseconds);
     const uint32_t work = operand_of(f, product, PNNG_PRODUCT_WORK)->base;
     if (work != PNNG_BASE_NONE)

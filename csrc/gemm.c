@@ -208,18 +208,20 @@ typedef struct job {
     size_t row, col;           /* where c is in all of C */
 } job;
 
-/* Finish what was made of C. */
+/* Finish what was made of C. One row that is C's only column in truth is that to the finish. */
 static void finish(const job *job, size_t row, size_t col, size_t rows, size_t cols) {
     const pnng_finish *const f = job->finish;
+    const bool turns = job->method->swapped;
     const ptrdiff_t e = (ptrdiff_t)job->method->product.element;
+    const ptrdiff_t down = (ptrdiff_t)(turns ? job->col + col : job->row + row);
+    const ptrdiff_t along = (ptrdiff_t)(turns ? job->row + row : job->col + col);
     void *ptr[PNNG_FINISH_OPERANDS];
     for (size_t k = 0; k < f->n_operands; k++)
-        ptr[k] = (char *)f->ptr[k] +
-                 ((ptrdiff_t)(job->row + row) * f->stride[k] + (ptrdiff_t)(job->col + col)) * e;
+        ptr[k] = (char *)f->ptr[k] + (down * f->stride[k] + along) * e;
     const pnng_call call = {.ptr = ptr,
                             .stride = f->stride,
-                            .rows = rows,
-                            .cols = cols,
+                            .rows = turns ? cols : rows,
+                            .cols = turns ? rows : cols,
                             .a = f->a,
                             .b = f->b,
                             .accumulate = f->accumulate};

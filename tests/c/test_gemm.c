@@ -259,7 +259,7 @@ static product draw_product(const setting *s) {
     return p;
 }
 
-/* How it is made by so many threads, that are set. */
+/* How it is made by so many threads, which are set. */
 static pnng_method choose(const setting *s, const product *p, size_t threads) {
     pnng_set_threads((int64_t)threads);
     return pnng_gemm_choose(gemm, &(pnng_product){.form = s->form,
@@ -271,16 +271,70 @@ static pnng_method choose(const setting *s, const product *p, size_t threads) {
                                                   .has_bias = s->flags & BIAS});
 }
 
+static unsigned ways_seen;
+static bool finish_pieces; /* some product was finished a few rows at a time */
+
 /* The work space ends at a page that nobody may touch, like the operands. */
-static void run_product(const pnng_method *m, const product *p) {
+static void run_finished(const pnng_method *m, const product *p, const pnng_finish *finish) {
     const operand work = make(4, ALIGNED, 1, (pnng_gemm_work_size(m) + bytes - 1) / bytes, 0);
     operand_set(&work, NAN);
     pnng_gemm(gemm, m, p->a.data, p->b.data, p->c.data, product_alpha(p),
-              p->flags & BIAS ? p->bias.data : NULL, p->flags & ADDS, work.data);
+              p->flags & BIAS ? p->bias.data : NULL, p->flags & ADDS, work.data, finish);
     CHECK(operand_intact(&work));
 }
 
-static unsigned ways_seen;
+static void run_product(const pnng_method *m, const product *p) { run_finished(m, p, NULL); }
+
+static void put_back(const operand *o, const double *values) {
+    for (size_t i = 0; i < o->rows; i++)
+        for (size_t j = 0; j < o->cols; j++)
+            set_at(o, i, j, values[i * o->cols + j]);
+}
+
+/* A product and its finish at once give what they give one after the other: in C's place, or added
+ * to what is elsewhere, from C and from another operand. */
+static void check_finish(const setting *s, const product *p, const double *first,
+                         const double *alone) {
+    const operand kept = make(5, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 2),
+                  out = make(6, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 1);
+    operand_fill(&kept, -1, 1);
+    operand_fill(&out, -1, 1);
+    double *const before = operand_copy(&out);
+    const pnng_op_kernels *const sigmoid = &kernels->op[PNNG_OP_SIGMOID];
+    void *const inside[] = {p->c.data, p->c.data}, *const outside[] = {out.data, p->c.data,
+                                                                       kept.data};
+    const ptrdiff_t inner[] = {p->c.stride, p->c.stride}, outer[] = {out.stride, p->c.stride,
+                                                                     kept.stride};
+    const uint8_t adds = 1;
+    const pnng_finish finishes[] = {{sigmoid->forward, 2, inside, inner, 0, 0, NULL},
+                                    {sigmoid->backward, 3, outside, outer, 0, 0, &adds}};
+    for (int k = 0; k < 2; k++) {
+        const pnng_finish *const f = &finishes[k];
+        const operand *const result = k ? &out : &p->c;
+        put_back(&p->c, alone);
+        f->kernel(&(pnng_call){.ptr = f->ptr,
+                               .stride = f->stride,
+                               .rows = p->rows,
+                               .cols = p->cols,
+                               .accumulate = f->accumulate});
+        double *const wanted = operand_copy(result);
+        for (size_t threads = 1; threads <= 4; threads++) {
+            put_back(&p->c, first);
+            put_back(&out, before);
+            pnng_threads_always = threads > 1;
+            pnng_method m = choose(s, p, threads);
+            pnng_gemm_add_finish(gemm, &m, 100);
+            finish_pieces |= m.rows < m.product.sizes.rows;
+            run_finished(&m, p, f);
+            CHECK(operand_unchanged(result, wanted));
+            CHECK(operand_intact(&p->c) && operand_intact(&kept) && operand_intact(&out));
+        }
+        free(wanted);
+    }
+    pnng_threads_always = false;
+    free(before);
+}
+
 
 static void check_product(const setting *s) {
     snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu gap %td flags %d", isa->name,
@@ -298,15 +352,14 @@ static void check_product(const setting *s) {
     /* Several threads: the same bits. */
     pnng_threads_always = true;
     for (size_t threads = 2; threads <= 4; threads++) {
-        for (size_t i = 0; i < p.rows; i++)
-            for (size_t j = 0; j < p.cols; j++)
-                set_at(&p.c, i, j, first[i * p.cols + j]);
+        put_back(&p.c, first);
         const pnng_method split = choose(s, &p, threads);
         ways_seen |= split.parts > 1 ? 128u : 0;
         run_product(&split, &p);
         CHECK(operand_unchanged(&p.c, alone));
     }
     pnng_threads_always = false;
+    check_finish(s, &p, first, alone);
     free(first);
     free(alone);
 }
@@ -333,6 +386,7 @@ static void test_products(void) {
     const size_t count = sizeof sizes / sizeof sizes[0];
     int turn = 0;
     ways_seen = 0;
+    finish_pieces = false;
     for (size_t k = 0; k < count; k++)
         for (int form = 0; form < 4; form++)
             for (int gap = 0; gap < 2; gap++) {
@@ -357,6 +411,8 @@ static void test_products(void) {
         {PNNG_GEMM_TN, 513, 540, 9, 0, ADDS, AT_END},
         {PNNG_GEMM_TN, 300, 1, 500, 0, ADDS, AT_END},
         {PNNG_GEMM_TN, 1, 300, 500, 0, BIAS, AT_END},
+        {PNNG_GEMM_NT, 4000, 35, 2 * lanes, 1, BIAS, AT_END},
+        {PNNG_GEMM_NN, 900, 150, 3, 0, ADDS, AT_END},
     };
     for (size_t k = 0; k < sizeof large / sizeof large[0]; k++)
         check_product(&large[k]);
@@ -364,6 +420,7 @@ static void test_products(void) {
     /* Every way of making a product was gone; vectors of one element need no turning. */
     CHECK((ways_seen & 15) == (lanes > 1 ? 15 : 11));
     CHECK((ways_seen & 240) == 240);
+    CHECK(finish_pieces);
 }
 
 /* 0 times NaN and 0 times infinity are NaN, wherever they are. */

@@ -1140,13 +1140,46 @@ static void check_ops_of_steps(const net *t, pnng_plan *plan) {
         for (size_t k = 0; k < steps->count; k++) {
             pnng_step_info info = {0};
             CHECK(pnng_plan_step(plan, direction, k, &info) == PNNG_OK);
-            if (info.n_ops == 1)
-                CHECK(info.ops[0] >= 0 && info.ops[0] < t->n_nodes);
-            else if (leaves_alone)
+            for (size_t j = 0; j < info.n_ops; j++)
+                CHECK(info.ops[j] >= 0 && info.ops[j] < t->n_nodes);
+            CHECK(info.n_ops == (steps->step[k].finish ? 2 : info.n_ops != 0));
+            if (info.n_ops)
+                continue;
+            if (leaves_alone)
                 CHECK(steps->step[k].kernel == plan->kernels->common.fill &&
                       steps->step[k].mask == PNNG_GRAD_INPUTS);
         }
     }
+}
+
+/* How many steps became ends of others. */
+static size_t fused_steps;
+
+/* Without fusion: the bits that the fused plan gave, which `before` holds. */
+static void check_unfused(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
+                          size_t n_inputs, int32_t flags, const pnng_plan *fused, slots *s) {
+    pnng_plan *plan;
+    if (!CHECK(pnng_plan_new(program, dtype, inputs, n_inputs, flags | PNNG_PLAN_UNFUSED, &plan) ==
+               PNNG_OK)) {
+        pnng_plan_free(plan);
+        return;
+    }
+    CHECK(plan->n_finishes == 0);
+    CHECK(plan->forward.count + plan->backward.count ==
+          fused->forward.count + fused->backward.count + fused->n_finishes);
+    fused_steps += fused->n_finishes;
+    slots_bind(s, plan);
+    for (size_t k = 0; k < s->count; k++)
+        if (s->group[k] == PNNG_SLOT_OUTPUT)
+            array_fill(&s->array[k], 0xff);
+    CHECK(pnng_plan_forward(plan, 7) == PNNG_OK);
+    for (size_t k = 0; k < s->count; k++)
+        if (s->group[k] == PNNG_SLOT_OUTPUT)
+            CHECK(array_same(&s->array[k], &s->before[k]));
+    bool first[2] = {false, false};
+    if (flags & PNNG_PLAN_BACKWARD)
+        check_backward(plan, s, 3, first);
+    pnng_plan_free(plan);
 }
 
 /* All there is to check of a net in one number type. */
@@ -1189,6 +1222,7 @@ static void check_net_as(net *t, bool f64, const char *what) {
             check_gradients(t, plan, &s, f64, tolerance);
         else
             CHECK(pnng_plan_backward(plan, 1, 3) == PNNG_ERROR_ORDER);
+        check_unfused(program, dtype, inputs, n_inputs, flags, plan, &s);
         CHECK(slots_clean(&s));
         slots_close(&s);
         pnng_plan_free(plan);
@@ -2545,5 +2579,6 @@ int main(int argc, char **argv) {
         test_too_large_together();
     }
     test_random_programs(first, count);
+    CHECK(fused_steps > 0);
     return test_result();
 }
