@@ -194,7 +194,8 @@ static bool fuse_steps(fuser *f, pnng_steps *steps) {
         pnng_step *const product = product_before(f, step, strides);
         if (product && !finish_product(f, product, step, strides))
             return false;
-        note(f, step, product ? (size_t)(product - steps->step) + f->before + 1 : s + f->before + 1);
+        note(f, step,
+             product ? (size_t)(product - steps->step) + f->before + 1 : s + f->before + 1);
     }
     size_t kept = 0;
     for (size_t s = 0; s < steps->count; s++)

@@ -240,8 +240,14 @@ pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void 
 uint64_t pnng_clock(void);
 
 /* Operands of a step of a product; those of its finish come after them. */
-enum { PNNG_PRODUCT_A, PNNG_PRODUCT_B, PNNG_PRODUCT_C, PNNG_PRODUCT_BIAS, PNNG_PRODUCT_WORK,
-       PNNG_PRODUCT_OPERANDS };
+enum {
+    PNNG_PRODUCT_A,
+    PNNG_PRODUCT_B,
+    PNNG_PRODUCT_C,
+    PNNG_PRODUCT_BIAS,
+    PNNG_PRODUCT_WORK,
+    PNNG_PRODUCT_OPERANDS
+};
 
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,

@@ -77,11 +77,10 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
             .accumulate = plan->flag_pool + last->first_flag,
         };
     }
-    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A],
-              ptr[PNNG_PRODUCT_B], ptr[PNNG_PRODUCT_C],
-              step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
-              plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
-              step->finish ? &finish : NULL);
+    pnng_gemm(
+        &plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A], ptr[PNNG_PRODUCT_B],
+        ptr[PNNG_PRODUCT_C], step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
+        plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK], step->finish ? &finish : NULL);
     return PNNG_OK;
 }
 

@@ -102,7 +102,7 @@ def test_a_chart_is_drawn(tmp_path):
     figure = found.plot(tmp_path / "times.svg")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert [label.split(" at ")[0] for label in labels] == [
-        "hidden, Linear(3 -> 8)", "Tanh", "Linear(8 -> 8)", "Dropout(0.5)",
+        "hidden, Linear(3 -> 8)", "Tanh *", "Linear(8 -> 8) *", "Dropout(0.5)",
     ]  # fmt: skip
     assert "<svg" in (tmp_path / "times.svg").read_text()
 

@@ -303,8 +303,8 @@ static void check_finish(const setting *s, const product *p, const double *first
     const pnng_op_kernels *const sigmoid = &kernels->op[PNNG_OP_SIGMOID];
     void *const inside[] = {p->c.data, p->c.data}, *const outside[] = {out.data, p->c.data,
                                                                        kept.data};
-    const ptrdiff_t inner[] = {p->c.stride, p->c.stride}, outer[] = {out.stride, p->c.stride,
-                                                                     kept.stride};
+    const ptrdiff_t inner[] = {p->c.stride, p->c.stride},
+                    outer[] = {out.stride, p->c.stride, kept.stride};
     const uint8_t adds = 1;
     const pnng_finish finishes[] = {{sigmoid->forward, 2, inside, inner, 0, 0, NULL},
                                     {sigmoid->backward, 3, outside, outer, 0, 0, &adds}};
@@ -334,7 +334,6 @@ static void check_finish(const setting *s, const product *p, const double *first
     pnng_threads_always = false;
     free(before);
 }
-
 
 static void check_product(const setting *s) {
     snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu gap %td flags %d", isa->name,

@@ -1,0 +1,118 @@
+"""Plans with steps made one and without, from Python: the same bits on every instruction set.
+
+As a script it runs a number of nets and writes all that they give to a file: python test_fusion.py FILE
+"""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from samples import python
+from tolerances import EXACT, SUMS, assert_close, assert_trees_close
+
+import pynngraph as nn
+from pynngraph._engine import OPS
+from pynngraph.nn.transfer import Unary
+
+FUNCTIONS = {
+    "Power": lambda: nn.Power(2),
+    "Threshold": lambda: nn.Threshold(0.1, 0.2),
+    "LeakyReLU": lambda: nn.LeakyReLU(0.1),
+}
+SHAPES = [(1, 3, 40), (5, 20, 7), (70, 33, 64), (3000, 4, 30)]
+X = np.linspace(-1, 1, 12).reshape(4, 3)
+
+
+def functions():
+    """Every module that is one op on each element, by name."""
+    names = [name for name in nn.__all__ if isinstance(getattr(nn, name), type)]
+    found = {name: getattr(nn, name) for name in names if issubclass(getattr(nn, name), Unary)}
+    found = {name: FUNCTIONS.get(name, module) for name, module in found.items()}
+    return {**found, "MulConstant": lambda: nn.MulConstant(0.7), "AddConstant": lambda: nn.AddConstant(0.7)}
+
+
+def results(function, rows, width, hidden, dtype):
+    """All arrays of one forward and backward: a net of two layers, the gradient of the first one's end a sum."""
+    nn.manualSeed(1)
+    x = nn.Identity()()
+    h = function()(nn.Linear(width, hidden)(x))
+    net = nn.gModule([x], [nn.CAddTable()([function()(nn.Linear(hidden, 3)(h)), nn.Linear(hidden, 3)(h)])])
+    net = net.float() if dtype == np.float32 else net.double()
+    input = np.random.default_rng(1).standard_normal((rows, width)).astype(dtype)
+    output = net.forward(input)
+    return [output, net.backward(input, np.ones_like(output)), *net.parameters()[1]]
+
+
+def main(path):
+    found = {}
+    for name, function in functions().items():
+        for shape in SHAPES:
+            for dtype in (np.float32, np.float64):
+                for place, array in enumerate(results(function, *shape, dtype)):
+                    found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+    np.savez(path, **found)
+
+
+def run(path, **variables):
+    done = python(__file__, str(path), **variables)
+    assert done.returncode == 0, done.stderr
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def test_every_elementwise_op_is_among_the_functions():
+    unary = {op for op, info in OPS.items() if info.family in {"unary_x", "unary_y"}}
+    assert {module().op for module in functions().values()} == unary
+
+
+@pytest.mark.parametrize("isa", nn.cpu_info().available)
+@pytest.mark.parametrize("split", ["", "always"])
+def test_fused_or_not_every_bit_is_the_same(isa, split, tmp_path):
+    variables = {"PYNNGRAPH_ISA": isa, "PYNNGRAPH_SPLIT": split, "PYNNGRAPH_NUM_THREADS": "2" if split else "1"}
+    fused = run(tmp_path / "fused.npz", **variables, PYNNGRAPH_FUSE="1")
+    plain = run(tmp_path / "plain.npz", **variables, PYNNGRAPH_FUSE="0")
+    assert fused.keys() == plain.keys()
+    for key, array in fused.items():
+        assert np.array_equal(array, plain[key], equal_nan=True), key
+        assert array.tobytes() == plain[key].tobytes(), key
+
+
+STEPS = """
+import numpy as np, pynngraph as nn
+net = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+print(sum(row.is_fused for row in nn.profile(net, np.zeros((2, 3)), seconds=0.001, file=__import__("io").StringIO()).rows))
+"""
+
+
+@pytest.mark.parametrize(("text", "fused"), [("", "2"), ("1", "2"), ("0", "0")])
+def test_a_variable_switches_fusion_off(text, fused):
+    assert python("-c", STEPS, PYNNGRAPH_FUSE=text).stdout.strip() == fused
+
+
+def test_a_value_that_is_none_is_an_error_that_says_so():
+    done = python("-c", STEPS, PYNNGRAPH_FUSE="no")
+    assert "PYNNGRAPH_FUSE=no cannot be had: it is 0 or 1" in done.stderr
+
+
+def test_profiles_mark_what_shares_a_step():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.SoftMax())
+    found = nn.profile(net, X, seconds=0.01, file=io.StringIO())
+    assert [row.is_fused for row in found.rows] == [True, True, False]
+    assert "* shares steps with others" in str(found)
+
+
+def test_results_of_inner_modules_can_be_kept():
+    x = nn.Identity()()
+    linear = nn.Linear(3, 4)
+    z = linear(x)
+    g = nn.gModule([x], [nn.Tanh()(z)])
+    plain = g.forward(X).copy(), g.backward(X, np.ones((4, 4))).copy()
+    g.keep().forward(X)
+    assert_close(z.output, X @ linear.weight.T + linear.bias, SUMS)
+    kept = g.forward(X), g.backward(X, np.ones((4, 4)))
+    assert_trees_close(kept, plain, EXACT)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
