@@ -43,8 +43,8 @@ typedef struct pnng_method {
     uint64_t finishing;       /* of them, for the finish */
 } pnng_method;
 
-/* What is done to C as soon as it is made, while it is in the caches: an elementwise kernel, of which
- * C is an operand. The members are those of its call, for all of C. */
+/* What is done to C as soon as it is made, while it is in the caches: an elementwise kernel, of
+ * which C is an operand. The members are those of its call, for all of C. */
 enum { PNNG_FINISH_OPERANDS = 3 };
 typedef struct pnng_finish {
     pnng_kernel *kernel;
@@ -64,8 +64,8 @@ void pnng_gemm_add_finish(const pnng_gemm_table *table, pnng_method *method, uin
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
 size_t pnng_gemm_work_size(const pnng_method *method);
 
-/* C = or += alpha op(A) op(B) [+ bias in every row], then the finish, unless NULL. The result is the
- * same, bit for bit, whatever threads make it. */
+/* C = or += alpha op(A) op(B) [+ bias in every row], then the finish, unless NULL. The result is
+ * the same, bit for bit, whatever threads make it. */
 void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
                const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work,
                const pnng_finish *finish);

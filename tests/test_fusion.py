@@ -79,9 +79,11 @@ def test_fused_or_not_every_bit_is_the_same(isa, split, tmp_path):
 
 
 STEPS = """
+import io
 import numpy as np, pynngraph as nn
 net = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
-print(sum(row.is_fused for row in nn.profile(net, np.zeros((2, 3)), seconds=0.001, file=__import__("io").StringIO()).rows))
+found = nn.profile(net, np.zeros((2, 3)), seconds=0.001, file=io.StringIO())
+print(sum(row.is_fused for row in found.rows))
 """
 
 
