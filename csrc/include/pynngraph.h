@@ -233,7 +233,11 @@ PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
 
 /* ---- plans -------------------------------------------------------------------------------- */
 
-enum { PNNG_PLAN_BACKWARD = 1 }; /* flags of pnng_plan_new: make a backward too */
+/* Flags of pnng_plan_new. */
+enum {
+    PNNG_PLAN_BACKWARD = 1, /* make a backward too */
+    PNNG_PLAN_PACKED = 2    /* read parameters in a packed form where that is faster: see below */
+};
 
 /* Plan a sealed program for inputs of given shapes.
  * @param dtype  PNNG_F32 or PNNG_F64.
@@ -264,7 +268,8 @@ enum {
     PNNG_SLOT_PARAM = 2,       /* one for each parameter */
     PNNG_SLOT_GRAD_PARAM = 3,  /* one for each parameter (unused without a gradient) */
     PNNG_SLOT_GRAD_OUTPUT = 4, /* one for each output */
-    PNNG_SLOT_GRAD_INPUT = 5   /* one for each input (unused without a gradient) */
+    PNNG_SLOT_GRAD_INPUT = 5,  /* one for each input (unused without a gradient) */
+    PNNG_SLOT_PACKED = 6       /* one for each parameter (used as pnng_plan_packed_size says) */
 };
 
 /* The number of the first slot of `group` plus `index`. */
@@ -279,6 +284,23 @@ PNNG_API pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data);
 /* The slots themselves, for callers that bind many at each run. Runs check alignment and NULLs.
  * Lifetime: the plan's. */
 PNNG_API void **pnng_plan_slots(pnng_plan *plan);
+
+/* Products of a few rows to some hundred with a parameter are made faster from a packed form of it,
+ * which is worth making where it serves many runs: where parameters do not change. In a plan with
+ * PNNG_PLAN_PACKED, forward reads these parameters from what is bound to their PNNG_SLOT_PACKED,
+ * which the caller fills by pnng_plan_pack, and again whenever the parameter has changed: the engine
+ * does not look whether it has. Backward, and products that gain nothing, read parameters as ever.
+ * Sums are made in another order, so that the last bits of results may be others. */
+
+/* Bytes of the packed form of parameter `param`; 0 where the plan reads none. It is the same in all
+ * plans of one number type that read one of a parameter of this shape, and they may share it.
+ * It is the caller's memory, apart from pnng_plan_arena_size; best aligned to 64 bytes. */
+PNNG_API size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param);
+
+/* Fill it from the parameter's array.
+ * Lifetime: nothing is kept. Errors: PNNG_ERROR_ARGUMENT (the plan reads none, misaligned). */
+PNNG_API pnng_status pnng_plan_pack(const pnng_plan *plan, size_t param, const void *data,
+                                    void *packed);
 
 /* Run forward: reads inputs and parameters, writes outputs. Inputs are never written. A run that
  * fails half-way may have written some outputs.
