@@ -110,19 +110,18 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value) {
 }
 
 pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
-    const pnng_plan *const plan = planner->plan;
-    const int64_t first = (int64_t)plan->slot_start[PNNG_SLOT_PARAM];
+    const pnng_program *const program = planner->program;
+    const int64_t first = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_PARAM, 0);
     const int64_t param = planner->storages[ref.view.storage].slot - first;
     pnng_ref packed = {no_view, PNNG_ALWAYS, false};
-    if (!(plan->flags & PNNG_PLAN_PACKED) || planner->steps != &plan->forward || param < 0 ||
-        param >= (int64_t)planner->program->n_params)
+    if (param < 0 || param >= (int64_t)program->n_params ||
+        planner->steps != &planner->plan->forward)
         return packed;
-    const pnng_shape *const shape = &planner->program->param_shapes[param];
-    if (shape->ndim != 2 || (size_t)shape->dim[0] != rows || (size_t)shape->dim[1] != cols ||
-        ref.view.stride[1] != 1)
-        return packed;
-    packed.view =
-        slot_view(planner, PNNG_SLOT_PACKED, (size_t)param, planner->program->params[param]);
+    const pnng_value value = program->params[param];
+    const pnng_shape *const shape = &planner->shape[value];
+    if (program->values[value].packs && shape->ndim == 2 && (size_t)shape->dim[0] == rows &&
+        (size_t)shape->dim[1] == cols && ref.view.stride[1] == 1)
+        packed.view = slot_view(planner, PNNG_SLOT_PACKED, (size_t)param, value);
     return packed;
 }
 
@@ -1085,7 +1084,7 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
                          "the program is not sealed yet: it may still change");
     if (dtype != PNNG_F32 && dtype != PNNG_F64)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such number type: %d", dtype);
-    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_PACKED))
+    if (flags & ~PNNG_PLAN_BACKWARD)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
     if (!pnng_chosen_isa())
         return pnng_fail(&plan->message, PNNG_ERROR_ISA, "%s", pnng_cpu_info()->problem);

@@ -166,6 +166,14 @@ PNNG_API pnng_status pnng_program_input(pnng_program *program, int32_t kind, int
 PNNG_API pnng_status pnng_program_param(pnng_program *program, const pnng_shape *shape,
                                         int32_t has_grad, pnng_value *out);
 
+/* Let forward read a parameter in a packed form, where that is faster: in products of a few rows up
+ * to some hundred. The form is bound to the parameter's PNNG_SLOT_PACKED; the caller fills it by
+ * pnng_plan_pack, and again whenever the parameter has changed: the engine does not look whether it
+ * has. It pays for parameters that seldom change. Sums are made in another order, so that the last
+ * bits of results may differ. Before sealing.
+ * Errors: PNNG_ERROR_ARGUMENT (sealed, not a parameter). */
+PNNG_API pnng_status pnng_program_pack(pnng_program *program, pnng_value param);
+
 /* Append an op. Attributes are described in docs/ops.md.
  * @param in  `n_in` values; the same may come twice.
  * @param out  filled with the `n_out` new values of the op.
@@ -233,11 +241,7 @@ PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
 
 /* ---- plans -------------------------------------------------------------------------------- */
 
-/* Flags of pnng_plan_new. */
-enum {
-    PNNG_PLAN_BACKWARD = 1, /* make a backward too */
-    PNNG_PLAN_PACKED = 2    /* read parameters in a packed form where that is faster: see below */
-};
+enum { PNNG_PLAN_BACKWARD = 1 }; /* flags of pnng_plan_new: make a backward too */
 
 /* Plan a sealed program for inputs of given shapes.
  * @param dtype  PNNG_F32 or PNNG_F64.
@@ -285,19 +289,13 @@ PNNG_API pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data);
  * Lifetime: the plan's. */
 PNNG_API void **pnng_plan_slots(pnng_plan *plan);
 
-/* Products of a few rows to some hundred with a parameter are made faster from a packed form of it,
- * which is worth making where it serves many runs: where parameters do not change. In a plan with
- * PNNG_PLAN_PACKED, forward reads these parameters from what is bound to their PNNG_SLOT_PACKED,
- * which the caller fills by pnng_plan_pack, and again whenever the parameter has changed: the engine
- * does not look whether it has. Backward, and products that gain nothing, read parameters as ever.
- * Sums are made in another order, so that the last bits of results may be others. */
-
-/* Bytes of the packed form of parameter `param`; 0 where the plan reads none. It is the same in all
- * plans of one number type that read one of a parameter of this shape, and they may share it.
- * It is the caller's memory, apart from pnng_plan_arena_size; best aligned to 64 bytes. */
+/* Bytes of the packed form of parameter `param` that forward reads; 0 where it reads none, see
+ * pnng_program_pack. The form is the same in all plans of one number type that read one of a
+ * parameter of this shape: they may share it. Its memory is the caller's, beside the arena, and best
+ * aligned to 64 bytes. */
 PNNG_API size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param);
 
-/* Fill it from the parameter's array.
+/* Fill it from the parameter's array; it serves until that changes.
  * Lifetime: nothing is kept. Errors: PNNG_ERROR_ARGUMENT (the plan reads none, misaligned). */
 PNNG_API pnng_status pnng_plan_pack(const pnng_plan *plan, size_t param, const void *data,
                                     void *packed);

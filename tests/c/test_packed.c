@@ -8,7 +8,7 @@ enum { IN = 70, OUT = 37, MOST_ROWS = 9 };
 /* y = x W' + b, z = tanh(y) V', and W once more: u = x W' */
 typedef struct fixture {
     watch w;
-    pnng_program *program;
+    pnng_program *plain, *packs; /* the same; but for that */
     size_t element;
     int32_t dtype;
     array x, params[3], packed[3], out[3], grad_out[3], grad_in; /* W, b, V; y, z, u */
@@ -31,22 +31,37 @@ static void draw(const fixture *f, const array *a) {
         set(f, a, k, random_in(-1, 1));
 }
 
+static pnng_program *build(fixture *f, bool packs) {
+    pnng_program *program;
+    CHECK(pnng_program_new(&f->w.allocator, &program) == PNNG_OK);
+    const pnng_value x = add_input(program, PNNG_REAL, 1);
+    const pnng_value weight = add_param(program, shape_of(2, OUT, IN), 1);
+    const pnng_value bias = add_param(program, shape_of(1, OUT), 1);
+    const pnng_value second = add_param(program, shape_of(2, IN, OUT), 1);
+    const pnng_value y = add_op(program, "linear", x, weight, bias, -1);
+    const pnng_value z = add_op(program, "linear", add_op(program, "tanh", y, -1), second, -1);
+    const pnng_value u = add_op(program, "linear", x, weight, -1);
+    const pnng_value outputs[] = {y, z, u}, none[] = {x, y, u + 1, -1};
+    for (int k = 0; k < 3; k++)
+        CHECK(pnng_program_output(program, outputs[k]) == PNNG_OK);
+    for (int k = 0; k < 4; k++)
+        CHECK(pnng_program_pack(program, none[k]) == PNNG_ERROR_ARGUMENT &&
+              strstr(pnng_program_error(program), "is not a parameter"));
+    if (packs)
+        CHECK(pnng_program_pack(program, weight) == 0 && pnng_program_pack(program, bias) == 0 &&
+              pnng_program_pack(program, second) == 0);
+    CHECK(pnng_program_seal(program) == PNNG_OK);
+    CHECK(pnng_program_pack(program, weight) == PNNG_ERROR_ARGUMENT);
+    return program;
+}
+
 static void open_fixture(fixture *f, int32_t dtype) {
     memset(f, 0, sizeof *f);
     watch_begin(&f->w);
     f->dtype = dtype;
     f->element = dtype == PNNG_F32 ? 4 : 8;
-    CHECK(pnng_program_new(&f->w.allocator, &f->program) == PNNG_OK);
-    const pnng_value x = add_input(f->program, PNNG_REAL, 1);
-    const pnng_value weight = add_param(f->program, shape_of(2, OUT, IN), 1);
-    const pnng_value bias = add_param(f->program, shape_of(1, OUT), 1);
-    const pnng_value second = add_param(f->program, shape_of(2, IN, OUT), 1);
-    const pnng_value y = add_op(f->program, "linear", x, weight, bias, -1);
-    const pnng_value z =
-        add_op(f->program, "linear", add_op(f->program, "tanh", y, -1), second, -1);
-    const pnng_value u = add_op(f->program, "linear", x, weight, -1);
-    CHECK(pnng_program_output(f->program, y) == 0 && pnng_program_output(f->program, z) == 0 &&
-          pnng_program_output(f->program, u) == 0 && pnng_program_seal(f->program) == 0);
+    f->plain = build(f, false);
+    f->packs = build(f, true);
     const size_t sizes[] = {OUT * IN, OUT, IN * OUT}, cols[] = {OUT, IN, OUT};
     f->x = array_new((size_t)MOST_ROWS * IN, f->element, 1);
     f->grad_in = array_new((size_t)MOST_ROWS * IN, f->element, 3);
@@ -61,7 +76,8 @@ static void open_fixture(fixture *f, int32_t dtype) {
 }
 
 static void close_fixture(fixture *f) {
-    pnng_program_free(f->program);
+    pnng_program_free(f->plain);
+    pnng_program_free(f->packs);
     array *const arrays[] = {&f->x, &f->grad_in};
     for (size_t k = 0; k < 2; k++)
         array_free(arrays[k]);
@@ -77,10 +93,10 @@ static void close_fixture(fixture *f) {
     CHECK(f->w.live == 0 && f->w.overruns == 0);
 }
 
-static pnng_plan *plan_of(fixture *f, int rows, int32_t flags) {
+static pnng_plan *plan_of(fixture *f, pnng_program *program, int rows, int32_t flags) {
     const pnng_shape shape = shape_of(2, rows, IN);
     pnng_plan *plan;
-    CHECK(pnng_plan_new(f->program, f->dtype, &shape, 1, flags, &plan) == PNNG_OK);
+    CHECK(pnng_plan_new(program, f->dtype, &shape, 1, flags, &plan) == PNNG_OK);
     CHECK(bind_to(plan, PNNG_SLOT_INPUT, 0, f->x.data) == PNNG_OK);
     CHECK(bind_to(plan, PNNG_SLOT_GRAD_INPUT, 0, f->grad_in.data) == PNNG_OK);
     for (size_t k = 0; k < 3; k++) {
@@ -127,7 +143,7 @@ static bool all_same(const array x[3], const array y[3]) {
 
 /* Whether results are those of a plan that reads parameters as they lie. */
 static bool as_unpacked(fixture *f, const array results[3], int rows) {
-    pnng_plan *const plain = plan_of(f, rows, 0);
+    pnng_plan *const plain = plan_of(f, f->plain, rows, 0);
     array expected[3];
     run(f, plain, expected);
     const double bound = f->dtype == PNNG_F32 ? 1e-4 : 1e-12;
@@ -144,7 +160,7 @@ static bool as_unpacked(fixture *f, const array results[3], int rows) {
 static void test_results(int32_t dtype, int rows) {
     fixture f;
     open_fixture(&f, dtype);
-    pnng_plan *const plan = plan_of(&f, rows, PNNG_PLAN_PACKED);
+    pnng_plan *const plan = plan_of(&f, f.packs, rows, 0);
     pack(&f, plan);
     array first[3], again[3], later[3];
     run(&f, plan, first);
@@ -171,7 +187,7 @@ static void test_results(int32_t dtype, int rows) {
     CHECK(!array_same(&first[0], &later[0]) && !array_same(&first[2], &later[2]));
 
     /* A plan for other rows reads the same. */
-    pnng_plan *const other = plan_of(&f, rows - 1, PNNG_PLAN_PACKED);
+    pnng_plan *const other = plan_of(&f, f.packs, rows - 1, 0);
     for (size_t k = 0; k < 3; k += 2)
         if (pnng_plan_packed_size(other, k))
             CHECK(pnng_plan_packed_size(other, k) == f.packed[k].bytes &&
@@ -192,9 +208,8 @@ static void test_backward(int32_t dtype) {
     fixture f;
     open_fixture(&f, dtype);
     array results[2];
-    const int32_t flags[] = {PNNG_PLAN_BACKWARD, PNNG_PLAN_BACKWARD | PNNG_PLAN_PACKED};
     for (int k = 0; k < 2; k++) {
-        pnng_plan *const plan = plan_of(&f, MOST_ROWS, flags[k]);
+        pnng_plan *const plan = plan_of(&f, k ? f.packs : f.plain, MOST_ROWS, PNNG_PLAN_BACKWARD);
         pack(&f, plan);
         CHECK(pnng_plan_forward(plan, 0) == PNNG_OK);
         if (k)
@@ -216,7 +231,7 @@ static void test_backward(int32_t dtype) {
 static void test_errors(int32_t dtype) {
     fixture f;
     open_fixture(&f, dtype);
-    pnng_plan *const plan = plan_of(&f, 4, PNNG_PLAN_PACKED);
+    pnng_plan *const plan = plan_of(&f, f.packs, 4, 0);
     const size_t bytes = pnng_plan_packed_size(plan, 0);
     CHECK(bytes >= (size_t)OUT * IN * f.element);
     CHECK(pnng_plan_forward(plan, 0) == PNNG_ERROR_UNBOUND);
@@ -229,12 +244,13 @@ static void test_errors(int32_t dtype) {
     for (size_t k = 0; k < 3; k++)
         CHECK(pnng_plan_packed_size(plan, unread[k]) == 0 &&
               pnng_plan_pack(plan, unread[k], f.params[1].data, room.data) == PNNG_ERROR_ARGUMENT);
-    pnng_plan *const plain = plan_of(&f, 4, 0), *const one_row = plan_of(&f, 1, PNNG_PLAN_PACKED);
+    pnng_plan *const plain = plan_of(&f, f.plain, 4, 0), *const one_row =
+                                                             plan_of(&f, f.packs, 1, 0);
     CHECK(pnng_plan_packed_size(plain, 0) == 0 && pnng_plan_packed_size(one_row, 0) == 0);
     CHECK(pnng_plan_forward(plain, 0) == PNNG_OK && pnng_plan_forward(one_row, 0) == PNNG_OK);
     pnng_plan *none;
     const pnng_shape shape = shape_of(2, 4, IN + 1);
-    CHECK(pnng_plan_new(f.program, dtype, &shape, 1, PNNG_PLAN_PACKED, &none) == PNNG_ERROR_SHAPE);
+    CHECK(pnng_plan_new(f.packs, dtype, &shape, 1, 0, &none) == PNNG_ERROR_SHAPE);
     CHECK(pnng_plan_packed_size(none, 0) == 0);
     array_free(&room);
     pnng_plan_free(none);
@@ -257,10 +273,11 @@ static void test_others(void) {
     const pnng_value weights[] = {part, turned, made, x};
     for (size_t k = 0; k < 4; k++)
         CHECK(pnng_program_output(program, add_op(program, "linear", x, weights[k], -1)) == 0);
+    CHECK(pnng_program_pack(program, whole) == 0 && pnng_program_pack(program, square) == 0);
     CHECK(pnng_program_seal(program) == PNNG_OK);
     pnng_plan *plan;
     const pnng_shape shape = shape_of(2, 4, IN);
-    CHECK(pnng_plan_new(program, PNNG_F64, &shape, 1, PNNG_PLAN_PACKED, &plan) == PNNG_OK);
+    CHECK(pnng_plan_new(program, PNNG_F64, &shape, 1, 0, &plan) == PNNG_OK);
     CHECK(pnng_plan_packed_size(plan, 0) == 0 && pnng_plan_packed_size(plan, 1) == 0);
     pnng_plan_free(plan);
     pnng_program_free(program);
