@@ -48,14 +48,18 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
     return bytes >= 4096 && bytes % 1024 == 0;
 }
 
-/* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, about:
- * a tile takes depth / lanes, more where its last vector is not full, and to pack B depth / 4 for
- * all rows together; a dot product takes a little more than depth / lanes and some 4 to sum up its
- * vector. */
+/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an element
+ * of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot product takes
+ * a little more than depth / lanes and some 4 to sum up its vector. */
+static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
+    return s->cols <= 3 * lanes && 9 * s->cols * (s->depth + 4 * lanes) <
+                                       8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+}
+
+/* The same of any number of columns, where B is packed for the tiles: depth / 4 for all rows. */
 static bool dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
     if (s->cols < s->rows && s->cols <= 3 * lanes)
-        return 9 * s->cols * (s->depth + 4 * lanes) <
-               8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+        return few_dots_are_cheaper(s, lanes);
     return s->rows * (1600 + s->depth) <= 112 * s->depth;
 }
 
@@ -189,13 +193,19 @@ pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *p
     return m;
 }
 
-/* What is kept takes as much memory as B once more. One row reads B as fast as it lies; for many rows
- * packing is a small part of the time. */
+/* What is kept takes as much memory as B once more. For many rows packing is a small part of the
+ * time; where dot products are cheaper than tiles that pack, tiles that need not pay from four rows
+ * on, but for few columns. */
 bool pnng_gemm_keeping_pays(const pnng_gemm_table *table, const pnng_product *product) {
+    enum { MANY = 256 };
     const pnng_gemm_sizes *const s = &product->sizes;
-    return product->form == PNNG_GEMM_NT && s->rows >= 2 && s->rows <= 256 && s->cols > 0 &&
-           s->depth > 0 &&
-           s->depth <= (size_t)PTRDIFF_MAX / product->element / round_up(s->cols, table->nr);
+    if (product->form != PNNG_GEMM_NT || s->rows > MANY || !s->cols || !s->depth ||
+        s->depth > (size_t)PTRDIFF_MAX / product->element / round_up(s->cols, table->nr))
+        return false;
+    if (!dots_are_cheaper(s, table->lanes))
+        return true;
+    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) &&
+           !few_dots_are_cheaper(s, table->lanes);
 }
 
 size_t pnng_gemm_packed_size(const pnng_gemm_table *table, const pnng_product *product) {
