@@ -52,8 +52,8 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
  * of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot product takes
  * a little more than depth / lanes and some 4 to sum up its vector. */
 static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
-    return s->cols <= 3 * lanes && 9 * s->cols * (s->depth + 4 * lanes) <
-                                       8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+    return s->cols <= 3 * lanes &&
+           9 * s->cols * (s->depth + 4 * lanes) < 8 * ceil_div(s->cols, lanes) * lanes * s->depth;
 }
 
 /* The same of any number of columns, where B is packed for the tiles: depth / 4 for all rows. */
