@@ -5,6 +5,7 @@ parameter must either fail, or be seen by the next call.
 """
 
 import gc
+import io
 import pickle
 import threading
 import weakref
@@ -386,6 +387,15 @@ def test_plans_for_many_sizes_share_what_is_kept():
         kept.add(id(packed_of(net)))
     assert len(kept) == 1
     assert packed_of(net).nbytes >= net.get(0).weight.nbytes
+
+
+def test_the_summary_counts_what_is_kept():
+    net = net_of()
+    x = input_of()
+    before = nn.summary(net, x, io.StringIO()).memory.arena
+    kept = sum(map(net.freeze()._execution.prepared(x).plan.packed_size, range(4)))
+    assert kept > 8 * (40 * 70 + 70 * 9)
+    assert nn.summary(net, x, io.StringIO()).memory.arena == before + kept
 
 
 def test_nothing_is_kept_without_need():
