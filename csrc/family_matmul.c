@@ -76,14 +76,21 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
                         const pnng_target *target, size_t count, const ptrdiff_t *by) {
     if (!count || !sizes.rows || !sizes.cols)
         return;
-    const pnng_product product = {.form = form,
-                                  .sizes = sizes,
-                                  .element = pnng_planner_element(planner),
-                                  .lda = row_strides[0],
-                                  .ldb = row_strides[1],
-                                  .ldc = row_strides[2],
-                                  .has_bias = operands[3].view.storage >= 0};
-    const pnng_method method = pnng_gemm_choose(&pnng_planner_kernels(planner)->gemm, &product);
+    const pnng_gemm_table *const table = &pnng_planner_kernels(planner)->gemm;
+    pnng_product product = {.form = form,
+                            .sizes = sizes,
+                            .element = pnng_planner_element(planner),
+                            .lda = row_strides[0],
+                            .ldb = row_strides[1],
+                            .ldc = row_strides[2],
+                            .has_bias = operands[3].view.storage >= 0};
+    pnng_ref b = operands[1];
+    if (count == 1 && pnng_gemm_keeping_pays(table, &product)) {
+        const pnng_ref packed = pnng_packed_form(planner, b, sizes.cols, sizes.depth);
+        product.b_is_packed = packed.view.storage >= 0;
+        b = product.b_is_packed ? packed : b;
+    }
+    const pnng_method method = pnng_gemm_choose(table, &product);
     const pnng_step prototype = {.run = pnng_run_gemm,
                                  .rows = sizes.rows,
                                  .cols = sizes.cols,
@@ -92,7 +99,7 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
                                  .j = (int64_t)pnng_keep_method(planner, &method),
                                  .mask = target ? target->mask : 0,
                                  .scaled = target && target->scaled};
-    const pnng_ref refs[] = {operands[0], operands[1], operands[2], operands[3],
+    const pnng_ref refs[] = {operands[0], b, operands[2], operands[3],
                              pnng_work_space(planner, pnng_gemm_work_size(&method))};
     const ptrdiff_t strides[] = {row_strides[0], row_strides[1], row_strides[2], 0, 0};
     const uint8_t accumulate = target && target->accumulate;

@@ -25,6 +25,21 @@ static size_t even_part(size_t n, size_t most) {
     return n ? ceil_div(n, ceil_div(n, max_size(most, 1))) : 1;
 }
 
+/* Strides in elements: to the next row or column of C, and along the depth. */
+typedef struct strides {
+    ptrdiff_t across, along;
+} strides;
+
+static strides strides_of_a(const pnng_product *p) {
+    return p->form == PNNG_GEMM_TN || p->form == PNNG_GEMM_TT ? (strides){1, p->lda}
+                                                              : (strides){p->lda, 1};
+}
+
+static strides strides_of_b(const pnng_product *p) {
+    return p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_TT ? (strides){p->ldb, 1}
+                                                              : (strides){1, p->ldb};
+}
+
 /* ---- the choice ------------------------------------------------------------------------------ */
 
 /* Rows so far apart fall on the same few places of the L1 cache, and each on a page of its own. */
@@ -37,14 +52,18 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
  * last-level cache. */
 enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
 
-/* Whether C = A B' is made sooner of dot products than of tiles. In cycles an element of C, about:
- * a tile takes depth / lanes, more where its last vector is not full, and to pack B depth / 4 for
- * all rows together; a dot product takes a little more than depth / lanes and some 4 to sum up its
- * vector. */
+/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an element
+ * of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot product takes
+ * a little more than depth / lanes and some 4 to sum up its vector. */
+static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
+    return s->cols <= 3 * lanes &&
+           9 * s->cols * (s->depth + 4 * lanes) < 8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+}
+
+/* The same of any number of columns, where B is packed for the tiles: depth / 4 for all rows. */
 static bool dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
     if (s->cols < s->rows && s->cols <= 3 * lanes)
-        return 9 * s->cols * (s->depth + 4 * lanes) <
-               8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+        return few_dots_are_cheaper(s, lanes);
     return s->rows * (1600 + s->depth) <= 112 * s->depth;
 }
 
@@ -62,6 +81,8 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     const bool few = s->rows < 4 || (s->cols >= 4 * lanes &&
                                      s->rows <= (p->form == PNNG_GEMM_NN ? few_nn : few_tn));
     m->way = PNNG_GEMM_TILES;
+    if (p->b_is_packed)
+        return;
     if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
         m->way = PNNG_GEMM_DOTS;
     else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && (few || shallow))
@@ -86,7 +107,7 @@ static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
     const bool reads_b_often = rows > often * table->mr;
     m->pack_a = p->form == PNNG_GEMM_TT ||
                 (reads_a_often && (a_clashes || depth * rows * p->element >= FAR));
-    m->pack_b = b_along || (reads_b_often && (b_clashes || b_bytes >= FAR));
+    m->pack_b = !p->b_is_packed && (b_along || (reads_b_often && (b_clashes || b_bytes >= FAR)));
     /* Rows that clash and are not packed: no more at once than L1 has places for. */
     m->high = a_along && a_clashes && !m->pack_a ? min_size(table->mr, 7) : table->mr;
     m->depth = even_part(depth, table->kc);
@@ -96,9 +117,9 @@ static void choose_blocks(const pnng_gemm_table *table, pnng_method *m) {
     const size_t l2_rows = (size_t)cpu->l2_bytes / 2 / row_bytes;
     const size_t l3_panels = (size_t)cpu->l3_bytes / 8 / (row_bytes * table->nr);
     m->rows = m->pack_a ? even_part(rows, max_size(l2_rows, table->mr)) : max_size(rows, 1);
-    m->cols = m->pack_b ? min_size(round_up(max_size(cols, 1), table->nr),
-                                   max_size(l3_panels, 4) * table->nr)
-                        : max_size(cols, 1);
+    m->cols = m->pack_b || p->b_is_packed ? min_size(round_up(max_size(cols, 1), table->nr),
+                                                     max_size(l3_panels, 4) * table->nr)
+                                          : max_size(cols, 1);
 }
 
 /* At 3 GHz, with one fused multiply-add of vectors a cycle, and B read once from far away: rather
@@ -141,11 +162,15 @@ static size_t packed_a_bytes(const pnng_method *m) {
     return m->pack_a ? round_up((m->rows + m->high) * m->depth * m->product.element, 64) : 0;
 }
 
+static size_t packed_b_bytes(const pnng_gemm_table *table, const pnng_method *m) {
+    const size_t cols = m->pack_b ? m->cols : table->nr;
+    return round_up(cols * m->depth * m->product.element, 64);
+}
+
 static void choose_work(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_product *const p = &m->product;
     if (m->way == PNNG_GEMM_TILES)
-        m->part_work = packed_a_bytes(m) +
-                       round_up((m->pack_b ? m->cols : table->nr) * m->depth * p->element, 64);
+        m->part_work = packed_a_bytes(m) + (p->b_is_packed ? 0 : packed_b_bytes(table, m));
     if (m->way == PNNG_GEMM_TURNED_DOTS)
         m->shared_work = round_up(p->sizes.cols * p->sizes.depth * p->element, 64);
 }
@@ -188,6 +213,37 @@ void pnng_gemm_add_finish(const pnng_gemm_table *table, pnng_method *method, uin
     choose_work(table, method);
 }
 
+/* What is kept takes as much memory as B once more. For many rows packing is a small part of the
+ * time; where dot products are cheaper than tiles that pack, tiles that need not pay from four rows
+ * on, but for few columns. */
+bool pnng_gemm_keeping_pays(const pnng_gemm_table *table, const pnng_product *product) {
+    enum { MANY = 256 };
+    const pnng_gemm_sizes *const s = &product->sizes;
+    if (product->form != PNNG_GEMM_NT || s->rows > MANY || !s->cols || !s->depth ||
+        s->depth > (size_t)PTRDIFF_MAX / product->element / round_up(s->cols, table->nr))
+        return false;
+    if (!dots_are_cheaper(s, table->lanes))
+        return true;
+    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) &&
+           !few_dots_are_cheaper(s, table->lanes);
+}
+
+size_t pnng_gemm_packed_size(const pnng_gemm_table *table, const pnng_product *product) {
+    return round_up(product->sizes.cols, table->nr) * product->sizes.depth * product->element;
+}
+
+void pnng_gemm_pack_b(const pnng_gemm_table *table, const pnng_product *product, const void *b,
+                      void *panels) {
+    const pnng_gemm_sizes *const s = &product->sizes;
+    const strides by = strides_of_b(product);
+    const size_t block = even_part(s->depth, table->kc);
+    const size_t row_bytes = round_up(s->cols, table->nr) * product->element;
+    for (size_t p = 0; p < s->depth; p += block)
+        table->pack((char *)panels + p * row_bytes,
+                    (const char *)b + (ptrdiff_t)(p * product->element) * by.along, by.across,
+                    by.along, s->cols, min_size(s->depth - p, block), table->nr);
+}
+
 size_t pnng_gemm_work_size(const pnng_method *method) {
     return method->shared_work + method->parts * method->part_work;
 }
@@ -228,25 +284,11 @@ static void finish(const job *job, size_t row, size_t col, size_t rows, size_t c
     f->kernel(&call);
 }
 
-/* Strides in elements: to the next row or column of C, and along the depth. */
-typedef struct strides {
-    ptrdiff_t across, along;
-} strides;
-
-static strides strides_of_a(const pnng_product *p) {
-    return p->form == PNNG_GEMM_TN || p->form == PNNG_GEMM_TT ? (strides){1, p->lda}
-                                                              : (strides){p->lda, 1};
-}
-
-static strides strides_of_b(const pnng_product *p) {
-    return p->form == PNNG_GEMM_NT || p->form == PNNG_GEMM_TT ? (strides){p->ldb, 1}
-                                                              : (strides){1, p->ldb};
-}
-
 /* The first column of a block of B that is packed: all are, or only the last panel if that is not a
  * whole one, since rows of B are read as whole vectors. */
 static size_t first_packed(const job *job, size_t cols) {
-    return job->method->pack_b ? 0 : cols - cols % job->table->nr;
+    return job->method->pack_b || job->method->product.b_is_packed ? 0
+                                                                   : cols - cols % job->table->nr;
 }
 
 static void pack_b(const job *job, const char *b, size_t cols, size_t depth, char *packed_b) {
@@ -255,6 +297,13 @@ static void pack_b(const job *job, const char *b, size_t cols, size_t depth, cha
     if (first < cols)
         job->table->pack(packed_b, b + (ptrdiff_t)(first * job->method->product.element) * s.across,
                          s.across, s.along, cols - first, depth, job->table->nr);
+}
+
+/* Of panels that were packed before, those from a column on, in the block of the depth from `p` on:
+ * all panels of a block of the depth lie together. */
+static const char *kept_panels(const job *job, size_t col, size_t p, size_t depth) {
+    const size_t padded = round_up(job->method->product.sizes.cols, job->table->nr);
+    return job->b + (p * padded + col * depth) * job->method->product.element;
 }
 
 /* One block of A times one of B: `tiles` has what all panels share. */
@@ -286,7 +335,11 @@ static void multiply_tiles(const job *job) {
             const size_t depth = min_size(sizes->depth - p, m->depth);
             const char *const b_block =
                 job->b + ((ptrdiff_t)j * b.across + (ptrdiff_t)p * b.along) * e;
-            pack_b(job, b_block, cols, depth, packed_b);
+            const char *panels = packed_b;
+            if (m->product.b_is_packed)
+                panels = kept_panels(job, job->col + j, p, depth);
+            else
+                pack_b(job, b_block, cols, depth, packed_b);
             for (size_t i = 0; i < sizes->rows; i += m->rows) {
                 const size_t rows = min_size(sizes->rows - i, m->rows);
                 const size_t high = even_part(rows, m->high);
@@ -314,7 +367,7 @@ static void multiply_tiles(const job *job) {
                     tiles.a_col = (ptrdiff_t)high;
                     tiles.a_tile = (ptrdiff_t)(high * depth);
                 }
-                multiply_block(job, tiles, cols, b_block, packed_b);
+                multiply_block(job, tiles, cols, b_block, panels);
                 if (job->finish && p + depth == sizes->depth)
                     finish(job, i, j, rows, cols);
             }
@@ -364,16 +417,18 @@ static void multiply_part(void *context, size_t k) {
     const size_t size = part_size(part.table, m), first = k * size;
     if (m->cuts_rows) {
         part.sizes.rows = min_size(size, part.sizes.rows - first);
+        part.row = first;
         part.a += (ptrdiff_t)first * strides_of_a(&m->product).across * e;
         part.c += (ptrdiff_t)first * m->product.ldc * e;
     } else {
         part.sizes.cols = min_size(size, part.sizes.cols - first);
-        part.b += (ptrdiff_t)first * strides_of_b(&m->product).across * e;
+        if (!m->product.b_is_packed)
+            part.b += (ptrdiff_t)first * strides_of_b(&m->product).across * e;
+        part.col = first;
         part.c += (ptrdiff_t)first * e;
         if (part.bias)
             part.bias += (ptrdiff_t)first * e;
     }
-    *(m->cuts_rows ? &part.row : &part.col) = first;
     part.work += k * m->part_work;
     multiply(&part);
 }

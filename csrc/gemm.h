@@ -25,6 +25,7 @@ typedef struct pnng_product {
     size_t element; /* bytes of a real */
     ptrdiff_t lda, ldb, ldc;
     bool has_bias;
+    bool b_is_packed; /* nt: what is multiplied is B as pnng_gemm_pack_b packs it */
 } pnng_product;
 
 /* How it is made: see gemm.c. */
@@ -60,6 +61,16 @@ pnng_method pnng_gemm_choose(const pnng_gemm_table *table, const pnng_product *p
 
 /* The same product is to be followed by a finish, which takes one thread so many nanoseconds. */
 void pnng_gemm_add_finish(const pnng_gemm_table *table, pnng_method *method, uint64_t nanoseconds);
+
+/* Whether a product is made sooner if its B is packed before, and kept. */
+bool pnng_gemm_keeping_pays(const pnng_gemm_table *table, const pnng_product *product);
+
+/* Bytes of the panels of all of B. They serve products of any number of rows. */
+size_t pnng_gemm_packed_size(const pnng_gemm_table *table, const pnng_product *product);
+
+/* Pack all of B. */
+void pnng_gemm_pack_b(const pnng_gemm_table *table, const pnng_product *product, const void *b,
+                      void *panels);
 
 /* Bytes of work space for a product, aligned to 64; 0 where none is needed. */
 size_t pnng_gemm_work_size(const pnng_method *method);

@@ -109,6 +109,22 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value) {
     return (pnng_ref){planner->value[value], PNNG_ALWAYS, is_index(planner, value)};
 }
 
+pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
+    const pnng_program *const program = planner->program;
+    const int64_t first = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_PARAM, 0);
+    const int64_t param = planner->storages[ref.view.storage].slot - first;
+    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
+    if (param < 0 || param >= (int64_t)program->n_params ||
+        planner->steps != &planner->plan->forward)
+        return packed;
+    const pnng_value value = program->params[param];
+    const pnng_shape *const shape = &planner->shape[value];
+    if (program->values[value].packs && shape->ndim == 2 && (size_t)shape->dim[0] == rows &&
+        (size_t)shape->dim[1] == cols && ref.view.stride[1] == 1)
+        packed.view = slot_view(planner, PNNG_SLOT_PACKED, (size_t)param, value);
+    return packed;
+}
+
 pnng_ref pnng_define(pnng_planner *planner, pnng_value value) {
     const int32_t storage = add_storage(planner, value_bytes(planner, value), -1);
     planner->value[value] = pnng_contiguous_view(storage, &planner->shape[value]);
@@ -1056,13 +1072,15 @@ static bool make_steps(pnng_planner *planner) {
 
 static bool make_slots(pnng_plan *plan) {
     const pnng_program *const program = plan->program;
-    const size_t sizes[6] = {program->n_inputs, program->n_outputs, program->n_params,
-                             program->n_params, program->n_outputs, program->n_inputs};
-    for (size_t group = 0; group < 6; group++)
+    const size_t sizes[PNNG_SLOT_GROUPS] = {
+        program->n_inputs,  program->n_outputs, program->n_params, program->n_params,
+        program->n_outputs, program->n_inputs,  program->n_params};
+    for (size_t group = 0; group < PNNG_SLOT_GROUPS; group++)
         plan->slot_start[group + 1] = plan->slot_start[group] + sizes[group];
-    plan->bases = pnng_allocate_zeroed(&program->allocator, PNNG_BASE_SLOTS + plan->slot_start[6],
-                                       sizeof *plan->bases);
-    plan->slot_use = pnng_allocate_zeroed(&program->allocator, plan->slot_start[6], 1);
+    const size_t n_slots = plan->slot_start[PNNG_SLOT_GROUPS];
+    plan->bases =
+        pnng_allocate_zeroed(&program->allocator, PNNG_BASE_SLOTS + n_slots, sizeof *plan->bases);
+    plan->slot_use = pnng_allocate_zeroed(&program->allocator, n_slots, 1);
     return plan->bases && plan->slot_use;
 }
 
@@ -1163,13 +1181,42 @@ pnng_status pnng_plan_multiply_adds(const pnng_plan *plan, int64_t op, uint64_t 
 
 size_t pnng_plan_arena_size(const pnng_plan *plan) { return plan->arena_size; }
 
+/* The product of one row that a parameter's packed form serves, as it serves those of more. */
+static pnng_product packed_product(const pnng_plan *plan, size_t param) {
+    const pnng_shape *const shape = &plan->program->param_shapes[param];
+    const size_t cols = (size_t)shape->dim[0], depth = (size_t)shape->dim[1];
+    return (pnng_product){.form = PNNG_GEMM_NT,
+                          .sizes = {1, cols, depth},
+                          .element = plan->element,
+                          .ldb = (ptrdiff_t)depth};
+}
+
+size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param) {
+    if (!plan->made || param >= plan->program->n_params ||
+        !plan->slot_use[pnng_plan_slot(plan, PNNG_SLOT_PACKED, param)])
+        return 0;
+    const pnng_product product = packed_product(plan, param);
+    return pnng_gemm_packed_size(&plan->kernels->gemm, &product);
+}
+
+pnng_status pnng_plan_pack(const pnng_plan *plan, size_t param, const void *data, void *packed) {
+    if (!pnng_plan_packed_size(plan, param) || (uintptr_t)data % plan->element ||
+        (uintptr_t)packed % plan->element)
+        return PNNG_ERROR_ARGUMENT;
+    const pnng_product product = packed_product(plan, param);
+    pnng_gemm_pack_b(&plan->kernels->gemm, &product, data, packed);
+    return PNNG_OK;
+}
+
 size_t pnng_plan_n_forward(const pnng_plan *plan) { return plan->forward.count; }
 
 size_t pnng_plan_n_backward(const pnng_plan *plan) { return plan->backward.count; }
 
 size_t pnng_plan_slot(const pnng_plan *plan, int32_t group, size_t index) {
     /* No such group: past all slots, which binding refuses. */
-    return (group >= 0 && group < 6 ? plan->slot_start[group] : plan->slot_start[6]) + index;
+    if (group < 0 || group > PNNG_SLOT_GROUPS)
+        group = PNNG_SLOT_GROUPS;
+    return plan->slot_start[group] + index;
 }
 
 void **pnng_plan_slots(pnng_plan *plan) {

@@ -77,6 +77,8 @@ typedef struct pnng_step_sum {
     uint64_t nanoseconds, runs;
 } pnng_step_sum;
 
+enum { PNNG_SLOT_GROUPS = PNNG_SLOT_PACKED + 1 };
+
 struct pnng_plan {
     pnng_program *program;
     pnng_shapes *shapes;
@@ -99,8 +101,8 @@ struct pnng_plan {
     void **bases;
     void **scratch; /* addresses of one step's operands */
     size_t max_operands;
-    uint8_t *slot_use;    /* PNNG_USE_... */
-    size_t slot_start[7]; /* of each group, and the end */
+    uint8_t *slot_use;                       /* PNNG_USE_... */
+    size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */
     void *arena_memory;
     size_t arena_size;
     atomic_flag busy;
@@ -143,6 +145,9 @@ const pnng_shape *pnng_value_shape(const pnng_planner *planner, pnng_value value
 
 /* Where a value is. */
 pnng_ref pnng_read(const pnng_planner *planner, pnng_value value);
+/* Where the packed form of an array is that is all of a parameter, a matrix of these sizes; no array
+ * where it is not, or where steps are to read parameters as they lie. */
+pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols);
 /* Give a value memory of its own and say where. */
 pnng_ref pnng_define(pnng_planner *planner, pnng_value value);
 /* Make a value an alias of another one. */

@@ -124,6 +124,18 @@ pnng_status pnng_program_param(pnng_program *program, const pnng_shape *shape, i
     return PNNG_OK;
 }
 
+pnng_status pnng_program_pack(pnng_program *program, pnng_value param) {
+    const pnng_status status = check_open(program);
+    if (status)
+        return status;
+    if (param < 0 || (size_t)param >= program->n_values ||
+        program->values[param].origin != PNNG_FROM_PARAM)
+        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "value %d is not a parameter",
+                         param);
+    program->values[param].packs = 1;
+    return PNNG_OK;
+}
+
 /* Numbers of inputs, outputs and attributes against the registry's row. */
 static pnng_status check_counts(pnng_program *program, const pnng_op_info *info, size_t n_in,
                                 const int64_t *ints, size_t n_ints, size_t n_nums, size_t n_out) {

@@ -29,6 +29,7 @@ typedef struct pnng_value_info {
     uint8_t kind;     /* PNNG_REAL or PNNG_INDEX */
     uint8_t origin;   /* pnng_origin */
     uint8_t has_grad; /* inputs and parameters: a gradient may be asked for */
+    uint8_t packs;    /* parameters: a packed form may be read */
     uint32_t index;   /* which input, parameter or op */
 } pnng_value_info;
 

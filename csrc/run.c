@@ -183,6 +183,7 @@ static const char *const group_names[] = {
     "gradient of parameter",
     "gradient of output",
     "gradient of input",
+    "packed form of parameter",
 };
 
 /* Bytes that the elements of a slot must be aligned to, less one. */
@@ -213,7 +214,7 @@ static pnng_status check_group(pnng_plan *plan, int group, uint32_t use) {
 
 static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
     pnng_status status = PNNG_OK;
-    for (int group = 0; group < 6 && !status; group++)
+    for (int group = 0; group < PNNG_SLOT_GROUPS && !status; group++)
         status = check_group(plan, group, use);
     return status;
 }
@@ -282,7 +283,7 @@ pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
     const pnng_status status = check_made(plan);
     if (status)
         return status;
-    if (slot >= plan->slot_start[6])
+    if (slot >= plan->slot_start[PNNG_SLOT_GROUPS])
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such slot: %zu", slot);
     int group = 0;
     while (slot >= plan->slot_start[group + 1])

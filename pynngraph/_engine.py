@@ -29,6 +29,7 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
+_CACHE_LINE = 64
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -363,6 +364,10 @@ class Program:
         self.kinds.append(REAL)
         return int(self._value[0])
 
+    def pack(self, param: Value) -> None:
+        """Let plans read a parameter in a packed form, where that is faster; see :meth:`Plan.pack`."""
+        self._check(lib.pnng_program_pack(self._c, param))
+
     def op(
         self,
         info: OpInfo,
@@ -478,6 +483,7 @@ class Plan:
         self._param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PARAM, 0)
         self._grad_param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_PARAM, 0)
         self._grad_output_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_OUTPUT, 0)
+        self._packed_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PACKED, 0)
         self._grad_input_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_INPUT, 0)
         self._host_shapes = {
             number: ([self.shape(v) for v in inputs], [self.shape(v) for v in outputs])
@@ -549,6 +555,23 @@ class Plan:
         """Parameters and their gradients; None for a buffer's."""
         self._bind(self._param_slot, data)
         self._bind(self._grad_param_slot, grads)
+
+    def packed_size(self, param: int) -> int:
+        """Bytes of the packed form of a parameter that forward reads; 0 where it reads the parameter itself."""
+        return int(lib.pnng_plan_packed_size(self._c, param))
+
+    def pack(self, param: int, data: Array) -> Array:
+        """The packed form of a parameter, which serves this plan, and others, as long as `data` does not change."""
+        size = self.packed_size(param)
+        room = np.empty(size + _CACHE_LINE, np.uint8)
+        first = -room.ctypes.data % _CACHE_LINE
+        packed: Array = room[first : first + size]
+        _check(lib.pnng_plan_pack(self._c, param, ffi.from_buffer(data), ffi.from_buffer(packed)), ffi.NULL)
+        return packed
+
+    def bind_packed(self, param: int, packed: Array) -> None:
+        """What :meth:`pack` gave, to read at the next forward runs; keeping it alive is the caller's."""
+        self._bind(self._packed_slot + param, [packed])
 
     def bind_grad_outputs(self, arrays: Sequence[Array]) -> None:
         """Gradients of the outputs, to read at the next backward run."""

@@ -35,7 +35,8 @@ class Known:
                 self._inside.setdefault(id(visit.site.outer), []).append(visit)
         work = map(plan.multiply_adds, range(plan.program.n_ops))
         self._work = [0, *itertools.accumulate(work)]
-        self.arena = plan.arena_size
+        # What a run needs beside its arrays, packed forms of frozen parameters too.
+        self.arena = plan.arena_size + sum(map(plan.packed_size, range(len(lowered.cells))))
 
     def inside(self, site: Site) -> list[Visit]:
         """The visits directly inside of a site, in order."""

@@ -62,7 +62,8 @@ class Memory(NamedTuple):
     """Bytes of a module's arrays.
 
     ``outputs`` is the sum over all that modules inside give, as if each array were there for itself; ``arena`` is
-    what the engine in fact needs for training beside parameters, gradients, inputs and outputs.
+    what the engine in fact needs for training beside parameters, gradients, inputs and outputs, with what it makes of
+    frozen parameters.
     """
 
     parameters: int

@@ -36,7 +36,7 @@ class _Affine(Module):
 
     def reset(self, stdv: float | None = None) -> None:
         """Draw the parameter evenly from ±stdv sqrt(3), or without stdv from ±1/sqrt(n), n its number of elements."""
-        data = self._cells[self.cell].data
+        data = self._writable(self._cells[self.cell])
         random.draw_parameter(data, data.size, stdv)
 
     def lower(self, b: Builder, input: Values) -> Values:

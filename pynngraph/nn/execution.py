@@ -10,6 +10,7 @@ from _thread import RLock  # threading takes a millisecond to import
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from operator import is_ as _is
 from operator import ne as _ne
 from sys import getrecursionlimit, getrefcount
@@ -35,7 +36,7 @@ from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, State
 from ..watch import Debug, Evaluation, note_site
 from .host import HostChanged, HostNeeded, HostResults
 from .lowering import Builder, Guard, Reached, Site, Visit, located
-from .parameter import Cell, move_count
+from .parameter import Cell, is_frozen, move_count
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -107,6 +108,9 @@ class Ready:
         self.outputs: list[Array] = []
         self.grad_inputs: list[Array] = []
         self._params: tuple[list[Array], list[Array | None]] = ([], [])
+        # Parameters that are read in a packed form; and these forms.
+        self._packs = [place for place in range(len(lowered.cells)) if plan.packed_size(place)]
+        self._packed: list[Array] = []
         self._moves = -1
 
     def bind_params(self) -> None:
@@ -126,6 +130,19 @@ class Ready:
         self._params = [cell.data for cell in cells], [cell.grad for cell in cells]
         self.plan.bind_params(*self._params)
         self._moves = moves
+        if self._packs:
+            self._bind_packed()
+
+    def _bind_packed(self) -> None:
+        data = self._params[0]
+        self._packed = [
+            self.lowered.cells[place].data_store.packed(data[place], partial(self.plan.pack, place))
+            for place in self._packs
+        ]
+        for place, packed in zip(self._packs, self._packed, strict=True):
+            self.plan.bind_packed(place, packed)
+        if not all(is_frozen(data[place]) for place in self._packs):
+            self._moves = -1  # an earlier call is run once more, unfrozen: packed anew each time
 
 
 class Call:

@@ -63,7 +63,7 @@ class LookupTable(Module):
 
     def reset(self, stdv: float | None = None) -> None:
         """Draw the table from a normal distribution with standard deviation `stdv`, or 1."""
-        weight = self._cells["weight"].data
+        weight = self._writable(self._cells["weight"])
         weight[...] = random.normal(0, 1 if stdv is None else stdv, weight.shape)
 
     def setPadding(self, paddingValue: int) -> None:
@@ -101,7 +101,8 @@ class LookupTable(Module):
             return  # an index that is none fails the lookup, and a call that fails changes nothing
         norms = (np.abs(weight[rows]) ** p).sum(1) ** (1 / p)
         large = norms > largest
-        weight[rows[large]] *= (largest / (norms[large] + 1e-7))[:, None]
+        if large.any():
+            self._writable(self._cells["weight"])[rows[large]] *= (largest / (norms[large] + 1e-7))[:, None]
 
     def describe(self) -> str:
         """Sizes."""

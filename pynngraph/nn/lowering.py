@@ -158,6 +158,8 @@ class Builder:
             )
             raise DTypeError(message)
         value = self.program.param(cell.data.shape, has_grad=cell.grad_store is not None)
+        if cell.is_frozen:
+            self.program.pack(value)
         self._params[id(cell)] = value
         self.cells.append(cell)
         return value

@@ -14,7 +14,7 @@ from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
-from .parameter import Cell, convert, copy_in, flatten_cells, unchanged, unique_cells
+from .parameter import Cell, Store, convert, copy_in, flatten_cells, unchanged, unique_cells
 
 if TYPE_CHECKING:
     from .lowering import Builder, Values
@@ -52,7 +52,8 @@ class CellArray:
         elif cell is None:
             module.add_cell(self.cell, value)
         else:
-            copy_in(cell.data, value, f"the {self.name} of {module.label()}")
+            what = f"the {self.name} of {module.label()}"
+            copy_in(cell.writable(what), value, what)
 
     def _set_grad(self, module: Module, cell: Cell | None, value: Any) -> None:
         if cell is None or cell.grad is None:
@@ -170,7 +171,14 @@ class Module:
         count = Changes.count  # read first: what another thread changes meanwhile is then seen later
         if known is None or known[0] != count:
             parts = tuple(
-                (module, module.__dict__["_version"], module.train, len(module.children()), module.watched())
+                (
+                    module,
+                    module.__dict__["_version"],
+                    module.train,
+                    len(module.children()),
+                    module.watched(),
+                    tuple(cell.is_frozen for cell in module._cells.values()),
+                )
                 for module in self.listModules()
             )
             known = state["_fingerprint"] = (count, (Debug.is_on, *parts))
@@ -303,7 +311,7 @@ class Module:
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
         """Subtract `lr` times the gradients from the parameters at once; ``gradWeight`` and so on stay."""
         lr = number(lr, "lr")
-        pairs = [(cell.data, cell.grad) for cell in self.cells() if cell.grad is not None]
+        pairs = [(self._writable(cell), cell.grad) for cell in self.cells() if cell.grad is not None]
         with unchanged(grad for _, grad in pairs):
             for _, grad in pairs:
                 grad.fill(0)
@@ -492,9 +500,44 @@ class Module:
     def updateParameters(self, learningRate: float) -> None:
         """Subtract `learningRate` times the gradient from each parameter."""
         learningRate = number(learningRate, "learningRate")
+        pairs = [(self._writable(cell), cell.grad) for cell in self.cells() if cell.grad is not None]
+        for data, grad in pairs:
+            np.subtract(data, learningRate * grad, out=data)
+
+    def _writable(self, cell: Cell) -> Array:
+        return cell.writable(f"a parameter of {self.label()}")
+
+    def freeze(self: Self) -> Self:
+        """Make parameters constant, here and in all modules inside, for faster inference; the module itself.
+
+        Products of several rows then read weights from a form that is made once and kept, beside the weights, as long
+        as plans read it: they need up to twice the memory. Results may differ in the last bits from those before.
+
+        ``weight`` and so on give arrays that cannot be written to, and arrays handed out before become read-only, with
+        what they hold then: a view that was made of one before does not reach the parameter any more. To train, or to
+        assign other values, :meth:`unfreeze` first. Modules that share a parameter share that it is frozen. Copies and
+        saved modules are not frozen. Gradients can be computed as ever.
+
+        Examples
+        --------
+        >>> import numpy as np, pynngraph as nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).evaluate().freeze()
+        >>> net.get(0).weight[...] = 0
+        Traceback (most recent call last):
+        ...
+        ValueError: assignment destination is read-only
+        """
+        return self._with_stores(Store.freeze)
+
+    def unfreeze(self: Self) -> Self:
+        """Take back :meth:`freeze`, here and in all modules inside; the module itself."""
+        return self._with_stores(Store.unfreeze)
+
+    def _with_stores(self: Self, function: Callable[[Store], object]) -> Self:
         for cell in self.cells():
-            if cell.grad is not None:
-                np.subtract(cell.data, learningRate * cell.grad, out=cell.data)
+            function(cell.data_store)
+        Changes.count += 1
+        return self
 
     def share(self: Self, other: Module, *names: str) -> Self:
         """Share parameters with another module of the same structure.
@@ -719,10 +762,10 @@ def _holds_nodes(argument: Any) -> bool:
 
 
 def same_modules(fingerprint: Any, other: Any) -> bool:
-    """Whether two fingerprints are of the same modules with the same attributes, watched and in training or not."""
+    """Whether two fingerprints are of the same modules and attributes; watched, frozen, in training or not."""
 
     def modules(parts: Any) -> list[Any]:
-        return [(id(module), version, count) for module, version, _train, count, _watched in parts[1:]]
+        return [(id(module), version, count) for module, version, _train, count, *_ in parts[1:]]
 
     return modules(fingerprint) == modules(other)
 

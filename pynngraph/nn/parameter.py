@@ -8,7 +8,7 @@ array moves it for all who share it: sharing cannot be lost.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -47,16 +47,25 @@ class Vector:
                 part.flags.writeable = False
 
 
+def is_frozen(array: Array) -> bool:
+    """Whether an array is one that :meth:`Store.freeze` made.
+
+    Bytes never change: NumPy and Python offer no way to write to them, nor to make an array of them writable.
+    """
+    return type(array.base) is bytes
+
+
 class Store:
     """One array, which may move."""
 
-    __slots__ = ("array", "flat", "is_grad", "offset")
+    __slots__ = ("_packed", "array", "flat", "is_grad", "offset")
 
     def __init__(self, array: Array, *, is_grad: bool = False) -> None:
         self.array = array
         self.is_grad = is_grad
         self.flat: Vector | None = None  # the vector that the array lies in, and where
         self.offset = 0
+        self._packed: tuple[Array, weakref.ref[Array]] | None = None  # an array, and what was made of it
 
     def move(self, array: Array, flat: Vector | None = None, offset: int = 0) -> None:
         """Go on in another array. The old one becomes read-only: a late write is an error, not lost."""
@@ -64,7 +73,31 @@ class Store:
         if self.flat is not None:
             self.flat.freeze()
         self.array, self.flat, self.offset = array, flat, offset
+        self._packed = None
         _Moves.count += 1
+
+    def freeze(self) -> None:
+        """Go on in memory that nobody can write to, through whatever array: that of a bytes object."""
+        if not is_frozen(self.array):
+            self.move(np.ndarray(self.array.shape, self.array.dtype, self.array.tobytes()))
+
+    def unfreeze(self) -> None:
+        """Go on in an array that can be written to."""
+        if is_frozen(self.array):
+            self.move(self.array.copy())
+
+    def packed(self, array: Array, pack: Callable[[Array], Array]) -> Array:
+        """What `pack` makes of this array, which is the store's: made once for all plans, if it is frozen.
+
+        The plans that read it keep it.
+        """
+        known = self._packed  # with the array that it was made of: another thread may move the store meanwhile
+        result = known[1]() if known is not None and known[0] is array else None
+        if result is None:
+            result = pack(array)
+            if is_frozen(array):
+                self._packed = array, weakref.ref(result)
+        return result
 
     def __getstate__(self) -> tuple[Any, ...]:
         # Without the vector, which would be saved whole with each of its parts; of a gradient, the sizes only.
@@ -77,6 +110,7 @@ class Store:
         self.array = memory.zeros(*state) if self.is_grad else memory.copy(state[0], state[0].dtype.name)
         self.flat = None
         self.offset = 0
+        self._packed = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Store:
         # A copy has the gradients too, a saved parameter has none.
@@ -95,6 +129,18 @@ class Cell:
     @property
     def data(self) -> Array:
         """The array itself: what is written to it is seen at once."""
+        return self.data_store.array
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nobody can write to the array."""
+        return is_frozen(self.data_store.array)
+
+    def writable(self, what: str) -> Array:
+        """The array, to write to; a StateError if it is frozen."""
+        if self.is_frozen:
+            message = f"{what} is frozen: call unfreeze() first"
+            raise StateError(message)
         return self.data_store.array
 
     @property
@@ -153,7 +199,10 @@ def convert(cells: Iterable[Cell], dtype: Any) -> None:
     for cell in cells:
         for store in cell.stores():
             if store.array.dtype != dtype:
+                was_frozen = is_frozen(store.array)
                 store.move(memory.copy(store.array, dtype))
+                if was_frozen:
+                    store.freeze()
 
 
 def _lies_in_order(stores: Sequence[Store]) -> bool:
@@ -196,6 +245,7 @@ def flatten_cells(cells: Sequence[Cell], dtype: Any) -> tuple[Array, Array]:
     """
     owners: dict[int, int] = {}
     for cell in cells:
+        cell.writable("a parameter")
         if cell.data.dtype != dtype:
             message = (
                 f"a parameter is {cell.data.dtype} in a module of {dtype}: convert the whole with .type({str(dtype)!r})"

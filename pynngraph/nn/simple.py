@@ -68,7 +68,7 @@ class Linear(Module):
     def reset(self, stdv: float | None = None) -> None:
         """Draw weight and bias evenly from ±stdv sqrt(3), or ±1/sqrt(inputSize) without stdv."""
         for cell in self._cells.values():
-            random.draw_parameter(cell.data, self.inputSize, stdv)
+            random.draw_parameter(self._writable(cell), self.inputSize, stdv)
 
     def noBias(self: SelfLinear) -> SelfLinear:
         """Drop the bias."""
@@ -239,7 +239,8 @@ class Parameters(Module):
 
     def reset(self, stdv: float | None = None) -> None:
         """Draw evenly from ±stdv sqrt(3), or ±1/sqrt(last size) without stdv."""
-        random.draw_parameter(self.weight, max(1, self.weight.shape[-1]), stdv)
+        weight = self._writable(self._cells["weight"])
+        random.draw_parameter(weight, max(1, weight.shape[-1]), stdv)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """The parameter's value."""

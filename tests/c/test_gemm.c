@@ -15,6 +15,7 @@ enum { ADDS = 1, BIAS = 2, ALPHA = 4, GEMM_FLAGS = 8 };
 typedef struct product {
     size_t rows, cols, depth;
     operand a, b, c, bias;
+    operand panels;        /* B as it is kept, or nothing */
     size_t a_by_k, b_by_k; /* whether k counts the rows of a, of b */
     int flags;
 } product;
@@ -239,7 +240,27 @@ typedef struct setting {
     ptrdiff_t gap;
     int flags;
     placement where;
+    bool packed; /* B was packed before */
 } setting;
+
+static pnng_product described(const setting *s, const product *p) {
+    return (pnng_product){.form = s->form,
+                          .sizes = {s->rows, s->cols, s->depth},
+                          .element = bytes,
+                          .lda = p->a.stride,
+                          .ldb = p->b.stride,
+                          .ldc = (ptrdiff_t)s->cols + s->gap,
+                          .has_bias = s->flags & BIAS,
+                          .b_is_packed = s->packed};
+}
+
+static void keep_b(const setting *s, product *p) {
+    const pnng_product of = described(s, p);
+    p->panels = make(5, ALIGNED, 1, pnng_gemm_packed_size(gemm, &of) / bytes, 0);
+    operand_set(&p->panels, NAN);
+    pnng_gemm_pack_b(gemm, &of, p->b.data, p->panels.data);
+    CHECK(operand_intact(&p->panels));
+}
 
 static product draw_product(const setting *s) {
     const bool ta = s->form == PNNG_GEMM_TN || s->form == PNNG_GEMM_TT;
@@ -256,19 +277,16 @@ static product draw_product(const setting *s) {
     p.b = make(1, s->where, b_rows, b_cols, (ptrdiff_t)b_cols + s->gap);
     operand_fill(&p.a, -1, 1);
     operand_fill(&p.b, -1, 1);
+    if (s->packed)
+        keep_b(s, &p);
     return p;
 }
 
 /* How it is made by so many threads, which are set. */
 static pnng_method choose(const setting *s, const product *p, size_t threads) {
     pnng_set_threads((int64_t)threads);
-    return pnng_gemm_choose(gemm, &(pnng_product){.form = s->form,
-                                                  .sizes = {s->rows, s->cols, s->depth},
-                                                  .element = bytes,
-                                                  .lda = p->a.stride,
-                                                  .ldb = p->b.stride,
-                                                  .ldc = (ptrdiff_t)s->cols + s->gap,
-                                                  .has_bias = s->flags & BIAS});
+    const pnng_product of = described(s, p);
+    return pnng_gemm_choose(gemm, &of);
 }
 
 static unsigned ways_seen;
@@ -278,7 +296,8 @@ static bool finish_pieces; /* some product was finished a few rows at a time */
 static void run_finished(const pnng_method *m, const product *p, const pnng_finish *finish) {
     const operand work = make(4, ALIGNED, 1, (pnng_gemm_work_size(m) + bytes - 1) / bytes, 0);
     operand_set(&work, NAN);
-    pnng_gemm(gemm, m, p->a.data, p->b.data, p->c.data, product_alpha(p),
+    const void *const b = m->product.b_is_packed ? p->panels.data : p->b.data;
+    pnng_gemm(gemm, m, p->a.data, b, p->c.data, product_alpha(p),
               p->flags & BIAS ? p->bias.data : NULL, p->flags & ADDS, work.data, finish);
     CHECK(operand_intact(&work));
 }
@@ -336,9 +355,9 @@ static void check_finish(const setting *s, const product *p, const double *first
 }
 
 static void check_product(const setting *s) {
-    snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu x %zu gap %td flags %d", isa->name,
-             f64 ? "f64" : "f32", form_names[s->form], s->rows, s->cols, s->depth, s->gap,
-             s->flags);
+    snprintf(test_where, sizeof test_where, "%s %s %s%s %zu x %zu x %zu gap %td flags %d",
+             isa->name, f64 ? "f64" : "f32", form_names[s->form], s->packed ? " kept" : "", s->rows,
+             s->cols, s->depth, s->gap, s->flags);
     product p = draw_product(s);
     const pnng_method m = choose(s, &p, 1);
     ways_seen |= 1u << m.way | (m.pack_a ? 16u : 0) | (m.pack_b ? 32u : 0) | (m.swapped ? 64u : 0);
@@ -399,19 +418,31 @@ static void test_products(void) {
                 check_product(&s);
                 turn++;
             }
+    for (size_t k = 0; k < count; k++)
+        for (int flags = 0; flags < GEMM_FLAGS; flags++) {
+            const setting s = {.form = PNNG_GEMM_NT,
+                               .rows = sizes[k][0],
+                               .cols = sizes[k][1],
+                               .depth = sizes[k][2],
+                               .gap = flags % 3,
+                               .flags = flags,
+                               .where = (placement)(flags % PLACEMENTS),
+                               .packed = true};
+            check_product(&s);
+        }
     /* Rows that clash, and operands so large that they are packed. */
     const size_t clash = 4096 / bytes;
     const setting large[] = {
-        {PNNG_GEMM_NT, 60, 3 * panel, 96, (ptrdiff_t)clash - 96, ADDS, AT_START},
-        {PNNG_GEMM_NN, 60, 3 * panel, 96, (ptrdiff_t)(clash - 96), BIAS, AT_START},
-        {PNNG_GEMM_NN, 60, panel, 70, (ptrdiff_t)(clash - 70), 0, AT_START},
-        {PNNG_GEMM_NN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ADDS, AT_END},
-        {PNNG_GEMM_TN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ALPHA, AT_END},
-        {PNNG_GEMM_TN, 513, 540, 9, 0, ADDS, AT_END},
-        {PNNG_GEMM_TN, 300, 1, 500, 0, ADDS, AT_END},
-        {PNNG_GEMM_TN, 1, 300, 500, 0, BIAS, AT_END},
-        {PNNG_GEMM_NT, 4000, 35, 2 * lanes, 1, BIAS, AT_END},
-        {PNNG_GEMM_NN, 900, 150, 3, 0, ADDS, AT_END},
+        {PNNG_GEMM_NT, 60, 3 * panel, 96, (ptrdiff_t)clash - 96, ADDS, AT_START, false},
+        {PNNG_GEMM_NN, 60, 3 * panel, 96, (ptrdiff_t)(clash - 96), BIAS, AT_START, false},
+        {PNNG_GEMM_NN, 60, panel, 70, (ptrdiff_t)(clash - 70), 0, AT_START, false},
+        {PNNG_GEMM_NN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ADDS, AT_END, false},
+        {PNNG_GEMM_TN, 2 * tile + 1, 70, (1 << 20) / bytes / 69, 0, ALPHA, AT_END, false},
+        {PNNG_GEMM_TN, 513, 540, 9, 0, ADDS, AT_END, false},
+        {PNNG_GEMM_TN, 300, 1, 500, 0, ADDS, AT_END, false},
+        {PNNG_GEMM_TN, 1, 300, 500, 0, BIAS, AT_END, false},
+        {PNNG_GEMM_NT, 4000, 35, 2 * lanes, 1, BIAS, AT_END, false},
+        {PNNG_GEMM_NN, 900, 150, 3, 0, ADDS, AT_END, false},
     };
     for (size_t k = 0; k < sizeof large / sizeof large[0]; k++)
         check_product(&large[k]);
@@ -420,6 +451,35 @@ static void test_products(void) {
     CHECK((ways_seen & 15) == (lanes > 1 ? 15 : 11));
     CHECK((ways_seen & 240) == 240);
     CHECK(finish_pieces);
+}
+
+/* What is kept of B serves any number of rows, and gives the bits of tiles that pack for
+ * themselves. */
+static void test_kept(void) {
+    const size_t depth = 2 * 256 + 3, cols = 5 * gemm->nr - 1, most = 2 * gemm->mr + 1;
+    setting s = {.form = PNNG_GEMM_NT, .cols = cols, .depth = depth, .rows = most, .packed = true};
+    product p = draw_product(&s);
+    for (; s.rows > 0; s.rows--) {
+        snprintf(test_where, sizeof test_where, "%s %s %zu rows of kept B", isa->name,
+                 f64 ? "f64" : "f32", s.rows);
+        s.packed = true;
+        p.rows = s.rows;
+        p.c = make(2, ALIGNED, s.rows, cols, (ptrdiff_t)cols);
+        const pnng_method kept = choose(&s, &p, 1);
+        CHECK(kept.way == PNNG_GEMM_TILES && !kept.pack_b);
+        run_product(&kept, &p);
+        double *const before = operand_copy(&p.c);
+        s.packed = false;
+        const pnng_method packs = choose(&s, &p, 1);
+        if (packs.way == PNNG_GEMM_TILES) {
+            run_product(&packs, &p);
+            CHECK(operand_unchanged(&p.c, before));
+        }
+        free(before);
+    }
+    const pnng_product wide = {
+        .form = PNNG_GEMM_NT, .sizes = {8, 64, SIZE_MAX / 512}, .element = 8};
+    CHECK(!pnng_gemm_keeping_pays(gemm, &wide)); /* more than can be addressed */
 }
 
 /* 0 times NaN and 0 times infinity are NaN, wherever they are. */
@@ -462,6 +522,7 @@ static void test_all(void) {
         check_same_bits(kind);
     }
     test_products();
+    test_kept();
     test_not_finite();
 }
 

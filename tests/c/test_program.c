@@ -634,7 +634,7 @@ static void test_binding(void) {
     float x_data[8] = {1, 2, 3, 4, 5, 6, 7, 8}, w_data[6] = {1, 2, 3, 4, 5, 6}, b_data[3] = {0};
     float y_data, g_data = 1, dw[6], dx[8];
     int64_t t_data[4] = {0, 1, 2, 0}, t_out[4];
-    PLAN_FAILS(pnng_plan_bind(plan, 12, x_data), PNNG_ERROR_ARGUMENT, "no such slot: 12");
+    PLAN_FAILS(pnng_plan_bind(plan, 14, x_data), PNNG_ERROR_ARGUMENT, "no such slot: 14");
     PLAN_FAILS(pnng_plan_bind(plan, SIZE_MAX, x_data), PNNG_ERROR_ARGUMENT, "no such slot");
     PLAN_FAILS(bind_to(plan, PNNG_SLOT_INPUT, 0, (char *)x_data + 2), PNNG_ERROR_ARGUMENT,
                "input 0 is not aligned");
@@ -688,7 +688,7 @@ static void test_binding(void) {
     t_data[2] = 3;
     PLAN_FAILS(pnng_plan_forward(plan, 0), PNNG_ERROR_VALUE, "target 3 of row 2");
     CHECK(pnng_plan_error_op(plan) == (int64_t)pnng_program_n_ops(program) - 1);
-    PLAN_FAILS(pnng_plan_bind(plan, 12, x_data), PNNG_ERROR_ARGUMENT, "no such slot: 12");
+    PLAN_FAILS(pnng_plan_bind(plan, 14, x_data), PNNG_ERROR_ARGUMENT, "no such slot: 14");
     CHECK(pnng_plan_error_op(plan) == -1); /* this is not about the op */
     PLAN_FAILS(pnng_plan_backward(plan, 1, 3), PNNG_ERROR_ORDER, "before forward");
     t_data[2] = -1;
