@@ -89,6 +89,7 @@ static void build(attempt *a) {
     TRY(a, pnng_program_input(a->program, PNNG_REAL, 1, &t));
     TRY(a, pnng_program_param(a->program, &weight, 1, &w));
     TRY(a, pnng_program_param(a->program, &bias, 1, &b));
+    TRY(a, pnng_program_pack(a->program, w));
     const pnng_value linear_in[] = {x, w, b};
     const pnng_value y = op_n(a, "linear", linear_in, 3, NULL, 0, NULL, 1);
     pnng_value h = op_1(a, "tanh", y);
@@ -155,6 +156,11 @@ static void run(pnng_plan *plan, results *r) {
                          r->dw, r->db, &one,     &one,      g_mean,  g_left,  r->dx, r->dt};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         CHECK(pnng_plan_bind(plan, k, all[k]) == PNNG_OK);
+    static double packed[64 * COLS];
+    const size_t bytes = pnng_plan_packed_size(plan, 0);
+    if (CHECK(bytes > 0 && bytes <= sizeof packed))
+        CHECK(pnng_plan_pack(plan, 0, w, packed) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_PACKED, 0, packed) == PNNG_OK);
     CHECK(pnng_plan_forward(plan, 3) == PNNG_OK);
     CHECK(pnng_plan_backward(plan, 1, 3) == PNNG_OK);
 }
