@@ -111,9 +111,11 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value) {
 
 pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
     const pnng_program *const program = planner->program;
+    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
+    if (planner->failed)
+        return packed;
     const int64_t first = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_PARAM, 0);
     const int64_t param = planner->storages[ref.view.storage].slot - first;
-    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
     if (param < 0 || param >= (int64_t)program->n_params ||
         planner->steps != &planner->plan->forward)
         return packed;

@@ -314,8 +314,8 @@ static void put_back(const operand *o, const double *values) {
  * to what is elsewhere, from C and from another operand. */
 static void check_finish(const setting *s, const product *p, const double *first,
                          const double *alone) {
-    const operand kept = make(5, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 2),
-                  out = make(6, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 1);
+    const operand kept = make(6, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 2),
+                  out = make(7, s->where, p->rows, p->cols, (ptrdiff_t)p->cols + 1);
     operand_fill(&kept, -1, 1);
     operand_fill(&out, -1, 1);
     double *const before = operand_copy(&out);
