@@ -24,6 +24,9 @@ class Sum(AlongDim):
     squeeze
         False keeps the dim, of size 1.
 
+    Numbers are added in a tree, in an order that depends on sizes only. For up to a billion of them, the error is at
+    most 1e-5 (float32) or 2e-14 (float64) times the sum of their absolute values.
+
     Examples
     --------
     >>> import numpy as np, pynngraph as nn
