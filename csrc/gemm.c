@@ -52,9 +52,9 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
  * last-level cache. */
 enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
 
-/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an element
- * of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot product takes
- * a little more than depth / lanes and some 4 to sum up its vector. */
+/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an
+ * element of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot
+ * product takes a little more than depth / lanes and some 4 to sum up its vector. */
 static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
     return s->cols <= 3 * lanes &&
            9 * s->cols * (s->depth + 4 * lanes) < 8 * ceil_div(s->cols, lanes) * lanes * s->depth;

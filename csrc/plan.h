@@ -145,8 +145,8 @@ const pnng_shape *pnng_value_shape(const pnng_planner *planner, pnng_value value
 
 /* Where a value is. */
 pnng_ref pnng_read(const pnng_planner *planner, pnng_value value);
-/* Where the packed form of an array is that is all of a parameter, a matrix of these sizes; no array
- * where it is not, or where steps are to read parameters as they lie. */
+/* Where the packed form of an array is that is all of a parameter, a matrix of these sizes; no
+ * array where it is not, or where steps are to read parameters as they lie. */
 pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols);
 /* Give a value memory of its own and say where. */
 pnng_ref pnng_define(pnng_planner *planner, pnng_value value);

@@ -296,8 +296,8 @@ PNNG_API void **pnng_plan_slots(pnng_plan *plan);
 
 /* Bytes of the packed form of parameter `param` that forward reads; 0 where it reads none, see
  * pnng_program_pack. The form is the same in all plans of one number type that read one of a
- * parameter of this shape: they may share it. Its memory is the caller's, beside the arena, and best
- * aligned to 64 bytes. */
+ * parameter of this shape: they may share it. Its memory is the caller's, beside the arena, and
+ * best aligned to 64 bytes. */
 PNNG_API size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param);
 
 /* Fill it from the parameter's array; it serves until that changes.

@@ -134,8 +134,8 @@ static void test_results(void) {
     CHECK(memcmp(l[0].dbias, l[1].dbias, sizeof l[0].dbias) == 0);
 }
 
-/* A backward runs the steps that its mask asks for: those of W, of b, and, in one, of h = tanh x and
- * of x. */
+/* A backward runs the steps that its mask asks for: those of W, of b, and, in one, of h = tanh x
+ * and of x. */
 static void test_masks(void) {
     snprintf(test_where, sizeof test_where, "masks");
     static layer l;

@@ -149,9 +149,9 @@ static double error_of(bool f64, double x, long double y) {
     return got == exact ? 0 : (double)(fabsl(got - exact) / ulp_of(f64, fminl(exact, most)));
 }
 
-/* The same for a chunk of floats: the greatest error of x, where y is exact, and whether a sign or a
- * NaN is wrong. On bits, which are ordered as numbers without signs are, so that compilers make
- * vectors of it. */
+/* The same for a chunk of floats: the greatest error of x, where y is exact, and whether a sign
+ * or a NaN is wrong. On bits, which are ordered as numbers without signs are, so that compilers
+ * make vectors of it. */
 #define EXPONENT(e) ((INT64_C(1023) + (e)) << 52) /* the bits of 2^e */
 
 static inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
