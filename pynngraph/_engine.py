@@ -29,7 +29,7 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
-_CACHE_LINE = 64
+LINE = 64  # bytes of a cache line
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -328,6 +328,28 @@ def _host_backward(
 # ---- programs ------------------------------------------------------------------------------------
 
 
+def aligned(room: Array, shape: Shape, dtype: Any) -> Array:
+    """Make an array in the memory of a longer one of bytes, from a cache line on.
+
+    Its base is a buffer of cffi. An array's view's view holds the array alone, so that nobody would know whether the
+    view is held as well; a view of what is made of a buffer holds that.
+    """
+    start = ffi.from_buffer(room)
+    array: Array = np.ndarray(shape, dtype, ffi.buffer(start), -int(ffi.cast("uintptr_t", start)) % LINE)
+    return array
+
+
+def constant(array: Array) -> Array:
+    """Copy an array to the memory of a bytes object, from a cache line on: nobody can write to it ever after."""
+    room = bytes(array.nbytes + LINE)
+    start = ffi.from_buffer(room)
+    offset = -int(ffi.cast("uintptr_t", start)) % LINE
+    # Before anybody has seen it.
+    ffi.memmove(start + offset, ffi.from_buffer(np.ascontiguousarray(array)), array.nbytes)
+    copy: Array = np.ndarray(array.shape, array.dtype, room, offset)
+    return copy
+
+
 class Program:
     """A list of ops over values; grows until it is sealed."""
 
@@ -563,9 +585,7 @@ class Plan:
     def pack(self, param: int, data: Array) -> Array:
         """The packed form of a parameter, which serves this plan, and others, as long as `data` does not change."""
         size = self.packed_size(param)
-        room = np.empty(size + _CACHE_LINE, np.uint8)
-        first = -room.ctypes.data % _CACHE_LINE
-        packed: Array = room[first : first + size]
+        packed = aligned(np.empty(size + LINE, np.uint8), (size,), np.uint8)
         _check(lib.pnng_plan_pack(self._c, param, ffi.from_buffer(data), ffi.from_buffer(packed)), ffi.NULL)
         return packed
 

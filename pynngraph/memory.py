@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._engine import LINE, aligned
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._engine import Array, Shape
 
-LINE = 64
 SMALL = 512  # bytes; it does not show below
 BRIEF = 1 << 15  # bytes; what is made in less time than these is not worth 2 us for each new array
 
@@ -40,20 +41,4 @@ def copy(array: Array, dtype: Any = None) -> Array:
 
 def _aligned(allocate: Callable[..., Array], shape: Shape, dtype: np.dtype[Any], least: int) -> Array:
     size = prod(shape) * dtype.itemsize
-    return np.asarray(_Part(allocate(size + LINE, np.uint8), shape, dtype)) if size >= least else allocate(shape, dtype)
-
-
-class _Part:
-    """A part of memory, for an array to be made of.
-
-    A view of an array's view holds the array, so that nobody would know whether the view is held as well: answers are
-    made anew where they are. A view of what is made of this one holds it.
-    """
-
-    __slots__ = ("__array_interface__", "memory")
-
-    def __init__(self, memory: Array, shape: Shape, dtype: np.dtype[Any]) -> None:
-        self.memory = memory
-        address = memory.__array_interface__["data"][0]
-        data = (address + -address % LINE, False)
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": data}
+    return aligned(allocate(size + LINE, np.uint8), shape, dtype) if size >= least else allocate(shape, dtype)

@@ -16,7 +16,7 @@ from samples import COPIES, normal
 from tolerances import EXACT, SAME_MATHS, assert_close
 
 import pynngraph as nn
-from pynngraph import errors
+from pynngraph import errors, memory
 
 ROWS = (1, 2, 3, 4, 8, 33)
 
@@ -66,6 +66,16 @@ def test_gradients_are_those_of_the_module_as_it_was():
     assert_close(net.backward(x, g), grad, SAME_MATHS)
     for array, value in zip(net.parameters()[1], params, strict=True):
         assert_close(array, value, SAME_MATHS)
+
+
+def test_frozen_parameters_start_at_a_cache_line():
+    net = net_of()
+    before = net.get(0).weight.copy()
+    weight = net.freeze().get(0).weight
+    assert type(weight.base) is bytes
+    assert weight.ctypes.data % 64 == 0
+    assert_close(weight, before, EXACT)
+    assert net.unfreeze().get(0).weight.ctypes.data % 64 == 0 or weight.nbytes < memory.SMALL
 
 
 def test_a_module_frozen_in_part():

@@ -40,6 +40,17 @@ def test_arrays_are_plain(shape: tuple[int, ...], dtype: str) -> None:
     np.testing.assert_array_equal(ones, made.T)
 
 
+def test_arrays_can_be_made_read_only_and_writable_again() -> None:
+    """As NumPy's own can."""
+    array = memory.zeros((1000,), "float32")
+    array.setflags(write=True)
+    array.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+    array.flags.writeable = True
+    array[0] = 1
+
+
 def test_views_hold_the_array() -> None:
     """Not what it lies in: otherwise an array with views would look as if nobody held it."""
     array = memory.empty((1000,), "float32")

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import memory
+from .._engine import constant
 from ..errors import DTypeError, ShapeError, StateError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -79,12 +80,12 @@ class Store:
     def freeze(self) -> None:
         """Go on in memory that nobody can write to, through whatever array: that of a bytes object."""
         if not is_frozen(self.array):
-            self.move(np.ndarray(self.array.shape, self.array.dtype, self.array.tobytes()))
+            self.move(constant(self.array))
 
     def unfreeze(self) -> None:
         """Go on in an array that can be written to."""
         if is_frozen(self.array):
-            self.move(self.array.copy())
+            self.move(memory.copy(self.array))
 
     def packed(self, array: Array, pack: Callable[[Array], Array]) -> Array:
         """What `pack` makes of this array, which is the store's: made once for all plans, if it is frozen.
