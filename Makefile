@@ -11,7 +11,7 @@ BUILD_INPUTS := build_ffi.py setup.py pyproject.toml csrc $(shell find csrc)
 help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
-	@echo "make check-ulps  every float through every transcendental kernel (an hour on two cores)"
+	@echo "make check-ulps  every float through every transcendental kernel (ULPS_ARGS='\"\" avx2,avx512 float' are minutes)"
 	@echo "make check   style, types, sanitizers, symbols, NEON, documents, counts of instructions"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite gemm' selects)"
 	@echo "make bench-plot   draw what suites of kernels measured, write docs/performance.md"
@@ -81,7 +81,7 @@ check-release check-sanitize check-tsan check-neon: check-%:
 
 .PHONY: check-ulps
 check-ulps: check-release
-	build/release/test_ulps --all $$(nproc)
+	build/release/test_ulps --all $$(nproc) $(ULPS_ARGS)
 
 check-symbols check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release
