@@ -405,6 +405,8 @@ def _fastest(rates: dict[str, float], kind: str) -> float:
 def _groups(runs: dict[Any, Any], suites: Sequence[str]) -> Iterable[str]:
     for (dtype, threads), run in runs.items():
         rows = [row for row in run["kernels"] if row["suite"] in suites and SWEEP not in row["workload"]]
+        if not rows:
+            continue
         peers = list(dict.fromkeys(peer for row in rows for peer in row["ratios"]))
         yield f"\n### {dtype}, {threads} thread{'s' if threads > 1 else ''}\n\n"
         yield f"| | pass | rows | of limit | {' | '.join(peers)} |\n"
