@@ -1,11 +1,7 @@
-/* Steps of optimisers: what callers give is checked, and handed to the kernels of a number type, in
- * parts for threads where it is long. */
+/* Steps of optimisers: what callers give is checked, and handed to the kernels of a number type. */
 #include <math.h>
 
 #include "cpu.h"
-#include "threads.h"
-
-static size_t bytes_of(int32_t dtype) { return dtype == PNNG_F32 ? sizeof(float) : sizeof(double); }
 
 /* Whether an array may be given to a kernel: there if it must be, and aligned to its elements. */
 static int usable(const void *array, size_t element, int may_miss) {
@@ -21,7 +17,7 @@ static pnng_status optim_of(int32_t dtype, const pnng_update *u, int needs_s, in
         return PNNG_ERROR_ISA;
     if (dtype != PNNG_F32 && dtype != PNNG_F64)
         return PNNG_ERROR_ARGUMENT;
-    const size_t element = bytes_of(dtype);
+    const size_t element = dtype == PNNG_F32 ? sizeof(float) : sizeof(double);
     const int none = u->n == 0;
     if (!usable(u->x, element, none) || !usable(u->g, element, none) ||
         !usable(u->s, element, none || !needs_s) || !usable(u->t, element, none || !needs_t) ||
@@ -29,46 +25,6 @@ static pnng_status optim_of(int32_t dtype, const pnng_update *u, int needs_s, in
         return PNNG_ERROR_ARGUMENT;
     *optim = dtype == PNNG_F32 ? &isa->f32.optim : &isa->f64.optim;
     return PNNG_OK;
-}
-
-typedef struct update_job {
-    pnng_optim_step *step;
-    const pnng_update *all;
-    size_t element, part; /* bytes of one, elements of a part */
-} update_job;
-
-static void *advance(const void *array, size_t bytes) {
-    return array ? (char *)array + bytes : NULL;
-}
-
-static void update_part(void *context, size_t k) {
-    const update_job *const job = context;
-    const size_t first = k * job->part, bytes = first * job->element;
-    pnng_update u = *job->all;
-    u.n = u.n - first < job->part ? u.n - first : job->part;
-    u.x = advance(u.x, bytes);
-    u.s = advance(u.s, bytes);
-    u.t = advance(u.t, bytes);
-    u.g = advance(u.g, bytes);
-    u.rates = advance(u.rates, bytes);
-    u.decays = advance(u.decays, bytes);
-    job->step(&u);
-}
-
-/* One step over all parameters, by several threads where memory is what takes time. */
-static void update(pnng_optim_step *step, const pnng_update *u, size_t element) {
-    enum { PARTS = 4, LINE = 64, BYTES_PER_NANOSECOND = 32, ARRAYS = 4 };
-    const uint64_t nanoseconds = (uint64_t)u->n * element * ARRAYS / BYTES_PER_NANOSECOND;
-    if (!pnng_threads_may_help(nanoseconds)) {
-        step(u);
-        return;
-    }
-    pnng_threads_enter();
-    const size_t threads = pnng_threads_wanted(nanoseconds);
-    const size_t part = (u->n / (threads * PARTS) / LINE + 1) * LINE;
-    update_job job = {.step = step, .all = u, .element = element, .part = part};
-    pnng_parallel(threads, (u->n + part - 1) / part, update_part, &job);
-    pnng_threads_leave();
 }
 
 pnng_status pnng_optim_sgd(int32_t dtype, size_t n, void *x, const void *gradient, void *velocity,
@@ -88,7 +44,7 @@ pnng_status pnng_optim_sgd(int32_t dtype, size_t n, void *x, const void *gradien
     const pnng_optim *optim;
     const pnng_status status = optim_of(dtype, &u, 0, 0, &optim);
     if (status == PNNG_OK)
-        update(optim->sgd, &u, bytes_of(dtype));
+        optim->sgd(&u);
     return status;
 }
 
@@ -111,7 +67,7 @@ pnng_status pnng_optim_adam(int32_t dtype, size_t n, void *x, const void *gradie
     const pnng_optim *optim;
     const pnng_status status = step < 1 ? PNNG_ERROR_ARGUMENT : optim_of(dtype, &u, 1, 1, &optim);
     if (status == PNNG_OK)
-        update(optim->adam, &u, bytes_of(dtype));
+        optim->adam(&u);
     return status;
 }
 
@@ -129,7 +85,7 @@ pnng_status pnng_optim_rmsprop(int32_t dtype, size_t n, void *x, const void *gra
     const pnng_optim *optim;
     const pnng_status status = optim_of(dtype, &u, 0, 1, &optim);
     if (status == PNNG_OK)
-        update(optim->rmsprop, &u, bytes_of(dtype));
+        optim->rmsprop(&u);
     return status;
 }
 
@@ -145,6 +101,6 @@ pnng_status pnng_optim_adagrad(int32_t dtype, size_t n, void *x, const void *gra
     const pnng_optim *optim;
     const pnng_status status = optim_of(dtype, &u, 0, 1, &optim);
     if (status == PNNG_OK)
-        update(optim->adagrad, &u, bytes_of(dtype));
+        optim->adagrad(&u);
     return status;
 }

@@ -1,6 +1,5 @@
 /* The public steps of optimisers: what they compute from their arguments, and what they refuse. */
 #include "test_support.h"
-#include "threads.h"
 
 enum { N = 3 };
 
@@ -57,32 +56,9 @@ static void test_refusals(void) {
     CHECK(near(x, 0, 0, 0) && near(m, 0, 0, 0) && near(v, 0, 0, 0));
 }
 
-/* Parts for threads give the bits that one thread gives. */
-static void test_threads(void) {
-    enum { MANY = 5003 };
-    static float alone[3][MANY], split[3][MANY], g[MANY];
-    for (int k = 0; k < MANY; k++) {
-        g[k] = sinf((float)k);
-        alone[0][k] = split[0][k] = cosf((float)k);
-        alone[1][k] = split[1][k] = alone[2][k] = split[2][k] = 0.5f;
-    }
-    for (int64_t step = 1; step <= 2; step++) {
-        CHECK(pnng_optim_adam(PNNG_F32, MANY, alone[0], g, alone[1], alone[2], 0.1, 0.9, 0.99, 1e-8,
-                              0.1, step) == PNNG_OK);
-        pnng_threads_always = true;
-        CHECK(pnng_set_threads(3) == PNNG_OK);
-        CHECK(pnng_optim_adam(PNNG_F32, MANY, split[0], g, split[1], split[2], 0.1, 0.9, 0.99, 1e-8,
-                              0.1, step) == PNNG_OK);
-        CHECK(pnng_set_threads(1) == PNNG_OK);
-        pnng_threads_always = false;
-        CHECK(!memcmp(alone, split, sizeof alone));
-    }
-}
-
 int main(void) {
     snprintf(test_where, sizeof test_where, "optim");
     test_steps();
     test_refusals();
-    test_threads();
     return test_result();
 }
