@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._engine import optim_step
+from .settings import learning_rate, settings
 from .vectors import Array, Function, evaluate, kept
 
 EPSILON = 1e-10  # Torch7's; it cannot be set
@@ -44,11 +45,9 @@ def adagrad(
     >>> bool(abs(x[0]) < 0.01)
     True
     """
-    config = {} if config is None else config
-    state = config if state is None else state
+    config, state = settings(config, state)
     loss, gradient = evaluate(feval, x)
     variance, count = kept(x, state, "paramVariance"), state.get("evalCounter", 0)
-    rate = config.get("learningRate", 1e-3) / (1 + count * config.get("learningRateDecay", 0))
-    optim_step("adagrad", x, (gradient, variance), rate, EPSILON, config.get("weightDecay", 0))
+    optim_step("adagrad", x, (gradient, variance), learning_rate(config, count), EPSILON, config.get("weightDecay", 0))
     state.update(paramVariance=variance, evalCounter=count + 1)
     return x, [loss]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._engine import optim_step
+from .settings import learning_rate, settings
 from .vectors import Array, Function, evaluate, kept
 
 
@@ -44,16 +45,14 @@ def adam(
     >>> bool(abs(x[0]) < 0.01)
     True
     """
-    config = {} if config is None else config
-    state = config if state is None else state
+    config, state = settings(config, state)
     loss, gradient = evaluate(feval, x)
     m, v, t = kept(x, state, "m"), kept(x, state, "v"), state.get("t", 0)
-    rate = config.get("learningRate", 1e-3) / (1 + t * config.get("learningRateDecay", 0))
     optim_step(
         "adam",
         x,
         (gradient, m, v),
-        rate,
+        learning_rate(config, t),
         config.get("beta1", 0.9),
         config.get("beta2", 0.999),
         config.get("epsilon", 1e-8),

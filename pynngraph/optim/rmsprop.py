@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._engine import optim_step
+from .settings import settings
 from .vectors import Array, Function, evaluate, kept
 
 
@@ -41,12 +42,9 @@ def rmsprop(
     >>> bool(abs(x[0]) < 0.05)
     True
     """
-    config = {} if config is None else config
-    state = config if state is None else state
+    config, state = settings(config, state)
     loss, gradient = evaluate(feval, x)
-    m = kept(x, state, "m")
-    if state.get("m") is None:
-        m.fill(config.get("initialMean", 0))
+    m = kept(x, state, "m", config.get("initialMean", 0))
     rate, alpha = config.get("learningRate", 1e-2), config.get("alpha", 0.99)
     optim_step("rmsprop", x, (gradient, m), rate, alpha, config.get("epsilon", 1e-8), config.get("weightDecay", 0))
     state["m"] = m

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._engine import optim_step
 from ..errors import StateError
+from .settings import learning_rate, settings
 from .vectors import Array, Function, evaluate, kept, like
 
 
@@ -44,10 +45,7 @@ def sgd(
     >>> bool(abs(x[0]) < 1e-6)
     True
     """
-    config = {} if config is None else config
-    state = config if state is None else state
-    rate = config.get("learningRate", 1e-3)
-    decay = config.get("learningRateDecay", 0)
+    config, state = settings(config, state)
     weight_decay = config.get("weightDecay", 0)
     weight_decays = config.get("weightDecays")
     momentum = config.get("momentum", 0)
@@ -70,9 +68,8 @@ def sgd(
     if velocity is not None and state.get("dfdx") is None:
         dampening = 0  # the first velocity is the gradient
     count = state.get("evalCounter", 0)
-    rate = rate / (1 + count * decay)
     arrays = (gradient, velocity, rates, weight_decays)
-    optim_step("sgd", x, arrays, rate, weight_decay, momentum, dampening, nesterov)
+    optim_step("sgd", x, arrays, learning_rate(config, count), weight_decay, momentum, dampening, nesterov)
     if velocity is not None:
         state["dfdx"] = velocity
     state["evalCounter"] = count + 1

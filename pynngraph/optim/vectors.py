@@ -45,11 +45,13 @@ def like(x: Array, array: Any, what: str) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
 
 
-def kept(x: Array, state: dict[str, Any], name: str) -> Array:
-    """What an earlier step left under a name; zeros before the first."""
+def kept(x: Array, state: dict[str, Any], name: str, first: float = 0) -> Array:
+    """What an earlier step left under a name; full of `first` before the first."""
     array: Array | None = state.get(name)
     if array is None:
-        return memory.zeros(x.shape, x.dtype)
+        array = memory.empty(x.shape, x.dtype)
+        array.fill(first)
+        return array
     like(x, array, f"state[{name!r}]")
     if not array.flags.carray:
         message = f"state[{name!r}] is changed in place: it must be contiguous and writable"
