@@ -100,11 +100,11 @@ def _called(module: Any, inputs: list[Array], grad_output: Array | None, pass_: 
 def _prepared(module: Any, inputs: list[Array], grad_output: Array | None, pass_: str) -> Contender:
     ready = module.execution_apart().prepared(_table(inputs))
     plan, dtype = ready.plan, ready.lowered.dtype
-    outputs = [limits.aligned(shape, dtype) for shape in ready.output_shapes]
-    gradients = [limits.aligned(shape, dtype) for shape in ready.grad_shapes]
+    outputs = [limits.aligned(shape, dtype) for shape in ready.plan.outputs.shapes]
+    gradients = [limits.aligned(shape, dtype) for shape in ready.input_shapes]
     ready.bind_params()
-    plan.bind_inputs(inputs)
-    plan.bind_outputs(outputs)
+    plan.inputs.bind(inputs)
+    plan.outputs.bind(outputs)
     # The plan has addresses only.
     held = (module, ready, inputs, outputs, grad_output, gradients)
     in_c = limits.compiled(nn.cpu_info().isa, np.dtype(dtype).name)
@@ -113,8 +113,8 @@ def _prepared(module: Any, inputs: list[Array], grad_output: Array | None, pass_
         seconds = partial(in_c.repeat_forward, _address(ffi.addressof(lib, "pnng_plan_forward")))
     else:
         mask = MASKS[pass_]
-        plan.bind_grad_outputs([grad_output])
-        plan.bind_grad_inputs(gradients)
+        plan.grad_outputs.bind([grad_output])
+        plan.grad_inputs.bind(gradients)
         plan.forward(0)
         run = partial(plan.backward, 1.0, mask)
         seconds = partial(in_c.repeat_backward, _address(ffi.addressof(lib, "pnng_plan_backward")), mask)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,6 +31,10 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
 LINE = 64  # bytes of a cache line
+
+# Looked up once: runs use them.
+_from_buffer = ffi.from_buffer
+_ndarray = np.ndarray
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -359,6 +364,7 @@ class Program:
         self._c = ffi.gc(pointer[0], lib.pnng_program_free)
         self._value = ffi.new("pnng_value *")
         self.kinds: list[int] = []
+        self.inputs: list[Value] = []
         self.hosts: _Hosts | None = None
         self._host_handle: Any = None
         self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []
@@ -377,7 +383,8 @@ class Program:
         """A new input, of reals or of indices."""
         self._check(lib.pnng_program_input(self._c, kind, has_grad, self._value))
         self.kinds.append(kind)
-        return int(self._value[0])
+        self.inputs.append(int(self._value[0]))
+        return self.inputs[-1]
 
     def param(self, shape: Shape, *, has_grad: bool) -> Value:
         """A new parameter, or a buffer when it has no gradient."""
@@ -488,6 +495,53 @@ class StepTime(NamedTuple):
     runs: int
 
 
+class Port:
+    """Slots of a plan, one after another, for arrays of known shapes and dtypes.
+
+    Only addresses are bound: keeping the arrays alive is the caller's.
+    """
+
+    __slots__ = ("_expected", "_slots", "dtypes", "shapes")
+
+    def __init__(self, slots: Any, first: int, shapes: Sequence[Shape], dtypes: Sequence[Any]) -> None:
+        self.shapes = shapes
+        self.dtypes = dtypes
+        self._slots = slots
+        self._expected = [(first + k, *pair) for k, pair in enumerate(zip(shapes, dtypes, strict=True))]
+
+    def take(self, arrays: Sequence[Any]) -> bool:
+        """Bind arrays, as many as there are slots, if each is one without a doubt; else some may be bound.
+
+        That is a C-contiguous ndarray of the shape and dtype. Whether it is aligned is seen when the plan runs.
+        """
+        slots = self._slots
+        try:
+            for array, (slot, shape, dtype) in zip(arrays, self._expected):  # noqa: B905 - `strict` takes longer
+                if type(array) is not _ndarray or array.shape != shape or array.dtype is not dtype:
+                    return False
+                slots[slot] = _from_buffer(array)
+        except ValueError:  # it is not contiguous
+            return False
+        return True
+
+    def is_as_bound(self, arrays: Sequence[Array]) -> bool:
+        """Whether arrays that are bound have kept their shapes and dtypes: they can be changed in place."""
+        for array, (_, shape, dtype) in zip(arrays, self._expected):  # noqa: B905 - `strict` takes longer
+            if array.shape != shape or array.dtype is not dtype:
+                return False
+        return True
+
+    def bind(self, arrays: Sequence[Array | None]) -> None:
+        """Bind arrays that are as they have to be; None where there is none."""
+        for place, array in enumerate(arrays):
+            if array is not None:
+                self.bind_one(place, array)
+
+    def bind_one(self, place: int, array: Array) -> None:
+        """Bind the array of one slot."""
+        self._slots[self._expected[place][0]] = _from_buffer(array)
+
+
 class Plan:
     """A program with sizes, a dtype and memory: what runs."""
 
@@ -500,13 +554,15 @@ class Plan:
         self._c = ffi.gc(pointer[0], lib.pnng_plan_free)
         self._check(status)
         self._slots = lib.pnng_plan_slots(self._c)
-        self._input_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_INPUT, 0)
-        self._output_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_OUTPUT, 0)
-        self._param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PARAM, 0)
-        self._grad_param_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_PARAM, 0)
-        self._grad_output_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_OUTPUT, 0)
-        self._packed_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PACKED, 0)
-        self._grad_input_slot = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_GRAD_INPUT, 0)
+        output_shapes = [self.shape(value) for value in program.outputs]
+        input_dtypes, output_dtypes = (
+            [INDEX_DTYPE if program.kinds[value] == INDEX else dtype for value in values]
+            for values in (program.inputs, program.outputs)
+        )
+        self.inputs = self._port(lib.PNNG_SLOT_INPUT, inputs, input_dtypes)
+        self.outputs = self._port(lib.PNNG_SLOT_OUTPUT, output_shapes, output_dtypes)
+        self.grad_outputs = self._port(lib.PNNG_SLOT_GRAD_OUTPUT, output_shapes, output_dtypes)
+        self.grad_inputs = self._port(lib.PNNG_SLOT_GRAD_INPUT, inputs, [dtype] * len(inputs))
         self._host_shapes = {
             number: ([self.shape(v) for v in inputs], [self.shape(v) for v in outputs])
             for number, (inputs, outputs) in enumerate(program._host_inputs)
@@ -559,24 +615,19 @@ class Plan:
         _check(lib.pnng_plan_multiply_adds(self._c, op, count), ffi.NULL)
         return int(count[0])
 
-    def _bind(self, slot: int, arrays: Sequence[Array | None]) -> None:
-        slots = self._slots
+    def _port(self, group: int, shapes: Sequence[Shape], dtypes: Sequence[Any]) -> Port:
+        return Port(self._slots, lib.pnng_plan_slot(self._c, group, 0), shapes, dtypes)
+
+    def _bind(self, group: int, arrays: Sequence[Array | None], first: int = 0) -> None:
+        slot = lib.pnng_plan_slot(self._c, group, first)
         for array in arrays:
-            slots[slot] = ffi.NULL if array is None else ffi.from_buffer(array)
+            self._slots[slot] = ffi.NULL if array is None else ffi.from_buffer(array)
             slot += 1
-
-    def bind_inputs(self, arrays: Sequence[Array]) -> None:
-        """C-contiguous arrays to read at the next runs; keeping them alive is the caller's."""
-        self._bind(self._input_slot, arrays)
-
-    def bind_outputs(self, arrays: Sequence[Array]) -> None:
-        """Arrays to write at the next forward runs."""
-        self._bind(self._output_slot, arrays)
 
     def bind_params(self, data: Sequence[Array], grads: Sequence[Array | None]) -> None:
         """Parameters and their gradients; None for a buffer's."""
-        self._bind(self._param_slot, data)
-        self._bind(self._grad_param_slot, grads)
+        self._bind(lib.PNNG_SLOT_PARAM, data)
+        self._bind(lib.PNNG_SLOT_GRAD_PARAM, grads)
 
     def packed_size(self, param: int) -> int:
         """Bytes of the packed form of a parameter that forward reads; 0 where it reads the parameter itself."""
@@ -591,15 +642,14 @@ class Plan:
 
     def bind_packed(self, param: int, packed: Array) -> None:
         """What :meth:`pack` gave, to read at the next forward runs; keeping it alive is the caller's."""
-        self._bind(self._packed_slot + param, [packed])
+        self._bind(lib.PNNG_SLOT_PACKED, [packed], param)
 
-    def bind_grad_outputs(self, arrays: Sequence[Array]) -> None:
-        """Gradients of the outputs, to read at the next backward run."""
-        self._bind(self._grad_output_slot, arrays)
+    def runs(self) -> tuple[Callable[[int], int], Callable[[float, int], int]]:
+        """:meth:`forward` and :meth:`backward` of a plan without host steps, as fast as can be.
 
-    def bind_grad_inputs(self, arrays: Sequence[Array | None]) -> None:
-        """Arrays to write at the next backward run; None for indices."""
-        self._bind(self._grad_input_slot, arrays)
+        They give 0; or something else if the run failed, and forward or backward, called then, raise what is wrong.
+        """
+        return partial(lib.pnng_plan_forward, self._c), partial(lib.pnng_plan_backward, self._c)
 
     def forward(self, seed: int) -> None:
         """Run forward."""

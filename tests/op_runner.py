@@ -37,10 +37,10 @@ def run_program(build, inputs, dtype, rng):
     outputs = [np.empty(plan.shape(value), dtype) for value in results]
     grad_outputs = [rng.standard_normal(y.shape).astype(dtype) for y in outputs]
     grad_inputs = [np.empty_like(x) if x.dtype.kind == "f" else None for x in inputs]
-    plan.bind_inputs(inputs)
-    plan.bind_outputs(outputs)
-    plan.bind_grad_outputs(grad_outputs)
-    plan.bind_grad_inputs(grad_inputs)
+    plan.inputs.bind(inputs)
+    plan.outputs.bind(outputs)
+    plan.grad_outputs.bind(grad_outputs)
+    plan.grad_inputs.bind(grad_inputs)
     plan.forward(SEED)
     plan.backward(1.0, GRAD_INPUTS)
     return Run(inputs, outputs, grad_outputs, grad_inputs)

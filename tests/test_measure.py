@@ -28,11 +28,11 @@ def layer(dtype=np.float64, rows=ROWS, features=FEATURES, out=OUT, *, bias=True,
               {"x": (rows, features), "y": (rows, out), "g": (rows, out), "dx": (rows, features)}.items()}  # fmt: skip
     data = [rng.standard_normal(plan.shape(p)).astype(dtype) for p in params]
     grads = [np.zeros_like(array) for array in data]
-    plan.bind_inputs([arrays["x"]])
-    plan.bind_outputs([arrays["y"]])
+    plan.inputs.bind([arrays["x"]])
+    plan.outputs.bind([arrays["y"]])
     plan.bind_params(data, grads)
-    plan.bind_grad_outputs([arrays["g"]])
-    plan.bind_grad_inputs([arrays["dx"]])
+    plan.grad_outputs.bind([arrays["g"]])
+    plan.grad_inputs.bind([arrays["dx"]])
     return plan, (arrays, data, grads)
 
 
@@ -123,8 +123,8 @@ def test_the_time_of_a_step_is_its_own():
     step = Sleeping()
     plan = planned(lambda program, inputs: program.op(OPS["tanh"], program.host(step, inputs, 1)))
     x, y = np.ones((4, 6), np.float32), np.empty((4, 6), np.float32)
-    plan.bind_inputs([x])
-    plan.bind_outputs([y])
+    plan.inputs.bind([x])
+    plan.outputs.bind([y])
     plan.measure(True)
     for _ in range(3):
         plan.forward(0)
@@ -300,8 +300,8 @@ def test_a_run_under_way_is_not_disturbed_and_counts_as_far_as_it_came():
     program.seal()
     step.plan = plan = Plan(program, np.dtype(np.float64), [(4,)], backward=False)
     x, y = np.ones(4), np.empty(4)
-    plan.bind_inputs([x])
-    plan.bind_outputs([y])
+    plan.inputs.bind([x])
+    plan.outputs.bind([y])
     plan.measure(True)
     plan.forward(0)
     assert len(step.answers) == 3

@@ -27,16 +27,17 @@ from .._engine import (
     Array,
     EngineFailure,
     Plan,
+    Port,
     Program,
     Shape,
     Shapes,
     Value,
 )
 from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, StateError
-from ..watch import Debug, Evaluation, note_site
+from ..watch import Changes, Debug, Evaluation, note_site
 from .host import HostChanged, HostNeeded, HostResults
 from .lowering import Builder, Guard, Reached, Site, Visit, located
-from .parameter import Cell, is_frozen, move_count
+from .parameter import Cell, Moves, is_frozen
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
         @property
         def dtype(self) -> Any:
             """The NumPy dtype that it computes in."""
+
+        @property
+        def is_host(self) -> bool:
+            """Whether it is written in Python."""
 
         def label(self) -> str:
             """It, in a few words."""
@@ -70,6 +75,8 @@ MAX_PLANS = 32
 # it, the variable that it is in, and the call of getrefcount. Views hold the array that they are of.
 HELD_BY_US = 3
 
+FAILED = "was called after a forward that failed"  # of a backward
+
 Lower: TypeAlias = Callable[[Builder, "Values"], "Values"]
 
 
@@ -79,6 +86,7 @@ class Lowered(NamedTuple):
     program: Program
     dtype: Any
     input_kinds: tuple[int, ...]
+    input_structure: tree.Structure
     output_structure: tree.Structure
     grad_structure: tree.Structure  # of the gradient of the input
     cells: list[Cell]
@@ -89,34 +97,67 @@ class Lowered(NamedTuple):
     has_noise: bool
 
 
+class Results:
+    """The arrays of one kind of a plan's answers, for use again unless somebody holds them."""
+
+    __slots__ = ("_dtypes", "_port", "_shapes", "arrays")
+
+    def __init__(self, port: Port, count: int) -> None:
+        self._port = port
+        self._shapes = port.shapes[:count]
+        self._dtypes = port.dtypes[:count]
+        self.arrays: list[Array] = []
+
+    def renew(self) -> list[Array]:
+        """The arrays of the last answer; new ones in place of those that somebody still holds. They are bound."""
+        arrays = self.arrays
+        if not arrays:
+            arrays.extend(map(memory.empty, self._shapes, self._dtypes))
+            self._port.bind(arrays)
+            return arrays
+        shapes = self._shapes
+        for place in range(len(arrays)):
+            array = arrays[place]
+            if (
+                getrefcount(array) > HELD_BY_US
+                or array.shape != shapes[place]
+                or array.dtype is not self._dtypes[place]
+            ):
+                # Whoever held it may have changed it in place.
+                arrays[place] = array = memory.empty(shapes[place], self._dtypes[place], memory.BRIEF)
+                self._port.bind_one(place, array)
+        return arrays
+
+
 class Ready:
     """A plan with its parameters, and with the arrays of its last answers for use again."""
 
-    def __init__(self, lowered: Lowered, plan: Plan, input_shapes: list[Shape]) -> None:
+    def __init__(self, lowered: Lowered, plan: Plan) -> None:
         self.lowered = lowered
         self.plan = plan
-        program = plan.program
-        self.input_shapes = input_shapes
-        self.output_shapes = [plan.shape(value) for value in program.outputs]
-        self.output_dtypes = [
-            INDEX_DTYPE if program.kinds[value] == INDEX else lowered.dtype for value in program.outputs
-        ]
-        self.grad_shapes = input_shapes[: tree.count(lowered.grad_structure)]
-        self.grad_dtypes = [lowered.dtype] * len(self.grad_shapes)
+        self.input_shapes = plan.inputs.shapes
+        self.outputs = Results(plan.outputs, len(plan.outputs.shapes))
+        n_grads = tree.count(lowered.grad_structure)
+        self.grad_inputs = Results(plan.grad_inputs, n_grads)
         # Indices have no gradient: in its place stand zeros.
-        self.without_grad = [place for place in range(len(self.grad_shapes)) if lowered.input_kinds[place] == INDEX]
-        self.outputs: list[Array] = []
-        self.grad_inputs: list[Array] = []
+        self.without_grad = [place for place in range(n_grads) if lowered.input_kinds[place] == INDEX]
+        self.read_input = tree.reader(lowered.input_structure)
+        self.read_output = tree.reader(lowered.output_structure)
+        self.build_output = tree.builder(lowered.output_structure)
+        self.build_grad_input = tree.builder(lowered.grad_structure)
+        # Whether a run is the plan's steps and nothing else; these are then done by forward and backward.
+        self.forward, self.backward = plan.runs()
+        self.is_plain = not (plan.program.hosts or lowered.evaluations or lowered.has_noise)
         self._params: tuple[list[Array], list[Array | None]] = ([], [])
         # Parameters that are read in a packed form; and these forms.
         self._packs = [place for place in range(len(lowered.cells)) if plan.packed_size(place)]
         self._packed: list[Array] = []
-        self._moves = -1
+        self.moves = -1
 
     def bind_params(self) -> None:
         """Bind the parameters, if any has moved since the last time."""
-        moves = move_count()
-        if moves == self._moves:
+        moves = Moves.count
+        if moves == self.moves:
             return
         cells = self.lowered.cells
         for cell in cells:
@@ -129,7 +170,7 @@ class Ready:
         # Kept here too: a run under way goes on with these, even if a parameter moves meanwhile.
         self._params = [cell.data for cell in cells], [cell.grad for cell in cells]
         self.plan.bind_params(*self._params)
-        self._moves = moves
+        self.moves = moves
         if self._packs:
             self._bind_packed()
 
@@ -142,59 +183,29 @@ class Ready:
         for place, packed in zip(self._packs, self._packed, strict=True):
             self.plan.bind_packed(place, packed)
         if not all(is_frozen(data[place]) for place in self._packs):
-            self._moves = -1  # an earlier call is run once more, unfrozen: packed anew each time
+            self.moves = -1  # an earlier call is run once more, unfrozen: packed anew each time
 
 
-class Call:
+class Call(NamedTuple):
     """The last forward: what the backward must be about."""
 
-    __slots__ = ("arrays", "fingerprint", "leaves", "ready", "seed", "structure")
+    ready: Ready
+    fingerprint: Any  # of the module at that time
+    changes: int  # how many there had been to any module, at most
+    structure: tree.Structure
+    leaves: list[Any]  # as the user gave them
+    arrays: list[Array]  # as they were bound
+    seed: int
 
-    def __init__(
-        self,
-        ready: Ready,
-        fingerprint: Any,
-        structure: tree.Structure,
-        leaves: list[Any],
-        arrays: list[Array],
-        seed: int,
-    ) -> None:
-        self.ready = ready
-        self.fingerprint = fingerprint  # of the module at that time
-        self.structure = structure
-        self.leaves = leaves  # as the user gave them
-        self.arrays = arrays  # as they were bound
-        self.seed = seed
 
+_new_call = tuple.__new__  # what Call(...) does in the end, in half of the time
 
 # NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.
 BINDABLE = 0x1 | 0x100
 
 
-def _fresh_where_held(arrays: list[Array], shapes: list[Shape], dtypes: list[Any]) -> list[Array]:
-    """The arrays of an earlier answer; new ones in place of those that somebody still holds."""
-    if not arrays:
-        return [memory.empty(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    for place in range(len(arrays)):
-        array = arrays[place]
-        if (
-            getrefcount(array) > HELD_BY_US
-            or array.shape != shapes[place]  # whoever held it may have changed it in place
-            or array.dtype != dtypes[place]
-        ):
-            arrays[place] = memory.empty(shapes[place], dtypes[place], memory.BRIEF)
-    return arrays
-
-
 def _kinds(arrays: list[Array]) -> tuple[int, ...]:
     return tuple(INDEX if array.dtype.kind == "i" else REAL for array in arrays)
-
-
-def _is_plain(leaf: Any, shape: Shape, dtype: Any) -> bool:
-    """Whether a leaf is an array of this shape and dtype that can be bound as it is."""
-    if type(leaf) is not np.ndarray or leaf.shape != shape or leaf.dtype is not dtype:
-        return False
-    return bool(leaf.flags.num & BINDABLE == BINDABLE)
 
 
 class Execution:
@@ -230,23 +241,60 @@ class Execution:
 
     def forward(self, input: Any) -> Any:
         """Run forward; the output."""
-        with self._lock:
-            leaves, structure = tree.flatten(input)
+        lock = self._lock
+        lock.acquire()  # a with statement takes longer
+        try:
             last = self._last
-            if last is not None and self._fits(last, structure, leaves):
-                return self._run_again(last, leaves)
-            arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
-            self._begin()
-            self._hosts.begin_call()
-            try:
-                return self._run(leaves, structure, arrays)
-            except Exception as error:
-                if Debug.is_on:
-                    self._explain(error, structure, arrays)
-                raise
-            finally:
-                self._running = False
-                self._hosts.end_call()
+            if last is not None and self._ran_again(last, input):
+                return self._output
+            return self._forward(input)
+        finally:
+            lock.release()
+
+    def _ran_again(self, last: Call, input: Any) -> bool:
+        """Run the last call's plan, if it serves for this input as it is, beyond doubt; else False.
+
+        All else goes the long way, where it is converted, or refused.
+        """
+        ready, fingerprint, changes, structure, _, before, _ = last
+        if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
+            return False
+        arrays = ready.read_input(input)
+        if arrays is None:
+            return False
+        inputs = ready.plan.inputs
+        self._last = None  # until its arrays are bound again, or those of a run that succeeded
+        if all(map(_is, arrays, before)) and inputs.is_as_bound(arrays):
+            call = last
+        elif inputs.take(arrays):
+            call = _new_call(Call, (ready, fingerprint, changes, structure, arrays, arrays, 0))
+        else:
+            inputs.bind(before)
+            self._last = last
+            return False
+        self._no_last = FAILED
+        self._output = None  # else the arrays would count as held
+        outputs = ready.outputs.renew()
+        if ready.forward(0):
+            return False
+        self._last = call
+        self._output = ready.build_output(outputs)
+        return True
+
+    def _forward(self, input: Any) -> Any:
+        leaves, structure = tree.flatten(input)
+        arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
+        self._begin()
+        self._hosts.begin_call()
+        try:
+            return self._run(leaves, structure, arrays)
+        except Exception as error:
+            if Debug.is_on:
+                self._explain(error, structure, arrays)
+            raise
+        finally:
+            self._running = False
+            self._hosts.end_call()
 
     def _begin(self) -> None:
         """Note that a run is under way; only a module written in Python can come here a second time."""
@@ -292,7 +340,7 @@ class Execution:
     def _run_part(self, builder: Builder, values: list[Value], arrays: list[Array], seed: int) -> list[Array]:
         """Run forward what has been lowered so far; the arrays of some of its values."""
         nothing: tree.Structure = (list,)
-        lowered = self._sealed(builder, values, nothing, nothing, ())
+        lowered = self._sealed(builder, values, nothing, nothing, nothing, ())
         ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
         return self._run_ready(ready, arrays, seed)
 
@@ -314,35 +362,12 @@ class Execution:
         finally:
             self._last, self._output, self._gradInput, self._no_last = last
 
-    def _fits(self, last: Call, structure: tree.Structure, leaves: list[Any]) -> bool:
-        """Whether the last call's plan serves for this one, and its arrays can be bound as they are.
-
-        Only arrays without a doubt: all else goes the long way, where it is converted or refused.
-        """
-        ready = last.ready
-        if (
-            structure != last.structure
-            or self._owner.fingerprint() is not last.fingerprint
-            or ready.plan.program.hosts is not None
-        ):
-            return False
-        dtype = self._owner.dtype
-        if dtype is not ready.lowered.dtype:
-            return False
-        return all(_is_plain(leaf, shape, dtype) for leaf, shape in zip(leaves, ready.input_shapes, strict=True))
-
-    def _run_again(self, last: Call, arrays: list[Array]) -> Any:
-        lowered = last.ready.lowered
-        seed = random.next_seed() if lowered.has_noise else 0
-        outputs = self._run_ready(last.ready, arrays, seed)
-        self._last = Call(last.ready, last.fingerprint, last.structure, arrays, arrays, seed)
-        self._output = tree.rebuild(lowered.output_structure, outputs)
-        return self._output
-
     def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array]) -> Any:
         seed: int | None = None
         while True:
-            fingerprint = self._owner.fingerprint()  # another thread may change the module meanwhile
+            # First: another thread may change the module meanwhile. What modules in Python assign is not counted.
+            changes = -1 if self._owner.is_host else Changes.count
+            fingerprint = self._owner.fingerprint()
             try:
                 ready = self._ready(fingerprint, structure, arrays)
                 lowered = ready.lowered
@@ -354,8 +379,8 @@ class Execution:
             except HostChanged:
                 self._forget_programs()
             else:
-                self._last = Call(ready, fingerprint, structure, leaves, arrays, seed or 0)
-                self._output = tree.rebuild(lowered.output_structure, outputs)
+                self._last = Call(ready, fingerprint, changes, structure, leaves, arrays, seed or 0)
+                self._output = ready.build_output(outputs)
                 return self._output
 
     def _run_ready(self, ready: Ready, arrays: list[Array], seed: int) -> list[Array]:
@@ -364,16 +389,12 @@ class Execution:
             for evaluation in last.ready.lowered.evaluations:
                 evaluation.forget()  # results of the last call only are kept
         ready.bind_params()
-        plan = ready.plan
-        plan.bind_inputs(arrays)
-        self._last = None
-        self._no_last = "was called after a forward that failed"
-        self._output = None  # else the arrays would count as held
-        outputs = _fresh_where_held(ready.outputs, ready.output_shapes, ready.output_dtypes)
-        ready.outputs = outputs
-        plan.bind_outputs(outputs)
+        ready.plan.inputs.bind(arrays)
+        self._last = self._output = None  # else the arrays would count as held
+        self._no_last = FAILED
+        outputs = ready.outputs.renew()
         try:
-            plan.forward(seed)
+            ready.plan.forward(seed)
         except EngineFailure as failure:
             raise self._translated(failure, ready.lowered.sites) from None
         return outputs
@@ -509,7 +530,7 @@ class Execution:
             )
             raise GraphError(message) from None
         leaves, output_structure = tree.flatten(output)
-        return self._sealed(builder, leaves, output_structure, self._grad_structure(structure), kinds)
+        return self._sealed(builder, leaves, structure, output_structure, self._grad_structure(structure), kinds)
 
     def _builder(
         self,
@@ -537,6 +558,7 @@ class Execution:
         self,
         builder: Builder,
         outputs: list[int],
+        input_structure: tree.Structure,
         output_structure: tree.Structure,
         grad_structure: tree.Structure,
         input_kinds: tuple[int, ...],
@@ -548,6 +570,7 @@ class Execution:
             builder.program,
             builder.dtype,
             input_kinds,
+            input_structure,
             output_structure,
             grad_structure,
             builder.cells,
@@ -563,7 +586,7 @@ class Execution:
             plan = Plan(lowered.program, lowered.dtype, shapes, backward=backward)
         except EngineFailure as failure:
             raise self._translated(failure, lowered.sites) from None
-        return Ready(lowered, plan, shapes)
+        return Ready(lowered, plan)
 
     # ---- looking without running ---------------------------------------------------------------
 
@@ -599,24 +622,57 @@ class Execution:
 
     def backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
         """Run backward; the gradient of the input, if the mask has it."""
-        with self._lock:
-            self._begin()
-            try:
-                leaves, structure = tree.flatten(input)
-                last = self._call_of(input, leaves, structure)
-                self._run_backward(last, grad_output, scale, mask)
-            finally:
-                self._running = False
-            if not mask & GRAD_INPUTS:
-                return None
-            ready = last.ready
-            for evaluation in ready.lowered.evaluations:
-                evaluation.finish_backward(ready.lowered.dtype)
-            for place in ready.without_grad:
-                ready.grad_inputs[place].fill(0)
-            # Lists and tuples as in the question at hand.
-            self._gradInput = tree.rebuild(self._grad_structure(structure), ready.grad_inputs)
-            return self._gradInput
+        lock = self._lock
+        lock.acquire()
+        try:
+            last = self._last
+            if last is None or not self._went_back(last, input, grad_output, scale, mask):
+                return self._backward(input, grad_output, scale, mask)
+            return self._gradInput if mask & GRAD_INPUTS else None
+        finally:
+            lock.release()
+
+    def _went_back(self, last: Call, input: Any, grad_output: Any, scale: float, mask: int) -> bool:
+        """Run backward, if the input is the forward's beyond doubt; False if it is not, or if that failed."""
+        ready, _, changes, _, leaves, arrays, _ = last
+        if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
+            return False
+        known = ready.read_input(input)
+        if known is None or not all(map(_is, known, leaves)) or not ready.plan.inputs.is_as_bound(arrays):
+            return False
+        grads = ready.read_output(grad_output)
+        if grads is None or not ready.plan.grad_outputs.take(grads):
+            return False
+        if not mask & GRAD_INPUTS:
+            return not ready.backward(scale, mask)
+        self._gradInput = None  # else the arrays would count as held
+        grad_inputs = ready.grad_inputs.renew()
+        if ready.backward(scale, mask):
+            return False
+        for place in ready.without_grad:
+            grad_inputs[place].fill(0)
+        self._gradInput = ready.build_grad_input(grad_inputs)
+        return True
+
+    def _backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
+        self._begin()
+        try:
+            leaves, structure = tree.flatten(input)
+            last = self._call_of(input, leaves, structure)
+            self._run_backward(last, grad_output, scale, mask)
+        finally:
+            self._running = False
+        if not mask & GRAD_INPUTS:
+            return None
+        ready = last.ready
+        for evaluation in ready.lowered.evaluations:
+            evaluation.finish_backward(ready.lowered.dtype)
+        grads = ready.grad_inputs.arrays
+        for place in ready.without_grad:
+            grads[place].fill(0)
+        # Lists and tuples as in the question at hand.
+        self._gradInput = tree.rebuild(self._grad_structure(structure), grads)
+        return self._gradInput
 
     def _call_of(self, input: Any, leaves: list[Any], structure: tree.Structure) -> Call:
         """The last forward, which must have been one of this input."""
@@ -639,12 +695,11 @@ class Execution:
         plan = ready.plan
         # Kept in a variable until the run is over: plans hold addresses, not arrays.
         grads = self._check_grad_output(ready, grad_output)
-        plan.bind_grad_outputs(grads)
+        plan.grad_outputs.bind(grads)
         ready.bind_params()
         if mask & GRAD_INPUTS:
             self._gradInput = None  # else the arrays would count as held
-            ready.grad_inputs = _fresh_where_held(ready.grad_inputs, ready.grad_shapes, ready.grad_dtypes)
-            plan.bind_grad_inputs(ready.grad_inputs)
+            ready.grad_inputs.renew()
         for evaluation in ready.lowered.evaluations:
             evaluation.forget_gradients()
         # Only a module written in Python may raise half-way: gradients are then as they were before.
@@ -695,12 +750,12 @@ class Execution:
     def _check_grad_output(self, ready: Ready, grad_output: Any) -> list[Array]:
         structure = ready.lowered.output_structure
         leaves = tree.check_structure(structure, grad_output, self._grad_output_name)
-        shapes, dtypes = ready.output_shapes, ready.output_dtypes
+        port = ready.plan.grad_outputs
         for place, leaf in enumerate(leaves):
-            if dtypes[place] is INDEX_DTYPE:
+            if port.dtypes[place] is INDEX_DTYPE:
                 leaves[place] = _NO_GRAD  # indices have no gradient: whatever came is not looked at
-            elif not _is_plain(leaf, shapes[place], dtypes[place]):
-                leaves[place] = self._check_grad(leaf, place, structure, shapes[place])
+            else:
+                leaves[place] = self._check_grad(leaf, place, structure, port.shapes[place])
         return leaves
 
     def _check_grad(self, leaf: Any, place: int, structure: tree.Structure, shape: Shape) -> Array:

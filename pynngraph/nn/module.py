@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Module")
 
+GRAD_BOTH = GRAD_INPUTS | GRAD_PARAMS
+
 # What a subclass may write in Python instead of lowering; any of them makes it a host step.
 PYTHON_METHODS = ("forward", "updateOutput", "updateGradInput", "accGradParameters", "backward")
 
@@ -102,6 +104,7 @@ class Module:
     __array_ufunc__ = None  # so that `array - module` is an error that says so
 
     train: bool
+    _run: Execution | None = None  # runs the module as its user sees it; made when it is first needed
     _cells: dict[str, Cell]
     _buffers: dict[str, Cell]
 
@@ -237,7 +240,8 @@ class Module:
         StructureError, ShapeError, DTypeError
             If the input is not what the module wants; nothing has changed then.
         """
-        return self._execution.forward(input)
+        execution = self._run
+        return (self._execution if execution is None else execution).forward(input)
 
     def updateOutput(self, input: Any) -> Any:
         """As :meth:`forward`."""
@@ -272,8 +276,9 @@ class Module:
         """
         if type(scale) is not float:
             scale = number(scale, "scale")
-        mask = GRAD_INPUTS | GRAD_PARAMS if gradInput else GRAD_PARAMS
-        return self._execution.backward(input, gradOutput, scale, mask)
+        execution = self._run
+        mask = GRAD_BOTH if gradInput else GRAD_PARAMS
+        return (self._execution if execution is None else execution).backward(input, gradOutput, scale, mask)
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
         """The gradient of the input only, as :meth:`backward`."""

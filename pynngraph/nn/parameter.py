@@ -21,15 +21,10 @@ from ..errors import DTypeError, ShapeError, StateError
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 
-class _Moves:
-    """Counts the moves of all stores, so that plans know when to bind parameters again."""
+class Moves:
+    """Counts how often any parameter moved to another array, so that plans know when to bind them again."""
 
     count = 0
-
-
-def move_count() -> int:
-    """How often any parameter moved to another array until now."""
-    return _Moves.count
 
 
 class Vector:
@@ -75,7 +70,7 @@ class Store:
             self.flat.freeze()
         self.array, self.flat, self.offset = array, flat, offset
         self._packed = None
-        _Moves.count += 1
+        Moves.count += 1
 
     def freeze(self) -> None:
         """Go on in memory that nobody can write to, through whatever array: that of a bytes object."""
