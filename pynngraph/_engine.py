@@ -440,6 +440,10 @@ class Program:
         self._host_inputs.append((tuple(inputs), tuple(outputs)))
         return outputs
 
+    def dtypes(self, values: list[Value], dtype: Any) -> list[Any]:
+        """The dtypes of values, where that of reals is `dtype`."""
+        return [dtype if self.kinds[value] == REAL else INDEX_DTYPE for value in values]
+
     def output(self, value: Value) -> None:
         """Make a value the next output."""
         self._check(lib.pnng_program_output(self._c, value))
@@ -495,51 +499,57 @@ class StepTime(NamedTuple):
     runs: int
 
 
+def addresses(arrays: Sequence[Array | None]) -> Any:
+    """Where arrays are, for :meth:`Plan.bind_params`; keeping them alive is the caller's."""
+    return ffi.new("void *[]", [ffi.NULL if array is None else _from_buffer(array) for array in arrays])
+
+
 class Port:
     """Slots of a plan, one after another, for arrays of known shapes and dtypes.
 
     Only addresses are bound: keeping the arrays alive is the caller's.
     """
 
-    __slots__ = ("_expected", "_slots", "dtypes", "shapes")
+    __slots__ = ("_first", "_slots", "dtypes", "shapes")
 
     def __init__(self, slots: Any, first: int, shapes: Sequence[Shape], dtypes: Sequence[Any]) -> None:
         self.shapes = shapes
         self.dtypes = dtypes
         self._slots = slots
-        self._expected = [(first + k, *pair) for k, pair in enumerate(zip(shapes, dtypes, strict=True))]
+        self._first = first
 
     def take(self, arrays: Sequence[Any]) -> bool:
         """Bind arrays, as many as there are slots, if each is one without a doubt; else some may be bound.
 
         That is a C-contiguous ndarray of the shape and dtype. Whether it is aligned is seen when the plan runs.
         """
-        slots = self._slots
+        slots, slot = self._slots, self._first
         try:
-            for array, (slot, shape, dtype) in zip(arrays, self._expected):  # noqa: B905 - `strict` takes longer
+            for array, shape, dtype in zip(arrays, self.shapes, self.dtypes):  # noqa: B905 - `strict` takes longer
                 if type(array) is not _ndarray or array.shape != shape or array.dtype is not dtype:
                     return False
                 slots[slot] = _from_buffer(array)
+                slot += 1
         except ValueError:  # it is not contiguous
             return False
         return True
 
     def is_as_bound(self, arrays: Sequence[Array]) -> bool:
         """Whether arrays that are bound have kept their shapes and dtypes: they can be changed in place."""
-        for array, (_, shape, dtype) in zip(arrays, self._expected):  # noqa: B905 - `strict` takes longer
+        for array, shape, dtype in zip(arrays, self.shapes, self.dtypes):  # noqa: B905 - `strict` takes longer
             if array.shape != shape or array.dtype is not dtype:
                 return False
         return True
 
     def bind(self, arrays: Sequence[Array | None]) -> None:
         """Bind arrays that are as they have to be; None where there is none."""
-        for place, array in enumerate(arrays):
+        for slot, array in enumerate(arrays, self._first):
             if array is not None:
-                self.bind_one(place, array)
+                self._slots[slot] = _from_buffer(array)
 
     def bind_one(self, place: int, array: Array) -> None:
         """Bind the array of one slot."""
-        self._slots[self._expected[place][0]] = _from_buffer(array)
+        self._slots[self._first + place] = _from_buffer(array)
 
 
 class Plan:
@@ -555,11 +565,8 @@ class Plan:
         self._check(status)
         self._slots = lib.pnng_plan_slots(self._c)
         output_shapes = [self.shape(value) for value in program.outputs]
-        input_dtypes, output_dtypes = (
-            [INDEX_DTYPE if program.kinds[value] == INDEX else dtype for value in values]
-            for values in (program.inputs, program.outputs)
-        )
-        self.inputs = self._port(lib.PNNG_SLOT_INPUT, inputs, input_dtypes)
+        output_dtypes = program.dtypes(program.outputs, dtype)
+        self.inputs = self._port(lib.PNNG_SLOT_INPUT, inputs, program.dtypes(program.inputs, dtype))
         self.outputs = self._port(lib.PNNG_SLOT_OUTPUT, output_shapes, output_dtypes)
         self.grad_outputs = self._port(lib.PNNG_SLOT_GRAD_OUTPUT, output_shapes, output_dtypes)
         self.grad_inputs = self._port(lib.PNNG_SLOT_GRAD_INPUT, inputs, [dtype] * len(inputs))
@@ -618,16 +625,10 @@ class Plan:
     def _port(self, group: int, shapes: Sequence[Shape], dtypes: Sequence[Any]) -> Port:
         return Port(self._slots, lib.pnng_plan_slot(self._c, group, 0), shapes, dtypes)
 
-    def _bind(self, group: int, arrays: Sequence[Array | None], first: int = 0) -> None:
-        slot = lib.pnng_plan_slot(self._c, group, first)
-        for array in arrays:
-            self._slots[slot] = ffi.NULL if array is None else ffi.from_buffer(array)
-            slot += 1
-
-    def bind_params(self, data: Sequence[Array], grads: Sequence[Array | None]) -> None:
-        """Parameters and their gradients; None for a buffer's."""
-        self._bind(lib.PNNG_SLOT_PARAM, data)
-        self._bind(lib.PNNG_SLOT_GRAD_PARAM, grads)
+    def bind_params(self, addresses: Any) -> None:
+        """What :func:`addresses` gave for the parameters, and, after these, for their gradients."""
+        first = lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PARAM, 0)
+        self._slots[first : first + len(addresses)] = addresses
 
     def packed_size(self, param: int) -> int:
         """Bytes of the packed form of a parameter that forward reads; 0 where it reads the parameter itself."""
@@ -642,7 +643,7 @@ class Plan:
 
     def bind_packed(self, param: int, packed: Array) -> None:
         """What :meth:`pack` gave, to read at the next forward runs; keeping it alive is the caller's."""
-        self._bind(lib.PNNG_SLOT_PACKED, [packed], param)
+        self._slots[lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PACKED, param)] = _from_buffer(packed)
 
     def runs(self) -> tuple[Callable[[int], int], Callable[[float, int], int]]:
         """:meth:`forward` and :meth:`backward` of a plan without host steps, as fast as can be.

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+_SEEDS = 2**64
+
 _lock = allocate_lock()
 _state: dict[str, Any] = {}
 
@@ -41,18 +43,19 @@ def manualSeed(seed: int) -> None:  # noqa: N802 - Torch's name
     """
     with _lock:
         _state["generator"] = np.random.default_rng(seed)
+        _state["seed"] = None
 
 
 def get_state() -> Any:
     """What :func:`set_state` goes back to."""
     with _lock:
-        return _generator().bit_generator.state
+        return _generator().bit_generator.state, _state.get("seed")
 
 
 def set_state(state: Any) -> None:
     """Go on from where :func:`get_state` was called."""
     with _lock:
-        _generator().bit_generator.state = state
+        _generator().bit_generator.state, _state["seed"] = state
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -76,6 +79,10 @@ def draw_parameter(array: np.ndarray[Any, Any], n: int, stdv: float | None) -> N
 
 
 def next_seed() -> int:
-    """A seed of 64 bits for one run of a plan."""
+    """A seed of 64 bits for one run of a plan: they count on from a random number."""
     with _lock:
-        return int(_generator().integers(0, 2**64, dtype=np.uint64))
+        seed = _state.get("seed")
+        if seed is None:
+            seed = int(_generator().integers(0, _SEEDS, dtype=np.uint64))
+        _state["seed"] = (seed + 1) % _SEEDS
+        return seed

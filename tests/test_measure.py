@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pynngraph import errors
-from pynngraph._engine import GRAD_INPUTS, GRAD_PARAMS, INDEX, OPS, REAL, EngineFailure, Plan, Program, StepTime
+from pynngraph._engine import (
+    GRAD_INPUTS,
+    GRAD_PARAMS,
+    INDEX,
+    OPS,
+    REAL,
+    EngineFailure,
+    Plan,
+    Program,
+    StepTime,
+    addresses,
+)
 
 ROWS, FEATURES, OUT = 64, 48, 32
 
@@ -30,7 +41,7 @@ def layer(dtype=np.float64, rows=ROWS, features=FEATURES, out=OUT, *, bias=True,
     grads = [np.zeros_like(array) for array in data]
     plan.inputs.bind([arrays["x"]])
     plan.outputs.bind([arrays["y"]])
-    plan.bind_params(data, grads)
+    plan.bind_params(addresses([*data, *grads]))
     plan.grad_outputs.bind([arrays["g"]])
     plan.grad_inputs.bind([arrays["dx"]])
     return plan, (arrays, data, grads)

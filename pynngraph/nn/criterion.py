@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .lowering import Builder, Values
 
 
+# The gradient of a loss.
+_ONE = {np.dtype(name): np.ones(1, name) for name in ("float32", "float64")}
+
+
 class Criterion(Module):
     """Base of criterions: ``forward(input, target)`` gives a number, ``backward`` the gradient of the input.
 
@@ -76,8 +80,7 @@ class Criterion(Module):
         return self._gradient(self._native_execution, input, target)
 
     def _gradient(self, execution: Execution, input: Any, target: Any) -> Any:
-        one = np.ones(1, self.dtype)
-        return execution.backward([input, target], one, 1.0, GRAD_INPUTS)
+        return execution.backward([input, target], _ONE[self.dtype], 1.0, GRAD_INPUTS)
 
     def host_forward(self, input: Any) -> Any:
         """The loss by the class's own method, as an array of one element."""

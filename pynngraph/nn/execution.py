@@ -32,6 +32,7 @@ from .._engine import (
     Shape,
     Shapes,
     Value,
+    addresses,
 )
 from ..errors import DataError, DTypeError, Error, GraphError, ShapeError, StateError
 from ..watch import Changes, Debug, Evaluation, note_site
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 
 MAX_PLANS = 32
+MAX_FINGERPRINTS = 64
 
 # References to an array of an answer that nobody else holds, when they are counted: from the list that keeps
 # it, the variable that it is in, and the call of getrefcount. Views hold the array that they are of.
@@ -80,21 +82,63 @@ FAILED = "was called after a forward that failed"  # of a backward
 Lower: TypeAlias = Callable[[Builder, "Values"], "Values"]
 
 
-class Lowered(NamedTuple):
+class Lowered:
     """A program, and where its parts come from."""
 
-    program: Program
-    dtype: Any
-    input_kinds: tuple[int, ...]
-    input_structure: tree.Structure
-    output_structure: tree.Structure
-    grad_structure: tree.Structure  # of the gradient of the input
-    cells: list[Cell]
-    sites: list[Site | None]
-    visits: list[Visit]
-    evaluations: list[Evaluation]
-    guards: list[Guard]
-    has_noise: bool
+    def __init__(
+        self,
+        builder: Builder,
+        input_kinds: tuple[int, ...],
+        input_structure: tree.Structure,
+        output_structure: tree.Structure,
+        grad_structure: tree.Structure,  # of the gradient of the input
+    ) -> None:
+        self.program: Program = builder.program
+        self.dtype = builder.dtype
+        self.input_kinds = input_kinds
+        self.cells: list[Cell] = builder.cells
+        self.sites: list[Site | None] = builder.sites
+        self.visits: list[Visit] = builder.visits
+        self.evaluations: list[Evaluation] = builder.evaluations
+        self.guards: list[Guard] = builder.guards
+        self.has_noise = builder.has_noise
+        self.has_packed = builder.has_packed
+        # Whether a run is the plan's steps and nothing else.
+        self.is_plain = not (self.program.hosts or self.evaluations)
+        self.input_structure = input_structure
+        self.output_structure = output_structure
+        self.n_grads = tree.count(grad_structure)
+        # Indices have no gradient: in its place stand zeros.
+        self.without_grad = [place for place in range(self.n_grads) if input_kinds[place] == INDEX]
+        self.read_input = tree.reader(input_structure)
+        self.read_output = tree.reader(output_structure)
+        self.build_output = tree.builder(output_structure)
+        self.build_grad_input = tree.builder(grad_structure)
+        self._params = Params([], 0, -1)
+
+    def params(self) -> Params:
+        """The parameters' arrays of now."""
+        moves = Moves.count  # first: another thread may move one meanwhile
+        if self._params.moves != moves:
+            arrays: list[Array | None] = [cell.data for cell in self.cells]
+            for array in arrays:
+                if array.dtype != self.dtype:  # type: ignore[union-attr] # only gradients may be None
+                    message = (
+                        f"a parameter became {array.dtype} in a module of {self.dtype}: convert "  # type: ignore[union-attr]
+                        "the whole module, and run forward again"
+                    )
+                    raise DTypeError(message)
+            arrays += [cell.grad for cell in self.cells]
+            self._params = Params(arrays, addresses(arrays), moves)
+        return self._params
+
+
+class Params(NamedTuple):
+    """Arrays of parameters, and after them of their gradients, at some time."""
+
+    arrays: list[Array | None]
+    addresses: Any
+    moves: int  # how often any parameter had moved by then
 
 
 class Results:
@@ -135,54 +179,40 @@ class Ready:
     def __init__(self, lowered: Lowered, plan: Plan) -> None:
         self.lowered = lowered
         self.plan = plan
+        # What each run looks at.
+        self.forward, self.backward = plan.runs()
+        self.is_plain = lowered.is_plain
+        self.has_noise = lowered.has_noise
+        self.read_input = lowered.read_input
+        self.build_output = lowered.build_output
         self.input_shapes = plan.inputs.shapes
         self.outputs = Results(plan.outputs, len(plan.outputs.shapes))
-        n_grads = tree.count(lowered.grad_structure)
-        self.grad_inputs = Results(plan.grad_inputs, n_grads)
-        # Indices have no gradient: in its place stand zeros.
-        self.without_grad = [place for place in range(n_grads) if lowered.input_kinds[place] == INDEX]
-        self.read_input = tree.reader(lowered.input_structure)
-        self.read_output = tree.reader(lowered.output_structure)
-        self.build_output = tree.builder(lowered.output_structure)
-        self.build_grad_input = tree.builder(lowered.grad_structure)
-        # Whether a run is the plan's steps and nothing else; these are then done by forward and backward.
-        self.forward, self.backward = plan.runs()
-        self.is_plain = not (plan.program.hosts or lowered.evaluations or lowered.has_noise)
-        self._params: tuple[list[Array], list[Array | None]] = ([], [])
-        # Parameters that are read in a packed form; and these forms.
-        self._packs = [place for place in range(len(lowered.cells)) if plan.packed_size(place)]
-        self._packed: list[Array] = []
+        self.grad_inputs = Results(plan.grad_inputs, lowered.n_grads)
         self.moves = -1
+        self._params: Params | None = None
+        # Parameters that are read in a packed form; and these forms.
+        self._packs = [place for place in range(len(lowered.cells)) if plan.packed_size(place)] * lowered.has_packed
+        self._packed: list[Array] = []
 
     def bind_params(self) -> None:
         """Bind the parameters, if any has moved since the last time."""
-        moves = Moves.count
-        if moves == self.moves:
+        if self.moves == Moves.count:
             return
-        cells = self.lowered.cells
-        for cell in cells:
-            if cell.data.dtype != self.lowered.dtype:
-                message = (
-                    f"a parameter became {cell.data.dtype} in a module of {self.lowered.dtype}: convert "
-                    "the whole module, and run forward again"
-                )
-                raise DTypeError(message)
         # Kept here too: a run under way goes on with these, even if a parameter moves meanwhile.
-        self._params = [cell.data for cell in cells], [cell.grad for cell in cells]
-        self.plan.bind_params(*self._params)
-        self.moves = moves
+        self._params = params = self.lowered.params()
+        self.plan.bind_params(params.addresses)
+        self.moves = params.moves
         if self._packs:
-            self._bind_packed()
+            self._bind_packed(params.arrays)
 
-    def _bind_packed(self) -> None:
-        data = self._params[0]
+    def _bind_packed(self, arrays: list[Any]) -> None:
         self._packed = [
-            self.lowered.cells[place].data_store.packed(data[place], partial(self.plan.pack, place))
+            self.lowered.cells[place].data_store.packed(arrays[place], partial(self.plan.pack, place))
             for place in self._packs
         ]
         for place, packed in zip(self._packs, self._packed, strict=True):
             self.plan.bind_packed(place, packed)
-        if not all(is_frozen(data[place]) for place in self._packs):
+        if not all(is_frozen(arrays[place]) for place in self._packs):
             self.moves = -1  # an earlier call is run once more, unfrozen: packed anew each time
 
 
@@ -222,6 +252,8 @@ class Execution:
         self._lock = RLock()
         self._programs: OrderedDict[Any, list[Lowered]] = OrderedDict()
         self._plans: OrderedDict[Any, Ready] = OrderedDict()
+        self._numbers: dict[Any, int] = {}  # of fingerprints
+        self._numbered: tuple[Any, int] = None, -1  # the last one
         self._hosts = HostResults()
         self._last: Call | None = None
         self._output: Any = None
@@ -264,20 +296,20 @@ class Execution:
             return False
         inputs = ready.plan.inputs
         self._last = None  # until its arrays are bound again, or those of a run that succeeded
-        if all(map(_is, arrays, before)) and inputs.is_as_bound(arrays):
-            call = last
-        elif inputs.take(arrays):
-            call = _new_call(Call, (ready, fingerprint, changes, structure, arrays, arrays, 0))
-        else:
+        same = all(map(_is, arrays, before)) and inputs.is_as_bound(arrays)
+        if not same and not inputs.take(arrays):
             inputs.bind(before)
             self._last = last
             return False
+        seed = random.next_seed() if ready.has_noise else 0
+        if not same or ready.has_noise:
+            last = _new_call(Call, (ready, fingerprint, changes, structure, arrays, arrays, seed))
         self._no_last = FAILED
         self._output = None  # else the arrays would count as held
         outputs = ready.outputs.renew()
-        if ready.forward(0):
+        if ready.forward(seed):
             return False
-        self._last = call
+        self._last = last
         self._output = ready.build_output(outputs)
         return True
 
@@ -340,7 +372,7 @@ class Execution:
     def _run_part(self, builder: Builder, values: list[Value], arrays: list[Array], seed: int) -> list[Array]:
         """Run forward what has been lowered so far; the arrays of some of its values."""
         nothing: tree.Structure = (list,)
-        lowered = self._sealed(builder, values, nothing, nothing, nothing, ())
+        lowered = self._sealed(builder, values, (), nothing, nothing, nothing)
         ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
         return self._run_ready(ready, arrays, seed)
 
@@ -418,6 +450,8 @@ class Execution:
     def _forget_programs(self) -> None:
         self._programs.clear()
         self._plans.clear()
+        self._numbers.clear()
+        self._numbered = None, -1
 
     # ---- inputs --------------------------------------------------------------------------------
 
@@ -475,10 +509,9 @@ class Execution:
     # ---- plans ---------------------------------------------------------------------------------
 
     def _ready(self, fingerprint: Any, structure: tree.Structure, arrays: list[Array]) -> Ready:
-        dtype = self._owner.dtype
         kinds = _kinds(arrays)
-        shapes = tuple(array.shape for array in arrays)
-        program_key = (fingerprint, dtype, structure, kinds, tuple(map(len, shapes)))
+        shapes = tuple([array.shape for array in arrays])
+        program_key = (self._number_of(fingerprint), self._owner.dtype, structure, kinds, tuple(map(len, shapes)))
         key = (program_key, shapes)
         ready = self._plans.get(key)
         if ready is not None:
@@ -496,6 +529,15 @@ class Execution:
         self._drop_least_used(self._programs[program_key])
         return ready
 
+    def _number_of(self, fingerprint: Any) -> int:
+        """A number for a fingerprint, the same for equal ones: to hash one takes as long as there are modules."""
+        if fingerprint is not self._numbered[0]:
+            if len(self._numbers) > MAX_FINGERPRINTS:
+                self._forget_programs()
+            number = self._numbers.setdefault(fingerprint, len(self._numbers))
+            self._numbered = fingerprint, number
+        return self._numbered[1]
+
     def _drop_least_used(self, programs: list[Lowered]) -> None:
         """Keep no more programs and plans than the module wants."""
         most = self._owner.maxPlans
@@ -508,14 +550,18 @@ class Execution:
         """A plan from a program made before, if its conditions hold for these shapes."""
         for lowered in self._programs.get(program_key, []):
             try:
-                known = Shapes(lowered.program, shapes)
-                if all(
-                    guard.question(*map(known.__getitem__, guard.values)) == guard.answer for guard in lowered.guards
-                ):
+                if self._holds(lowered.guards, lowered.program, shapes):
                     return self._planned(lowered, list(shapes))
             except (Error, EngineFailure, HostChanged):  # noqa: PERF203
                 continue  # lowering again says what is wrong, if it is
         return None
+
+    def _holds(self, guards: list[Guard], program: Program, shapes: tuple[Shape, ...]) -> bool:
+        """Whether the conditions of a program's use hold for inputs of these shapes."""
+        if not guards:
+            return True
+        known = Shapes(program, shapes)
+        return all(guard.question(*map(known.__getitem__, guard.values)) == guard.answer for guard in guards)
 
     def _lowered(
         self, structure: tree.Structure, kinds: tuple[int, ...], shapes: Sequence[Shape], *, watched: bool
@@ -530,7 +576,7 @@ class Execution:
             )
             raise GraphError(message) from None
         leaves, output_structure = tree.flatten(output)
-        return self._sealed(builder, leaves, structure, output_structure, self._grad_structure(structure), kinds)
+        return self._sealed(builder, leaves, kinds, structure, output_structure, self._grad_structure(structure))
 
     def _builder(
         self,
@@ -558,28 +604,15 @@ class Execution:
         self,
         builder: Builder,
         outputs: list[int],
+        input_kinds: tuple[int, ...],
         input_structure: tree.Structure,
         output_structure: tree.Structure,
         grad_structure: tree.Structure,
-        input_kinds: tuple[int, ...],
     ) -> Lowered:
         for value in outputs:
             builder.program.output(value)
         builder.program.seal()
-        return Lowered(
-            builder.program,
-            builder.dtype,
-            input_kinds,
-            input_structure,
-            output_structure,
-            grad_structure,
-            builder.cells,
-            builder.sites,
-            builder.visits,
-            builder.evaluations,
-            builder.guards,
-            builder.has_noise,
-        )
+        return Lowered(builder, input_kinds, input_structure, output_structure, grad_structure)
 
     def _planned(self, lowered: Lowered, shapes: list[Shape], *, backward: bool = True) -> Ready:
         try:
@@ -640,7 +673,8 @@ class Execution:
         known = ready.read_input(input)
         if known is None or not all(map(_is, known, leaves)) or not ready.plan.inputs.is_as_bound(arrays):
             return False
-        grads = ready.read_output(grad_output)
+        lowered = ready.lowered
+        grads = lowered.read_output(grad_output)
         if grads is None or not ready.plan.grad_outputs.take(grads):
             return False
         if not mask & GRAD_INPUTS:
@@ -649,9 +683,9 @@ class Execution:
         grad_inputs = ready.grad_inputs.renew()
         if ready.backward(scale, mask):
             return False
-        for place in ready.without_grad:
+        for place in lowered.without_grad:
             grad_inputs[place].fill(0)
-        self._gradInput = ready.build_grad_input(grad_inputs)
+        self._gradInput = lowered.build_grad_input(grad_inputs)
         return True
 
     def _backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
@@ -668,7 +702,7 @@ class Execution:
         for evaluation in ready.lowered.evaluations:
             evaluation.finish_backward(ready.lowered.dtype)
         grads = ready.grad_inputs.arrays
-        for place in ready.without_grad:
+        for place in ready.lowered.without_grad:
             grads[place].fill(0)
         # Lists and tuples as in the question at hand.
         self._gradInput = tree.rebuild(self._grad_structure(structure), grads)

@@ -128,6 +128,7 @@ class Builder:
         self.visits: list[Visit] = []  # one a site
         self.evaluations: list[Evaluation] = []  # those that are watched
         self.has_noise = False
+        self.has_packed = False  # whether plans may read some parameter in a packed form
         self._watched = watched  # whether anybody may look on
         self._end = end  # the number of the site to stop at
         self._n_sites = 0
@@ -160,6 +161,7 @@ class Builder:
         value = self.program.param(cell.data.shape, has_grad=cell.grad_store is not None)
         if cell.is_frozen:
             self.program.pack(value)
+            self.has_packed = True
         self._params[id(cell)] = value
         self.cells.append(cell)
         return value
