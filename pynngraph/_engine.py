@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from . import errors
+from . import errors, tree
 from ._pynngraph import ffi, lib
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -31,10 +31,6 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
 LINE = 64  # bytes of a cache line
-
-# Looked up once: runs use them.
-_from_buffer = ffi.from_buffer
-_ndarray = np.ndarray
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -501,7 +497,7 @@ class StepTime(NamedTuple):
 
 def addresses(arrays: Sequence[Array | None]) -> Any:
     """Where arrays are, for :meth:`Plan.bind_params`; keeping them alive is the caller's."""
-    return ffi.new("void *[]", [ffi.NULL if array is None else _from_buffer(array) for array in arrays])
+    return ffi.new("void *[]", [ffi.NULL if array is None else ffi.from_buffer(array) for array in arrays])
 
 
 class Port:
@@ -518,38 +514,79 @@ class Port:
         self._slots = slots
         self._first = first
 
-    def take(self, arrays: Sequence[Any]) -> bool:
-        """Bind arrays, as many as there are slots, if each is one without a doubt; else some may be bound.
+    def taker(self, structure: tree.Structure) -> Callable[[Any], list[Array] | None]:
+        """A function that binds the arrays of a table, and gives them, if they are right beyond doubt; else None.
 
-        That is a C-contiguous ndarray of the shape and dtype. Whether it is aligned is seen when the plan runs.
+        That is: it has the structure, and each leaf is a C-contiguous ndarray of the shape and dtype. Whether it is
+        aligned is seen when the plan runs. After None, some arrays may have been bound.
         """
-        slots, slot = self._slots, self._first
-        try:
-            for array, shape, dtype in zip(arrays, self.shapes, self.dtypes):  # noqa: B905 - `strict` takes longer
-                if type(array) is not _ndarray or array.shape != shape or array.dtype is not dtype:
-                    return False
-                slots[slot] = _from_buffer(array)
-                slot += 1
-        except ValueError:  # it is not contiguous
-            return False
-        return True
+        # In variables of the function: looking them up takes half of the time of a call otherwise.
+        slots, first, shapes, dtypes = self._slots, self._first, self.shapes, self.dtypes
+        from_buffer, ndarray, read = ffi.from_buffer, np.ndarray, tree.reader(structure)
+        places = range(len(shapes))  # for `zip` makes an iterator of each list, which takes longer than the rest
 
-    def is_as_bound(self, arrays: Sequence[Array]) -> bool:
-        """Whether arrays that are bound have kept their shapes and dtypes: they can be changed in place."""
-        for array, shape, dtype in zip(arrays, self.shapes, self.dtypes):  # noqa: B905 - `strict` takes longer
-            if array.shape != shape or array.dtype is not dtype:
+        def take(table: Any) -> list[Array] | None:
+            arrays = read(table)
+            if arrays is None:
+                return None
+            try:
+                for place in places:
+                    array = arrays[place]
+                    if type(array) is not ndarray or array.shape != shapes[place] or array.dtype is not dtypes[place]:
+                        return None
+                    slots[first + place] = from_buffer(array)
+            except ValueError:  # it is not contiguous
+                return None
+            return arrays
+
+        return take
+
+    def comparer(self, structure: tree.Structure) -> Callable[[Any, list[Any], list[Array]], bool]:
+        """A function that says whether a table brings what is bound already.
+
+        It is given the table, what the leaves were when these arrays were bound, and the arrays. Each leaf must be the
+        very object; and each array must have kept its shape and dtype, which can be changed in place.
+        """
+        shapes, dtypes, places = self.shapes, self.dtypes, range(len(self.shapes))
+        if not structure:
+            (only_shape,), (only_dtype,) = shapes, dtypes
+
+            def same_array(leaf: Any, leaves: list[Any], arrays: list[Array]) -> bool:
+                array = arrays[0]
+                return leaf is leaves[0] and array.shape == only_shape and array.dtype is only_dtype
+
+            return same_array
+        kind, size = structure[0], len(structure) - 1
+        read = tree.reader(structure) if any(structure[1:]) else None
+
+        def same(table: Any, leaves: list[Any], arrays: list[Array]) -> bool:
+            if read is not None:
+                table = read(table)
+                if table is None:
+                    return False
+            elif type(table) is not kind or len(table) != size:
                 return False
-        return True
+            for place in places:
+                array = arrays[place]
+                if (
+                    table[place] is not leaves[place]
+                    or array.shape != shapes[place]
+                    or array.dtype is not dtypes[place]
+                ):
+                    return False
+            return True
+
+        return same
 
     def bind(self, arrays: Sequence[Array | None]) -> None:
         """Bind arrays that are as they have to be; None where there is none."""
         for slot, array in enumerate(arrays, self._first):
             if array is not None:
-                self._slots[slot] = _from_buffer(array)
+                self._slots[slot] = ffi.from_buffer(array)
 
     def bind_one(self, place: int, array: Array) -> None:
         """Bind the array of one slot."""
-        self._slots[self._first + place] = _from_buffer(array)
+        self._slots[self._first + place] = ffi.from_buffer(array)
 
 
 class Plan:
@@ -643,7 +680,7 @@ class Plan:
 
     def bind_packed(self, param: int, packed: Array) -> None:
         """What :meth:`pack` gave, to read at the next forward runs; keeping it alive is the caller's."""
-        self._slots[lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PACKED, param)] = _from_buffer(packed)
+        self._slots[lib.pnng_plan_slot(self._c, lib.PNNG_SLOT_PACKED, param)] = ffi.from_buffer(packed)
 
     def runs(self) -> tuple[Callable[[int], int], Callable[[float, int], int]]:
         """:meth:`forward` and :meth:`backward` of a plan without host steps, as fast as can be.

@@ -437,7 +437,7 @@ def test_an_earlier_forward_run_again_reads_the_weights_of_now():
     for value in (1, 2):
         net.get(0).weight[...] = value
         execution.replay(call)
-        assert_close(call.ready.outputs.arrays[0], expected_of(net, x), SAME_MATHS)
+        assert_close(call.ready.outputs[0], expected_of(net, x), SAME_MATHS)
         net.forward(input_of(4))
 
 

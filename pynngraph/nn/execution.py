@@ -73,9 +73,25 @@ if TYPE_CHECKING:
 MAX_PLANS = 32
 MAX_FINGERPRINTS = 64
 
-# References to an array of an answer that nobody else holds, when they are counted: from the list that keeps
-# it, the variable that it is in, and the call of getrefcount. Views hold the array that they are of.
-HELD_BY_US = 3
+
+def _references() -> int:
+    """How many references to an array of an answer are counted if nobody else holds it.
+
+    They are those of the list that keeps it, of a variable and of the call, unless Python saves some. Counted in the
+    way of :func:`_renewer`. Views hold the array that they are of.
+    """
+    arrays, places = [np.empty(0)], range(1)
+
+    def count() -> int:
+        for place in places:
+            array = arrays[place]
+            found = getrefcount(array)
+        return found
+
+    return count()
+
+
+HELD_BY_US = _references()
 
 FAILED = "was called after a forward that failed"  # of a backward
 
@@ -110,8 +126,6 @@ class Lowered:
         self.n_grads = tree.count(grad_structure)
         # Indices have no gradient: in its place stand zeros.
         self.without_grad = [place for place in range(self.n_grads) if input_kinds[place] == INDEX]
-        self.read_input = tree.reader(input_structure)
-        self.read_output = tree.reader(output_structure)
         self.build_output = tree.builder(output_structure)
         self.build_grad_input = tree.builder(grad_structure)
         self._params = Params([], 0, -1)
@@ -141,36 +155,28 @@ class Params(NamedTuple):
     moves: int  # how often any parameter had moved by then
 
 
-class Results:
-    """The arrays of one kind of a plan's answers, for use again unless somebody holds them."""
+def _renewer(port: Port, arrays: list[Array], count: int) -> Callable[[], list[Array]]:
+    """A function that makes `arrays` ready to be written: those of the last answer, new ones where they are held.
 
-    __slots__ = ("_dtypes", "_port", "_shapes", "arrays")
+    They are bound to the port. The first call makes them, `count` of them.
+    """
+    # In variables of the function: looking them up takes half of the time of a call otherwise.
+    shapes, dtypes, places = port.shapes, port.dtypes, range(count)
 
-    def __init__(self, port: Port, count: int) -> None:
-        self._port = port
-        self._shapes = port.shapes[:count]
-        self._dtypes = port.dtypes[:count]
-        self.arrays: list[Array] = []
-
-    def renew(self) -> list[Array]:
-        """The arrays of the last answer; new ones in place of those that somebody still holds. They are bound."""
-        arrays = self.arrays
+    def renew() -> list[Array]:
         if not arrays:
-            arrays.extend(map(memory.empty, self._shapes, self._dtypes))
-            self._port.bind(arrays)
+            arrays.extend(memory.empty(shapes[place], dtypes[place]) for place in places)
+            port.bind(arrays)
             return arrays
-        shapes = self._shapes
-        for place in range(len(arrays)):
+        for place in places:
             array = arrays[place]
-            if (
-                getrefcount(array) > HELD_BY_US
-                or array.shape != shapes[place]
-                or array.dtype is not self._dtypes[place]
-            ):
-                # Whoever held it may have changed it in place.
-                arrays[place] = array = memory.empty(shapes[place], self._dtypes[place], memory.BRIEF)
-                self._port.bind_one(place, array)
+            # Whoever held it may have changed it in place.
+            if getrefcount(array) > HELD_BY_US or array.shape != shapes[place] or array.dtype is not dtypes[place]:
+                arrays[place] = array = memory.empty(shapes[place], dtypes[place], memory.BRIEF)
+                port.bind_one(place, array)
         return arrays
+
+    return renew
 
 
 class Ready:
@@ -179,15 +185,21 @@ class Ready:
     def __init__(self, lowered: Lowered, plan: Plan) -> None:
         self.lowered = lowered
         self.plan = plan
+        self.input_shapes = plan.inputs.shapes
+        self.outputs: list[Array] = []
+        self.grad_inputs: list[Array] = []
         # What each run looks at.
-        self.forward, self.backward = plan.runs()
         self.is_plain = lowered.is_plain
         self.has_noise = lowered.has_noise
-        self.read_input = lowered.read_input
+        self.forward, self.backward = plan.runs()
+        self.is_bound = plan.inputs.comparer(lowered.input_structure)
+        self.take_input = plan.inputs.taker(lowered.input_structure)
+        self.renew_outputs = _renewer(plan.outputs, self.outputs, len(plan.outputs.shapes))
         self.build_output = lowered.build_output
-        self.input_shapes = plan.inputs.shapes
-        self.outputs = Results(plan.outputs, len(plan.outputs.shapes))
-        self.grad_inputs = Results(plan.grad_inputs, lowered.n_grads)
+        self.take_grad_output = plan.grad_outputs.taker(lowered.output_structure)
+        self.renew_grad_inputs = _renewer(plan.grad_inputs, self.grad_inputs, lowered.n_grads)
+        self.build_grad_input = lowered.build_grad_input
+        self.without_grad = lowered.without_grad
         self.moves = -1
         self._params: Params | None = None
         # Parameters that are read in a packed form; and these forms.
@@ -272,46 +284,41 @@ class Execution:
     # ---- forward -------------------------------------------------------------------------------
 
     def forward(self, input: Any) -> Any:
-        """Run forward; the output."""
+        """Run forward; the output.
+
+        A call like the last one takes a short way: the plan serves for the input as it is, beyond doubt. All else goes
+        the long way, where it is converted, or refused.
+        """
         lock = self._lock
         lock.acquire()  # a with statement takes longer
         try:
             last = self._last
-            if last is not None and self._ran_again(last, input):
-                return self._output
-            return self._forward(input)
+            if last is None:
+                return self._forward(input)
+            ready, fingerprint, changes, structure, _, arrays, seed = last
+            if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
+                return self._forward(input)
+            if not ready.is_bound(input, arrays, arrays):
+                self._last = None  # until its arrays are bound again, or those of a run that succeeded
+                others = ready.take_input(input)
+                if others is None:
+                    ready.plan.inputs.bind(arrays)
+                    self._last = last
+                    return self._forward(input)
+                last = _new_call(Call, (ready, fingerprint, changes, structure, others, others, seed))
+            if ready.has_noise:
+                seed = random.next_seed()
+                last = last._replace(seed=seed)
+            self._last = self._output = None  # else the arrays would count as held
+            self._no_last = FAILED
+            outputs = ready.renew_outputs()
+            if ready.forward(seed):
+                return self._forward(input)
+            self._last = last
+            self._output = output = ready.build_output(outputs)
+            return output
         finally:
             lock.release()
-
-    def _ran_again(self, last: Call, input: Any) -> bool:
-        """Run the last call's plan, if it serves for this input as it is, beyond doubt; else False.
-
-        All else goes the long way, where it is converted, or refused.
-        """
-        ready, fingerprint, changes, structure, _, before, _ = last
-        if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
-            return False
-        arrays = ready.read_input(input)
-        if arrays is None:
-            return False
-        inputs = ready.plan.inputs
-        self._last = None  # until its arrays are bound again, or those of a run that succeeded
-        same = all(map(_is, arrays, before)) and inputs.is_as_bound(arrays)
-        if not same and not inputs.take(arrays):
-            inputs.bind(before)
-            self._last = last
-            return False
-        seed = random.next_seed() if ready.has_noise else 0
-        if not same or ready.has_noise:
-            last = _new_call(Call, (ready, fingerprint, changes, structure, arrays, arrays, seed))
-        self._no_last = FAILED
-        self._output = None  # else the arrays would count as held
-        outputs = ready.outputs.renew()
-        if ready.forward(seed):
-            return False
-        self._last = last
-        self._output = ready.build_output(outputs)
-        return True
 
     def _forward(self, input: Any) -> Any:
         leaves, structure = tree.flatten(input)
@@ -424,7 +431,7 @@ class Execution:
         ready.plan.inputs.bind(arrays)
         self._last = self._output = None  # else the arrays would count as held
         self._no_last = FAILED
-        outputs = ready.outputs.renew()
+        outputs = ready.renew_outputs()
         try:
             ready.plan.forward(seed)
         except EngineFailure as failure:
@@ -654,39 +661,30 @@ class Execution:
     # ---- backward ------------------------------------------------------------------------------
 
     def backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
-        """Run backward; the gradient of the input, if the mask has it."""
+        """Run backward; the gradient of the input, if the mask has it. As in :meth:`forward`, there is a short way."""
         lock = self._lock
         lock.acquire()
         try:
             last = self._last
-            if last is None or not self._went_back(last, input, grad_output, scale, mask):
-                return self._backward(input, grad_output, scale, mask)
-            return self._gradInput if mask & GRAD_INPUTS else None
+            if last is not None:
+                ready, _, changes, _, leaves, arrays, _ = last
+                if (
+                    ready.is_plain
+                    and changes == Changes.count
+                    and ready.moves == Moves.count
+                    and not self._running
+                    and ready.is_bound(input, leaves, arrays)
+                    # In a variable until the run is over: plans hold addresses, not arrays.
+                    and (_grads := ready.take_grad_output(grad_output)) is not None
+                ):
+                    if mask & GRAD_INPUTS:
+                        self._gradInput = None  # else the arrays would count as held
+                        ready.renew_grad_inputs()
+                    if not ready.backward(scale, mask):
+                        return self._gradient(ready) if mask & GRAD_INPUTS else None
+            return self._backward(input, grad_output, scale, mask)
         finally:
             lock.release()
-
-    def _went_back(self, last: Call, input: Any, grad_output: Any, scale: float, mask: int) -> bool:
-        """Run backward, if the input is the forward's beyond doubt; False if it is not, or if that failed."""
-        ready, _, changes, _, leaves, arrays, _ = last
-        if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
-            return False
-        known = ready.read_input(input)
-        if known is None or not all(map(_is, known, leaves)) or not ready.plan.inputs.is_as_bound(arrays):
-            return False
-        lowered = ready.lowered
-        grads = lowered.read_output(grad_output)
-        if grads is None or not ready.plan.grad_outputs.take(grads):
-            return False
-        if not mask & GRAD_INPUTS:
-            return not ready.backward(scale, mask)
-        self._gradInput = None  # else the arrays would count as held
-        grad_inputs = ready.grad_inputs.renew()
-        if ready.backward(scale, mask):
-            return False
-        for place in lowered.without_grad:
-            grad_inputs[place].fill(0)
-        self._gradInput = lowered.build_grad_input(grad_inputs)
-        return True
 
     def _backward(self, input: Any, grad_output: Any, scale: float, mask: int) -> Any:
         self._begin()
@@ -701,12 +699,18 @@ class Execution:
         ready = last.ready
         for evaluation in ready.lowered.evaluations:
             evaluation.finish_backward(ready.lowered.dtype)
-        grads = ready.grad_inputs.arrays
-        for place in ready.lowered.without_grad:
-            grads[place].fill(0)
-        # Lists and tuples as in the question at hand.
-        self._gradInput = tree.rebuild(self._grad_structure(structure), grads)
-        return self._gradInput
+        gradient = self._gradient(ready)
+        if structure != last.structure:  # lists and tuples as in the question at hand
+            gradient = self._gradInput = tree.rebuild(self._grad_structure(structure), ready.grad_inputs)
+        return gradient
+
+    def _gradient(self, ready: Ready) -> Any:
+        """What a backward has given."""
+        grad_inputs = ready.grad_inputs
+        for place in ready.without_grad:
+            grad_inputs[place].fill(0)
+        self._gradInput = gradient = ready.build_grad_input(grad_inputs)
+        return gradient
 
     def _call_of(self, input: Any, leaves: list[Any], structure: tree.Structure) -> Call:
         """The last forward, which must have been one of this input."""
@@ -733,7 +737,7 @@ class Execution:
         ready.bind_params()
         if mask & GRAD_INPUTS:
             self._gradInput = None  # else the arrays would count as held
-            ready.grad_inputs.renew()
+            ready.renew_grad_inputs()
         for evaluation in ready.lowered.evaluations:
             evaluation.forget_gradients()
         # Only a module written in Python may raise half-way: gradients are then as they were before.
