@@ -981,7 +981,7 @@ static void resolve_operands(pnng_planner *planner) {
                     continue;
                 }
                 operand->base = (uint32_t)(PNNG_BASE_SLOTS + storage->slot);
-                plan->slot_use[storage->slot] |=
+                plan->slots[storage->slot].use |=
                     run ? (uint8_t)(step->mask & operand->mask & 3) : PNNG_USE_FORWARD;
             }
         }
@@ -1072,6 +1072,12 @@ static bool make_steps(pnng_planner *planner) {
     return !planner->failed && fuse(planner) && take_memory(planner);
 }
 
+static void note_indices(pnng_plan *plan, int group, const pnng_value *values, size_t count) {
+    for (size_t k = 0; k < count; k++)
+        if (plan->program->values[values[k]].kind == PNNG_INDEX)
+            plan->slots[plan->slot_start[group] + k].low_bits = sizeof(int64_t) - 1;
+}
+
 static bool make_slots(pnng_plan *plan) {
     const pnng_program *const program = plan->program;
     const size_t sizes[PNNG_SLOT_GROUPS] = {
@@ -1082,8 +1088,14 @@ static bool make_slots(pnng_plan *plan) {
     const size_t n_slots = plan->slot_start[PNNG_SLOT_GROUPS];
     plan->bases =
         pnng_allocate_zeroed(&program->allocator, PNNG_BASE_SLOTS + n_slots, sizeof *plan->bases);
-    plan->slot_use = pnng_allocate_zeroed(&program->allocator, n_slots, 1);
-    return plan->bases && plan->slot_use;
+    plan->slots = pnng_allocate_zeroed(&program->allocator, n_slots, sizeof *plan->slots);
+    if (!plan->bases || !plan->slots)
+        return false;
+    for (size_t slot = 0; slot < n_slots; slot++)
+        plan->slots[slot].low_bits = (uint8_t)(plan->element - 1);
+    note_indices(plan, PNNG_SLOT_INPUT, program->inputs, program->n_inputs);
+    note_indices(plan, PNNG_SLOT_OUTPUT, program->outputs, program->n_outputs);
+    return true;
 }
 
 static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags) {
@@ -1155,7 +1167,7 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-                           plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by,
+                           plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
                            plan->methods,      plan->finishes};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
@@ -1195,7 +1207,7 @@ static pnng_product packed_product(const pnng_plan *plan, size_t param) {
 
 size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param) {
     if (!plan->made || param >= plan->program->n_params ||
-        !plan->slot_use[pnng_plan_slot(plan, PNNG_SLOT_PACKED, param)])
+        !plan->slots[pnng_plan_slot(plan, PNNG_SLOT_PACKED, param)].use)
         return 0;
     const pnng_product product = packed_product(plan, param);
     return pnng_gemm_packed_size(&plan->kernels->gemm, &product);

@@ -79,6 +79,12 @@ typedef struct pnng_step_sum {
 
 enum { PNNG_SLOT_GROUPS = PNNG_SLOT_PACKED + 1 };
 
+/* What a run asks of an address that is bound. */
+typedef struct pnng_slot {
+    uint8_t use;      /* PNNG_USE_...: the runs that read or write there */
+    uint8_t low_bits; /* those that are zero where elements are aligned */
+} pnng_slot;
+
 struct pnng_plan {
     pnng_program *program;
     pnng_shapes *shapes;
@@ -101,7 +107,7 @@ struct pnng_plan {
     void **bases;
     void **scratch; /* addresses of one step's operands */
     size_t max_operands;
-    uint8_t *slot_use;                       /* PNNG_USE_... */
+    pnng_slot *slots;
     size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */
     void *arena_memory;
     size_t arena_size;

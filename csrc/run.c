@@ -186,37 +186,43 @@ static const char *const group_names[] = {
     "packed form of parameter",
 };
 
-/* Bytes that the elements of a slot must be aligned to, less one. */
-static uintptr_t alignment_mask(const pnng_plan *plan, int group, size_t index) {
-    const pnng_program *const program = plan->program;
-    const pnng_value *const values = group == PNNG_SLOT_INPUT    ? program->inputs
-                                     : group == PNNG_SLOT_OUTPUT ? program->outputs
-                                                                 : NULL;
-    const bool is_index = values && program->values[values[index]].kind == PNNG_INDEX;
-    return (is_index ? sizeof(int64_t) : plan->element) - 1;
+/* A slot in words: its group, and its place there. */
+static const char *group_of(const pnng_plan *plan, size_t slot, size_t *index) {
+    size_t group = 0;
+    while (slot >= plan->slot_start[group + 1])
+        group++;
+    *index = slot - plan->slot_start[group];
+    return group_names[group];
 }
 
-static pnng_status check_group(pnng_plan *plan, int group, uint32_t use) {
-    for (size_t slot = plan->slot_start[group]; slot < plan->slot_start[group + 1]; slot++) {
-        if (!(plan->slot_use[slot] & use))
-            continue;
-        const size_t index = slot - plan->slot_start[group];
-        const void *const data = plan->bases[PNNG_BASE_SLOTS + slot];
-        if (!data)
-            return pnng_fail(&plan->message, PNNG_ERROR_UNBOUND, "%s %zu is not bound",
-                             group_names[group], index);
-        if ((uintptr_t)data & alignment_mask(plan, group, index))
-            return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
-                             "%s %zu is not aligned to its elements", group_names[group], index);
-    }
-    return PNNG_OK;
+static pnng_status fail_unbound(pnng_plan *plan, size_t slot) {
+    size_t index;
+    const char *const group = group_of(plan, slot, &index);
+    return pnng_fail(&plan->message, PNNG_ERROR_UNBOUND, "%s %zu is not bound", group, index);
+}
+
+static pnng_status fail_misaligned(pnng_plan *plan, size_t slot) {
+    size_t index;
+    const char *const group = group_of(plan, slot, &index);
+    return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "%s %zu is not aligned to its elements",
+                     group, index);
 }
 
 static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
-    pnng_status status = PNNG_OK;
-    for (int group = 0; group < PNNG_SLOT_GROUPS && !status; group++)
-        status = check_group(plan, group, use);
-    return status;
+    const pnng_slot *const slots = plan->slots;
+    void *const *const data = plan->bases + PNNG_BASE_SLOTS;
+    const size_t count = plan->slot_start[PNNG_SLOT_GROUPS];
+    uintptr_t wrong = 0;
+    for (size_t slot = 0; slot < count; slot++)
+        if (slots[slot].use & use)
+            wrong |= (data[slot] == NULL) | ((uintptr_t)data[slot] & slots[slot].low_bits);
+    if (!wrong)
+        return PNNG_OK;
+    size_t slot = 0;
+    while (!(slots[slot].use & use) ||
+           (data[slot] && !((uintptr_t)data[slot] & slots[slot].low_bits)))
+        slot++;
+    return data[slot] ? fail_misaligned(plan, slot) : fail_unbound(plan, slot);
 }
 
 static pnng_status check_made(pnng_plan *plan) {
@@ -285,13 +291,8 @@ pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
         return status;
     if (slot >= plan->slot_start[PNNG_SLOT_GROUPS])
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such slot: %zu", slot);
-    int group = 0;
-    while (slot >= plan->slot_start[group + 1])
-        group++;
-    const size_t index = slot - plan->slot_start[group];
-    if ((uintptr_t)data & alignment_mask(plan, group, index))
-        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
-                         "%s %zu is not aligned to its elements", group_names[group], index);
+    if ((uintptr_t)data & plan->slots[slot].low_bits)
+        return fail_misaligned(plan, slot);
     plan->bases[PNNG_BASE_SLOTS + slot] = data;
     return PNNG_OK;
 }

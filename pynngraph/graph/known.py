@@ -68,7 +68,7 @@ def of_last_call(module: Module) -> Known | None:
     call = None if execution is None else execution.last_call()
     if call is None or call.ready.lowered.dtype != module.dtype:
         return None
-    return Known(call.ready) if same_modules(call.fingerprint, module.fingerprint()) else None
+    return Known(call.ready) if same_modules(call.ready.fingerprint, module.fingerprint()) else None
 
 
 def of_nodes(graph: gModule) -> dict[int, tuple[Any, Any]]:

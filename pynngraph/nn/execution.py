@@ -188,8 +188,11 @@ class Ready:
         self.input_shapes = plan.inputs.shapes
         self.outputs: list[Array] = []
         self.grad_inputs: list[Array] = []
+        # The module's, when it ran last, and how many changes there had been to any module until then: a call after no
+        # other one goes the short way. -1: none does.
+        self.fingerprint: Any = None
+        self.changes = -1
         # What each run looks at.
-        self.is_plain = lowered.is_plain
         self.has_noise = lowered.has_noise
         self.forward, self.backward = plan.runs()
         self.is_bound = plan.inputs.comparer(lowered.input_structure)
@@ -228,19 +231,17 @@ class Ready:
             self.moves = -1  # an earlier call is run once more, unfrozen: packed anew each time
 
 
-class Call(NamedTuple):
+class Call:
     """The last forward: what the backward must be about."""
 
-    ready: Ready
-    fingerprint: Any  # of the module at that time
-    changes: int  # how many there had been to any module, at most
-    structure: tree.Structure
-    leaves: list[Any]  # as the user gave them
-    arrays: list[Array]  # as they were bound
-    seed: int
+    __slots__ = ("arrays", "leaves", "ready", "seed")
 
+    def __init__(self, ready: Ready, leaves: list[Any], arrays: list[Array], seed: int) -> None:
+        self.ready = ready
+        self.leaves = leaves  # as the user gave them
+        self.arrays = arrays  # as they were bound
+        self.seed = seed
 
-_new_call = tuple.__new__  # what Call(...) does in the end, in half of the time
 
 # NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.
 BINDABLE = 0x1 | 0x100
@@ -293,11 +294,9 @@ class Execution:
         lock.acquire()  # a with statement takes longer
         try:
             last = self._last
-            if last is None:
+            if last is None or last.ready.changes != Changes.count:
                 return self._forward(input)
-            ready, fingerprint, changes, structure, _, arrays, seed = last
-            if not ready.is_plain or changes != Changes.count or ready.moves != Moves.count or self._running:
-                return self._forward(input)
+            ready, arrays = last.ready, last.arrays
             if not ready.is_bound(input, arrays, arrays):
                 self._last = None  # until its arrays are bound again, or those of a run that succeeded
                 others = ready.take_input(input)
@@ -305,14 +304,13 @@ class Execution:
                     ready.plan.inputs.bind(arrays)
                     self._last = last
                     return self._forward(input)
-                last = _new_call(Call, (ready, fingerprint, changes, structure, others, others, seed))
+                last = Call(ready, others, others, 0)
             if ready.has_noise:
-                seed = random.next_seed()
-                last = last._replace(seed=seed)
+                last = Call(ready, last.leaves, last.arrays, random.next_seed())
             self._last = self._output = None  # else the arrays would count as held
             self._no_last = FAILED
             outputs = ready.renew_outputs()
-            if ready.forward(seed):
+            if ready.forward(last.seed):
                 return self._forward(input)
             self._last = last
             self._output = output = ready.build_output(outputs)
@@ -404,8 +402,7 @@ class Execution:
     def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array]) -> Any:
         seed: int | None = None
         while True:
-            # First: another thread may change the module meanwhile. What modules in Python assign is not counted.
-            changes = -1 if self._owner.is_host else Changes.count
+            changes = Changes.count  # first: another thread may change the module meanwhile
             fingerprint = self._owner.fingerprint()
             try:
                 ready = self._ready(fingerprint, structure, arrays)
@@ -418,7 +415,10 @@ class Execution:
             except HostChanged:
                 self._forget_programs()
             else:
-                self._last = Call(ready, fingerprint, changes, structure, leaves, arrays, seed or 0)
+                self._last = Call(ready, leaves, arrays, seed or 0)
+                ready.fingerprint = fingerprint
+                # What modules in Python assign to themselves is not counted.
+                ready.changes = changes if lowered.is_plain and not self._owner.is_host else -1
                 self._output = ready.build_output(outputs)
                 return self._output
 
@@ -667,13 +667,10 @@ class Execution:
         try:
             last = self._last
             if last is not None:
-                ready, _, changes, _, leaves, arrays, _ = last
+                ready = last.ready
                 if (
-                    ready.is_plain
-                    and changes == Changes.count
-                    and ready.moves == Moves.count
-                    and not self._running
-                    and ready.is_bound(input, leaves, arrays)
+                    ready.changes == Changes.count
+                    and ready.is_bound(input, last.leaves, last.arrays)
                     # In a variable until the run is over: plans hold addresses, not arrays.
                     and (_grads := ready.take_grad_output(grad_output)) is not None
                 ):
@@ -700,7 +697,7 @@ class Execution:
         for evaluation in ready.lowered.evaluations:
             evaluation.finish_backward(ready.lowered.dtype)
         gradient = self._gradient(ready)
-        if structure != last.structure:  # lists and tuples as in the question at hand
+        if structure != ready.lowered.input_structure:  # lists and tuples as in the question at hand
             gradient = self._gradInput = tree.rebuild(self._grad_structure(structure), ready.grad_inputs)
         return gradient
 
@@ -721,7 +718,7 @@ class Execution:
         if self._owner.dtype != last.ready.lowered.dtype:
             message = f"{self._owner.label()} became {self._owner.dtype} since its forward: run that again"
             raise StateError(message)
-        if structure != last.structure or not all(map(_is, leaves, last.leaves)):
+        if structure != last.ready.lowered.input_structure or not all(map(_is, leaves, last.leaves)):
             self._check_input(last, input)
         if any(map(_ne, (array.shape for array in last.arrays), last.ready.input_shapes)):
             message = f"{self._input_name()} was reshaped in place since the forward"
@@ -755,7 +752,7 @@ class Execution:
             for grad, values in before:
                 np.copyto(grad, values)
             if Debug.is_on and isinstance(error, Exception):
-                self._explain(error, last.structure, last.arrays)
+                self._explain(error, last.ready.lowered.input_structure, last.arrays)
             raise
 
     def _check_gradients(self, ready: Ready) -> None:
@@ -770,18 +767,18 @@ class Execution:
 
     def _check_input(self, last: Call, input: Any) -> None:
         """The input of a backward is that of the forward: nested alike, the same arrays or equal ones."""
-        leaves = tree.check_structure(last.structure, input, self._input_name)
+        leaves = tree.check_structure(last.ready.lowered.input_structure, input, self._input_name)
         for place, (leaf, known) in enumerate(zip(leaves, last.leaves, strict=True)):
             if leaf is known:
                 continue
-            array = self._accept(leaf, place, last.structure)
+            array = self._accept(leaf, place, last.ready.lowered.input_structure)
             bound = last.arrays[place]
             if array.shape != bound.shape:
-                where = self._where(place, last.structure, "input")
+                where = self._where(place, last.ready.lowered.input_structure, "input")
                 message = f"{where} has shape {array.shape}, but forward got {bound.shape}"
                 raise ShapeError(message)
             if array.dtype != bound.dtype or not _equal(array, bound):
-                where = self._where(place, last.structure, "input")
+                where = self._where(place, last.ready.lowered.input_structure, "input")
                 message = f"{where} is another array than forward got: backward must get the same"
                 raise DataError(message)
 

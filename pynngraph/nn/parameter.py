@@ -17,6 +17,7 @@ import numpy as np
 from .. import memory
 from .._engine import constant
 from ..errors import DTypeError, ShapeError, StateError
+from ..watch import Changes
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -71,6 +72,7 @@ class Store:
         self.array, self.flat, self.offset = array, flat, offset
         self._packed = None
         Moves.count += 1
+        Changes.count += 1
 
     def freeze(self) -> None:
         """Go on in memory that nobody can write to, through whatever array: that of a bytes object."""
