@@ -112,19 +112,24 @@ static bool may_be_done_at(const fuser *f, const pnng_step *step, size_t time) {
     return true;
 }
 
-/* The product whose end a step may be, or NULL. */
-static pnng_step *product_before(const fuser *f, const pnng_step *step,
+/* The product whose end a step may be; or NULL, and the step says why. */
+static pnng_step *product_before(const fuser *f, pnng_step *step,
                                  ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     if (!step->may_finish)
         return NULL;
     const size_t time = use_of(f, step, 1)->last;
-    if (time <= f->before)
-        return NULL;
-    pnng_step *const product = &f->steps->step[time - f->before - 1];
-    const bool fits = product->run == pnng_run_gemm && !product->n_outer && !product->finish &&
-                      product->mask == step->mask && walks_as(f, step, product, strides) &&
-                      may_be_done_at(f, step, time);
-    return fits ? product : NULL;
+    pnng_step *const product = time > f->before ? &f->steps->step[time - f->before - 1] : NULL;
+    if (!product || product->run != pnng_run_gemm)
+        step->unfused = PNNG_UNFUSED_NO_PRODUCT;
+    else if (product->n_outer || product->finish)
+        step->unfused = PNNG_UNFUSED_TAKEN;
+    else if (product->mask != step->mask)
+        step->unfused = PNNG_UNFUSED_OTHER_RUNS;
+    else if (!walks_as(f, step, product, strides))
+        step->unfused = PNNG_UNFUSED_OTHER_PART;
+    else if (!may_be_done_at(f, step, time))
+        step->unfused = PNNG_UNFUSED_BETWEEN;
+    return step->unfused ? NULL : product;
 }
 
 /* Give a product the operands of its finish, after its own. */

@@ -1002,6 +1002,7 @@ static bool take_memory(pnng_planner *planner) {
     const uintptr_t address = (uintptr_t)plan->arena_memory;
     plan->bases[PNNG_BASE_ARENA] = (char *)plan->arena_memory +
                                    (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
+    pnng_note_costs(plan, planner->storages, planner->n_storages);
     resolve_operands(planner);
     return true;
 }

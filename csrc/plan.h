@@ -56,9 +56,21 @@ struct pnng_step {
     uint32_t first_by; /* split: plan->by, one an operand */
     uint32_t finish;   /* products: the place of what follows in plan->finishes, + 1; or 0 */
     uint64_t nanoseconds; /* split: how long one thread takes, about */
+    uint64_t bytes;       /* of the arrays that it reads and writes */
+    uint8_t unfused;      /* PNNG_UNFUSED_...: why it is not the end of a product */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
+};
+
+/* Why a step that may be the end of a product (may_finish) is not. */
+enum {
+    PNNG_FUSED_OR_NEVER,
+    PNNG_UNFUSED_NO_PRODUCT,
+    PNNG_UNFUSED_OTHER_PART,
+    PNNG_UNFUSED_OTHER_RUNS,
+    PNNG_UNFUSED_BETWEEN,
+    PNNG_UNFUSED_TAKEN
 };
 
 typedef struct pnng_steps {
@@ -111,6 +123,7 @@ struct pnng_plan {
     size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */
     void *arena_memory;
     size_t arena_size;
+    pnng_memory_info memory;
     atomic_flag busy;
     bool made; /* else it is there for its message only */
     bool ran_forward;
@@ -263,6 +276,11 @@ enum {
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
+
+/* What the steps and the arena of a plan cost: once storages have their places (describe.c). */
+void pnng_note_costs(pnng_plan *plan, const pnng_storage *storages, size_t n_storages);
+/* Fill in what is known of a step beside its ops and times. */
+void pnng_step_costs(const pnng_plan *plan, const pnng_step *step, pnng_step_info *out);
 
 /* Whether plans are fused; false by PYNNGRAPH_FUSE=0 at load. */
 bool pnng_fuses(void);

@@ -334,6 +334,7 @@ static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index
         *out = (pnng_step_info){.ops = plan->finishes[step->finish - 1].ops, .n_ops = 2};
     else
         *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    pnng_step_costs(plan, step, out);
     if (plan->sums) {
         const pnng_step_sum *const sum = sums_of(plan, direction) + index;
         out->seconds = (double)sum->nanoseconds * 1e-9;

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import optim
     from .graph.debug import annotateNodes, setDebug
     from .graph.draw import dot
+    from .graph.explain import explain
     from .graph.profile import profile
     from .graph.summary import summary
 
@@ -34,6 +35,7 @@ __all__ = [
     "cpu_info",
     "dot",
     "errors",
+    "explain",
     "gModule",
     "get_num_threads",
     "manualSeed",
@@ -52,6 +54,7 @@ __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
 _LATER = {
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
+    "explain": ".graph.explain",
     "profile": ".graph.profile",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",

@@ -203,6 +203,16 @@ def _check(status: int, message: Any, op: int = -1) -> None:
     raise EngineFailure(_EXCEPTIONS.get(status, errors.Error), text, op)
 
 
+def _text_of(function: Callable[..., int], *arguments: Any) -> str:
+    """What a function writes that is given a buffer, its size, and where to say how much it needs."""
+    needed = ffi.new("size_t *")
+    _check(function(*arguments, ffi.NULL, 0, needed), ffi.NULL)
+    buffer = ffi.new("char[]", needed[0])
+    _check(function(*arguments, buffer, needed[0], needed), ffi.NULL)
+    text: str = ffi.string(buffer).decode()
+    return text
+
+
 def _shape_array(shapes: Sequence[Shape]) -> Any:
     for shape in shapes:
         if len(shape) > MAX_DIMS:
@@ -495,6 +505,27 @@ class StepTime(NamedTuple):
     runs: int
 
 
+class StepCost(NamedTuple):
+    """What is known of one step of a plan without running it."""
+
+    ops: tuple[int, ...]  # that it was made for, by number; () for none
+    text: str  # what it does, and how
+    bytes: int  # of the arrays that it reads and writes, each once
+    multiply_adds: int  # of a matrix product; else 0
+    predicted: float  # seconds of one thread, as the planner guesses to split; 0: it does not
+    unfused: str  # why a step that might be the end of a product is not; or ""
+
+
+class ArenaParts(NamedTuple):
+    """Bytes of an arena by what they are for; parts that are not in use at the same time lie in the same place."""
+
+    arena: int
+    kept: int
+    forward: int
+    backward: int
+    work: int
+
+
 def addresses(arrays: Sequence[Array | None]) -> Any:
     """Where arrays are, for :meth:`Plan.bind_params`; keeping them alive is the caller's."""
     return ffi.new("void *[]", [ffi.NULL if array is None else ffi.from_buffer(array) for array in arrays])
@@ -652,6 +683,29 @@ class Plan:
             self._check(lib.pnng_plan_step(self._c, direction, index, info))
             times.append(StepTime(tuple(info.ops[0 : info.n_ops]), info.seconds, info.runs))
         return times
+
+    def step_costs(self, backward: bool) -> list[StepCost]:
+        """The steps of the forward or of the backward run, in order, with what they cost."""
+        direction = lib.PNNG_BACKWARD if backward else lib.PNNG_FORWARD
+        info = ffi.new("pnng_step_info *")
+        costs = []
+        for index in range(self.n_steps[backward]):
+            self._check(lib.pnng_plan_step(self._c, direction, index, info))
+            unfused = "" if info.unfused == ffi.NULL else ffi.string(info.unfused).decode()
+            text = _text_of(lib.pnng_plan_step_text, self._c, direction, index)
+            ops = tuple(info.ops[0 : info.n_ops])
+            costs.append(StepCost(ops, text, info.bytes, info.multiply_adds, info.predicted, unfused))
+        return costs
+
+    def arena_parts(self) -> ArenaParts:
+        """What the arena is for."""
+        info = ffi.new("pnng_memory_info *")
+        _check(lib.pnng_plan_memory(self._c, info), ffi.NULL)
+        return ArenaParts(info.arena, info.kept, info.forward, info.backward, info.work)
+
+    def describe(self) -> str:
+        """The plan in words, as ``pnng_plan_describe`` tells it."""
+        return _text_of(lib.pnng_plan_describe, self._c)
 
     def multiply_adds(self, op: int) -> int:
         """How many multiply-adds the forward of an op does; 0 for all but matrix products."""

@@ -336,6 +336,10 @@ typedef struct pnng_step_info {
     size_t n_ops;       /* 0: for none, e.g. zeros for an input that nothing depends on */
     double seconds;     /* sum over `runs` */
     uint64_t runs;      /* how often it ran while measured; a run's mask leaves steps out */
+    uint64_t bytes; /* of the arrays, and parts of arrays, that it reads and writes, each once */
+    uint64_t multiply_adds; /* of a matrix product; else 0 */
+    double predicted; /* seconds of one thread, as the planner guesses to split; 0: it does not */
+    const char *unfused; /* why a step that might be the end of a product is not, or NULL; static */
 } pnng_step_info;
 
 /* What is known of step `index` of a run: see pnng_plan_n_forward and pnng_plan_n_backward. Times
@@ -344,6 +348,33 @@ typedef struct pnng_step_info {
  * could not be made), PNNG_ERROR_BUSY. */
 PNNG_API pnng_status pnng_plan_step(pnng_plan *plan, int32_t direction, size_t index,
                                     pnng_step_info *out);
+
+/* Bytes of the arena, by what they are for. What is not in use at the same time lies in the same
+ * place, so that the arena is smaller than the sum. */
+typedef struct pnng_memory_info {
+    size_t arena;    /* see pnng_plan_arena_size */
+    size_t kept;     /* what forward leaves for the backward */
+    size_t forward;  /* what is in use within the forward only */
+    size_t backward; /* and within the backward only: gradients */
+    size_t work;     /* of these, work space of single steps */
+} pnng_memory_info;
+
+/* Errors: PNNG_ERROR_ARGUMENT (the plan could not be made). */
+PNNG_API pnng_status pnng_plan_memory(const pnng_plan *plan, pnng_memory_info *out);
+
+/* A step in words, on one line: its ops, its sizes, how it is done.
+ * @param buffer  for `size` bytes; what does not fit is cut, and the text ends with a zero all the
+ *     same. NULL where size is 0.
+ * @param needed  the bytes of all of it, with the zero.
+ * Errors: PNNG_ERROR_ARGUMENT (no such step, no such run, the plan could not be made). */
+PNNG_API pnng_status pnng_plan_step_text(const pnng_plan *plan, int32_t direction, size_t index,
+                                         char *buffer, size_t size, size_t *needed);
+
+/* The whole plan in words: a line for each step, with what it moves, what was guessed and, after
+ * pnng_plan_measure, found of its time, and why it was not fused; a line for the arena. For people:
+ * the wording may change. As pnng_plan_step_text. Errors: PNNG_ERROR_ARGUMENT. */
+PNNG_API pnng_status pnng_plan_describe(const pnng_plan *plan, char *buffer, size_t size,
+                                        size_t *needed);
 
 /* How many multiply-adds the forward of an op does, at the plan's sizes: of matrix products, for
  * all other ops 0. UINT64_MAX stands for all that is more.

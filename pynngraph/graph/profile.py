@@ -185,12 +185,25 @@ def profile(
     if not 0 < number(seconds, "seconds") < MOST_SECONDS:
         message = f"profile measures for some seconds, up to {MOST_SECONDS}, got {seconds}"
         raise DataError(message)
-    found = _measured(module, input, gradOutput, seconds)
+    times = measured(module, input, gradOutput, seconds)
+    rows = _rows(times.lowered, times.plan, times.steps)
+    found = Profile(module.label(), rows, times.whole[0], sum(times.whole[1:]), times.calls)
     (file or sys.stdout).write(f"{found}\n")
     return found
 
 
-def _measured(module: Module, input: Any, grad_output: Any, seconds: float) -> Profile:
+class Measured(NamedTuple):
+    """Medians of the times of a plan's steps, and of whole calls."""
+
+    lowered: Lowered
+    plan: Plan
+    steps: list[list[float]]  # seconds of the steps of the forward, and of the backward
+    whole: list[float]  # seconds of a forward and, with a gradOutput, of a backward
+    calls: int
+
+
+def measured(module: Module, input: Any, grad_output: Any, seconds: float) -> Measured:
+    """Run a module many times for about so many seconds; all that a user could see of it is then as before."""
     arrays = [cell.grad for cell in module.cells() if cell.grad is not None]
     arrays += [cell.data for each in module.listModules() for cell in each._buffers.values()]
     state = random.get_state()
@@ -201,7 +214,7 @@ def _measured(module: Module, input: Any, grad_output: Any, seconds: float) -> P
         random.set_state(state)
 
 
-def _timed(module: Module, input: Any, grad_output: Any, seconds: float) -> Profile:
+def _timed(module: Module, input: Any, grad_output: Any, seconds: float) -> Measured:
     execution = module.execution_apart()
 
     def forward() -> None:
@@ -230,8 +243,7 @@ def _timed(module: Module, input: Any, grad_output: Any, seconds: float) -> Prof
         [median(times) for times in zip(*(found[back] for found in rounds), strict=True)] for back in (False, True)
     ]
     whole = [median(column) for column in zip(*walls, strict=True)]
-    rows = _rows(lowered, plan, steps)
-    return Profile(module.label(), rows, whole[0], whole[1] if len(whole) > 1 else 0.0, ROUNDS * each)
+    return Measured(lowered, plan, steps, whole, ROUNDS * each)
 
 
 def _wall(calls: list[Callable[[], None]]) -> list[float]:
@@ -266,7 +278,7 @@ def _rows(lowered: Lowered, plan: Plan, steps: list[list[float]]) -> list[Profil
     rows = []
     for visit in visits:
         ops = slice(visit.first_op, visit.end_op)
-        label = _label(visit)
+        label = label_of(visit)
         rows.append(
             ProfileRow(
                 _depth(visit) - base,
@@ -287,7 +299,8 @@ def _depth(visit: Visit) -> int:
     return depth
 
 
-def _label(visit: Visit) -> str:
+def label_of(visit: Visit) -> str:
+    """The node, or the module, of a visit."""
     node, module = visit.site.node, visit.site.module
     if node is None:
         return "" if module is None else module.label()

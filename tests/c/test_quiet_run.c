@@ -1,6 +1,6 @@
-/* A run on one thread asks the system for nothing: no memory, no lock, no call. Allocation and locks
- * are counted by definitions that come before the library's; calls are forbidden by the kernel, which
- * kills the process that makes one. */
+/* A run on one thread asks the system for nothing: no memory, no lock, no call. Allocation and
+ * locks are counted by definitions that come before the library's; calls are forbidden by the
+ * kernel, which kills the process that makes one. */
 #include "engine_support.h"
 
 #if defined(__linux__) && defined(__GLIBC__) && !WITH_SANITIZER &&                                 \
