@@ -25,6 +25,7 @@ from .shape import *  # noqa: F403
 from .shape import __all__ as _shapes
 from .simple import *  # noqa: F403
 from .simple import __all__ as _simple
+from .stochastic import StochasticGradient
 from .table import *  # noqa: F403
 from .table import __all__ as _tables
 from .transfer import *  # noqa: F403
@@ -36,6 +37,7 @@ __all__ = [
     "Module",
     "ParallelTable",
     "Sequential",
+    "StochasticGradient",
     "getdefaulttensortype",
     "setdefaulttensortype",
 ]
