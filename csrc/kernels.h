@@ -131,15 +131,20 @@ typedef struct pnng_update {
     size_t n;
     void *x, *s, *t;
     const void *g;
-    const void *rates, *decays; /* sgd: of each parameter, or NULL */
+    const void *rates, *decays; /* sgd, nag: of each parameter, or NULL */
     double rate, decay, keep, add, keep_2, add_2, epsilon;
+    double grow, shrink, least, most; /* rprop */
     int nesterov;
 } pnng_update;
 
 typedef void pnng_optim_step(const pnng_update *update);
 
+typedef double pnng_optim_dot_run(size_t n, const void *x, const void *y);
+
 typedef struct pnng_optim {
     pnng_optim_step *sgd, *adam, *rmsprop, *adagrad; /* sgd: s may be NULL, then no momentum */
+    pnng_optim_step *adamax, *adadelta, *rprop, *asgd, *nag;
+    pnng_optim_dot_run *dot; /* the sum of products */
 } pnng_optim;
 
 typedef struct pnng_op_kernels {

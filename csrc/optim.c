@@ -104,3 +104,107 @@ pnng_status pnng_optim_adagrad(int32_t dtype, size_t n, void *x, const void *gra
         optim->adagrad(&u);
     return status;
 }
+
+pnng_status pnng_optim_adamax(int32_t dtype, size_t n, void *x, const void *gradient, void *m,
+                              void *u, double rate, double beta1, double beta2, double epsilon,
+                              double weight_decay, int64_t step) {
+    const pnng_update update = {.n = n,
+                                .x = x,
+                                .g = gradient,
+                                .s = m,
+                                .t = u,
+                                .rate = rate / (1 - pow(beta1, (double)step)),
+                                .decay = weight_decay,
+                                .keep = beta1,
+                                .add = 1 - beta1,
+                                .keep_2 = beta2,
+                                .epsilon = epsilon};
+    const pnng_optim *optim;
+    const pnng_status status =
+        step < 1 ? PNNG_ERROR_ARGUMENT : optim_of(dtype, &update, 1, 1, &optim);
+    if (status == PNNG_OK)
+        optim->adamax(&update);
+    return status;
+}
+
+pnng_status pnng_optim_adadelta(int32_t dtype, size_t n, void *x, const void *gradient,
+                                void *variance, void *delta, double rho, double eps,
+                                double weight_decay) {
+    const pnng_update u = {.n = n,
+                           .x = x,
+                           .g = gradient,
+                           .s = delta,
+                           .t = variance,
+                           .decay = weight_decay,
+                           .keep_2 = rho,
+                           .add_2 = 1 - rho,
+                           .epsilon = eps};
+    const pnng_optim *optim;
+    const pnng_status status = optim_of(dtype, &u, 1, 1, &optim);
+    if (status == PNNG_OK)
+        optim->adadelta(&u);
+    return status;
+}
+
+pnng_status pnng_optim_rprop(int32_t dtype, size_t n, void *x, const void *gradient, void *last,
+                             void *stepsize, double eta_plus, double eta_minus, double step_min,
+                             double step_max) {
+    const pnng_update u = {.n = n,
+                           .x = x,
+                           .g = gradient,
+                           .s = last,
+                           .t = stepsize,
+                           .grow = eta_plus,
+                           .shrink = eta_minus,
+                           .least = step_min,
+                           .most = step_max};
+    const pnng_optim *optim;
+    const pnng_status status = optim_of(dtype, &u, 1, 1, &optim);
+    if (status == PNNG_OK)
+        optim->rprop(&u);
+    return status;
+}
+
+pnng_status pnng_optim_asgd(int32_t dtype, size_t n, void *x, const void *gradient, void *average,
+                            double eta, double lambda, double mu) {
+    const pnng_update u = {.n = n,
+                           .x = x,
+                           .g = gradient,
+                           .s = average,
+                           .rate = eta,
+                           .keep = 1 - lambda * eta,
+                           .add = mu};
+    const pnng_optim *optim;
+    const pnng_status status = optim_of(dtype, &u, 1, 0, &optim);
+    if (status == PNNG_OK)
+        optim->asgd(&u);
+    return status;
+}
+
+pnng_status pnng_optim_nag(int32_t dtype, size_t n, void *x, const void *gradient, void *velocity,
+                           const void *start, const void *rates, double rate, double weight_decay,
+                           double momentum) {
+    const pnng_update u = {.n = n,
+                           .x = x,
+                           .g = gradient,
+                           .s = velocity,
+                           .t = (void *)start, /* it is read only */
+                           .rates = rates,
+                           .rate = rate,
+                           .decay = weight_decay,
+                           .keep = momentum};
+    const pnng_optim *optim;
+    const pnng_status status = optim_of(dtype, &u, 1, 1, &optim);
+    if (status == PNNG_OK)
+        optim->nag(&u);
+    return status;
+}
+
+pnng_status pnng_optim_dot(int32_t dtype, size_t n, const void *x, const void *y, double *sum) {
+    const pnng_update u = {.n = n, .x = (void *)x, .g = y};
+    const pnng_optim *optim;
+    const pnng_status status = sum ? optim_of(dtype, &u, 0, 0, &optim) : PNNG_ERROR_ARGUMENT;
+    if (status == PNNG_OK)
+        *sum = optim->dot(n, x, y);
+    return status;
+}

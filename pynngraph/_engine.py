@@ -774,7 +774,17 @@ def optim_step(method: str, x: Array, others: Sequence[Array | None], *numbers: 
     """
     step = getattr(lib, "pnng_optim_" + method)
     pointers = [ffi.NULL if array is None else ffi.from_buffer(array) for array in others]
-    status = step(_DTYPES[x.dtype], x.size, ffi.from_buffer(x), *pointers, *numbers)
+    _check_vectors(step(_DTYPES[x.dtype], x.size, ffi.from_buffer(x), *pointers, *numbers))
+
+
+def optim_dot(x: Array, y: Array) -> float:
+    """The sum of products of two arrays, contiguous, aligned, and of one dtype and size."""
+    total = ffi.new("double *")
+    _check_vectors(lib.pnng_optim_dot(_DTYPES[x.dtype], x.size, ffi.from_buffer(x), ffi.from_buffer(y), total))
+    return float(total[0])
+
+
+def _check_vectors(status: int) -> None:
     if status:
         cpu_info()  # says what is wrong with PYNNGRAPH_ISA; all else was checked before
         _check(status, ffi.NULL)

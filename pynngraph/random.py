@@ -72,6 +72,13 @@ def normal(mean: float, stdv: float, shape: tuple[int, ...]) -> np.ndarray[Any, 
         return numbers
 
 
+def permutation(size: int) -> list[int]:
+    """The whole numbers below `size`, in any order."""
+    with _lock:
+        numbers: list[int] = _generator().permutation(size).tolist()
+        return numbers
+
+
 def draw_parameter(array: np.ndarray[Any, Any], n: int, stdv: float | None) -> None:
     """Draw a parameter evenly from ±stdv sqrt(3), or from ±1/sqrt(n) without stdv, as Torch7 does."""
     limit = 1 / math.sqrt(n) if stdv is None else stdv * math.sqrt(3)

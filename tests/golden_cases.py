@@ -53,6 +53,13 @@ class Case(NamedTuple):
         """A list of arrays, empty where there is nothing."""
         return self.get(path) or []
 
+    @property
+    def target(self):
+        """The target of a criterion as the package wants it: classes count from 0."""
+        if "MultiLabelMarginCriterion" in needed(self.spec):
+            return self.get("target") - 1
+        return self.input("target", self.spec["target"])
+
     def input(self, path, spec):
         """An input as the package wants it: indices count from 0."""
         return _input(self.get(path), spec)
@@ -124,8 +131,8 @@ def build_module(spec):
     if isinstance(spec, list):
         spec = {"nn": spec[0], "args": spec[1:]}
     module = getattr(nn, spec["nn"])(*map(_argument, spec.get("args", ())))
-    for child in spec.get("children", ()):
-        module.add(build_module(child))
+    for child, *weight in zip(spec.get("children", ()), *([spec["weights"]] if "weights" in spec else ()), strict=True):
+        module.add(build_module(child), *weight)
     for method, *args in spec.get("calls", ()):
         getattr(module, method)(*args)
     return module

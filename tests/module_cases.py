@@ -248,6 +248,118 @@ CRITERIONS = (
 )  # fmt: skip
 
 
+# ---- the other criterions of Torch7 ----------------------------------------------------------------
+
+
+def _smooth(x, t):
+    d = abs(x - t)
+    return np.where(d < 1, d * d / 2, d - 0.5)
+
+
+def _softplus(x):
+    return np.logaddexp(0, x)
+
+
+def _labels(x, t, weights=1):
+    return (weights * (t * _softplus(-x) + (1 - t) * _softplus(x))).mean()
+
+
+def _spatial(inner):
+    def reference(x, target):
+        return inner(x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]), target.ravel())
+
+    return reference
+
+
+def _multi_margin(p, margin, weights=None):
+    def reference(x, target):
+        loss = 0.0
+        for row, t in zip(x, target, strict=True):
+            lacks = [max(0, margin - row[t] + row[j]) ** p for j in range(len(row)) if j != t]
+            loss += (1 if weights is None else weights[t]) * sum(lacks) / len(row)
+        return loss / len(x)
+
+    return reference
+
+
+def _multi_label(x, target):
+    loss = 0.0
+    for row, labels in zip(x, target, strict=True):
+        right = []
+        for label in labels.astype(int):
+            if label < 0:
+                break
+            right.append(label)
+        loss += sum(max(0, 1 - row[j] + row[k]) for j in right for k in range(len(row)) if k not in right)
+    return loss / x.size
+
+
+def _simplex_error(x, target):
+    """By the corners of any simplex: distances between corners are the same in all of them."""
+    corners = nn.ClassSimplexCriterion(x.shape[1]).simplex
+    return ((x - corners[target]) ** 2).mean()
+
+
+def _divergence(x, t):
+    return (t * (np.log(t) - x)).mean()
+
+
+def _kl_sum(x, t):
+    return (t * (np.log(t) - x)).sum()
+
+
+CROP = Input((2, 3, 5, 6))
+PIXELS = Input((2, 5, 3, 4), "log")
+PIXEL_CLASSES = Input((2, 3, 4), "index", 5)
+
+CRITERIONS += (
+    CriterionCase("Abs", nn.AbsCriterion, SCORES, SCORES, lambda x, t: abs(x - t).mean()),
+    CriterionCase("Abs-sum", lambda: nn.AbsCriterion(False), SCORES, SCORES, lambda x, t: abs(x - t).sum()),
+    CriterionCase("SmoothL1", nn.SmoothL1Criterion, SCORES, SCORES, lambda x, t: _smooth(x, t).mean()),
+    CriterionCase("SmoothL1-sum", lambda: nn.SmoothL1Criterion(False), SCORES, SCORES,
+                  lambda x, t: _smooth(x, t).sum()),
+    CriterionCase("WeightedMSE", lambda: nn.WeightedMSECriterion(np.array(WEIGHTS)), SCORES, SCORES,
+                  lambda x, t: ((x - WEIGHTS * t) ** 2).mean()),
+    CriterionCase("SpatialAutoCropMSE", nn.SpatialAutoCropMSECriterion, Input((2, 3, 2, 3)), CROP,
+                  lambda x, t: ((x - t[:, :, 1:3, 1:4]) ** 2).mean()),
+    CriterionCase("DistKLDiv", nn.DistKLDivCriterion, LOG, UNIT, _divergence),
+    CriterionCase("DistKLDiv-sum", lambda: nn.DistKLDivCriterion(False), LOG, UNIT, _kl_sum),
+    CriterionCase("L1Cost", nn.L1Cost, SCORES, Input((1,)), lambda x, t: abs(x).sum()),
+    CriterionCase("SpatialClassNLL", lambda: nn.SpatialClassNLLCriterion(np.array(WEIGHTS)), PIXELS, PIXEL_CLASSES,
+                  _spatial(_negative_log_likelihood(WEIGHTS))),
+    CriterionCase("ClassSimplex", lambda: nn.ClassSimplexCriterion(5), SCORES, CLASSES, _simplex_error),
+    CriterionCase("MultiMargin", nn.MultiMarginCriterion, SCORES, CLASSES, _multi_margin(1, 1)),
+    CriterionCase("MultiMargin-2", lambda: nn.MultiMarginCriterion(2, np.array(WEIGHTS), 0.7), SCORES, CLASSES,
+                  _multi_margin(2, 0.7, WEIGHTS)),
+    CriterionCase("MultiLabelMargin", nn.MultiLabelMarginCriterion, SCORES, Input((6, 5), "labels"), _multi_label),
+    CriterionCase("MultiLabelSoftMargin", nn.MultiLabelSoftMarginCriterion, SCORES, Input((6, 5), "bit"), _labels),
+    CriterionCase("MultiLabelSoftMargin-weights", lambda: nn.MultiLabelSoftMarginCriterion(np.array(WEIGHTS)), SCORES,
+                  UNIT, lambda x, t: _labels(x, t, WEIGHTS)),
+    CriterionCase("SoftMargin", nn.SoftMarginCriterion, SCORES, SIGNS, lambda x, t: _softplus(-t * x).mean()),
+    CriterionCase("L1HingeEmbedding", lambda: nn.L1HingeEmbeddingCriterion(99), [SCORES, SCORES], Input((1,), "sign"),
+                  lambda x, t: abs(x[0] - x[1]).sum() if t == 1 else max(0, 99 - abs(x[0] - x[1]).sum())),
+    CriterionCase("MarginRanking", lambda: nn.MarginRankingCriterion(0.2), [SCORES, SCORES], SIGNS,
+                  lambda x, t: np.maximum(0, 0.2 - t * (x[0] - x[1])).sum() / 6),
+    CriterionCase("DistanceRatio", nn.DistanceRatioCriterion, [SCORES, SCORES], Input((1,)),
+                  lambda x, t: _softplus(x[0] - x[1]).sum() / 6),
+    CriterionCase("Multi", lambda: nn.MultiCriterion().add(nn.MSECriterion(), 0.5).add(nn.SmoothL1Criterion()), SCORES,
+                  SCORES, lambda x, t: ((x - t) ** 2).mean() / 2 + _smooth(x, t).mean()),
+    CriterionCase("Parallel", lambda: nn.ParallelCriterion().add(nn.MSECriterion(), 0.5).add(nn.ClassNLLCriterion()),
+                  [SCORES, LOG, X], [SCORES, CLASSES],
+                  lambda x, t: ((x[0] - t[0]) ** 2).mean() / 2 + _negative_log_likelihood()(x[1], t[1])),
+    CriterionCase("Parallel-repeat",
+                  lambda: nn.ParallelCriterion(True).add(nn.MSECriterion()).add(nn.AbsCriterion(), 2), [SCORES, SCORES],
+                  SCORES, lambda x, t: ((x[0] - t) ** 2).mean() + 2 * abs(x[1] - t).mean()),
+    CriterionCase("Module", lambda: nn.ModuleCriterion(nn.MSECriterion(), nn.Tanh(), nn.Square()), SCORES, SCORES,
+                  lambda x, t: ((np.tanh(x) - t * t) ** 2).mean()),
+)  # fmt: skip
+
+MODULES += (
+    # With a weight of 0: else its gradient is not that of its output.
+    ModuleCase("L1Penalty", lambda: nn.L1Penalty(0), X, lambda x: x, per_sample=True),
+)  # fmt: skip
+
+
 def sample(tree, k):
     """Entry k of the first dim of every array."""
     return tree_map(lambda array: np.array(array[k]), tree)

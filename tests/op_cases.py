@@ -36,6 +36,13 @@ def _distinct(rng, spec):
     return rng.uniform(0, 0.01) + rng.permutation(np.linspace(-2, 2, max(size, 1))[:size]).reshape(spec.shape)
 
 
+def _labels(rng, spec):
+    """Rows of some numbers below their length, each once, and -1 in the rest."""
+    rows = np.array([rng.permutation(spec.shape[1]) for _ in range(spec.shape[0])], float)
+    rows[np.arange(spec.shape[1]) >= rng.integers(spec.shape[1] + 1, size=spec.shape[0])[:, None]] = -1
+    return rows
+
+
 def _log_probabilities(rng, spec):
     x = rng.standard_normal(spec.shape)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
@@ -50,6 +57,7 @@ DOMAINS = {
     "unit": lambda rng, spec: rng.uniform(0.05, 0.95, spec.shape),
     "bit": lambda rng, spec: rng.choice([0.0, 1.0], spec.shape),
     "sign": lambda rng, spec: rng.choice([-1.0, 1.0], spec.shape),
+    "labels": _labels,
     "index": lambda rng, spec: rng.integers(spec.below, size=spec.shape),
 }
 

@@ -417,6 +417,43 @@ PNNG_API pnng_status pnng_optim_adagrad(int32_t dtype, size_t n, void *x, const 
                                         void *sum, double rate, double epsilon,
                                         double weight_decay);
 
+/* m = beta1 m + (1 - beta1) d;  u = max(beta2 u, |d| + epsilon);
+ * x -= rate / (1 - beta1^step) m / u
+ * @param step  1 for the first. */
+PNNG_API pnng_status pnng_optim_adamax(int32_t dtype, size_t n, void *x, const void *gradient,
+                                       void *m, void *u, double rate, double beta1, double beta2,
+                                       double epsilon, double weight_decay, int64_t step);
+
+/* variance = rho variance + (1 - rho) d^2;  d *= sqrt(delta + eps) / sqrt(variance + eps);
+ * delta = rho delta + (1 - rho) d^2;  x -= d */
+PNNG_API pnng_status pnng_optim_adadelta(int32_t dtype, size_t n, void *x, const void *gradient,
+                                         void *variance, void *delta, double rho, double eps,
+                                         double weight_decay);
+
+/* Where gradient has the sign of `last`, stepsize *= eta_plus; where it has the other,
+ * stepsize *= eta_minus and the gradient counts as 0; stepsize is kept between step_min and
+ * step_max;  x -= sign(gradient) stepsize;  last = gradient. No weight_decay. */
+PNNG_API pnng_status pnng_optim_rprop(int32_t dtype, size_t n, void *x, const void *gradient,
+                                      void *last, void *stepsize, double eta_plus, double eta_minus,
+                                      double step_min, double step_max);
+
+/* x = (1 - lambda eta) x - eta gradient;  average += mu (x - average), or = x where mu is 1. */
+PNNG_API pnng_status pnng_optim_asgd(int32_t dtype, size_t n, void *x, const void *gradient,
+                                     void *average, double eta, double lambda, double mu);
+
+/* velocity = momentum velocity - rate d;  x = start + velocity: d is of x, which is where the last
+ * velocity led from `start`, the parameters.
+ * @param rates  of each element, or NULL: d is multiplied by them. */
+PNNG_API pnng_status pnng_optim_nag(int32_t dtype, size_t n, void *x, const void *gradient,
+                                    void *velocity, const void *start, const void *rates,
+                                    double rate, double weight_decay, double momentum);
+
+/* The sum of products of x and y, each an array as above, which may be one: the same bits each time
+ * on one instruction set.
+ * Lifetime: nothing is kept. Errors: as of steps. */
+PNNG_API pnng_status pnng_optim_dot(int32_t dtype, size_t n, const void *x, const void *y,
+                                    double *sum);
+
 /* pnng:cdef end */
 
 #ifdef __cplusplus

@@ -4,7 +4,15 @@ from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
 from .container import ConcatTable, Container, ParallelTable, Sequential
 from .criterion import *  # noqa: F403
-from .criterion import __all__ as _criterions
+from .criterion import __all__ as _criterion
+from .criterion_classes import *  # noqa: F403
+from .criterion_classes import __all__ as _criterions_of_classes
+from .criterion_pairs import *  # noqa: F403
+from .criterion_pairs import __all__ as _criterions_of_pairs
+from .criterion_regression import *  # noqa: F403
+from .criterion_regression import __all__ as _criterions_of_numbers
+from .criterion_tables import *  # noqa: F403
+from .criterion_tables import __all__ as _criterions_of_others
 from .dtype import getdefaulttensortype, setdefaulttensortype
 from .lookup import *  # noqa: F403
 from .lookup import __all__ as _lookup
@@ -17,6 +25,7 @@ from .shape import *  # noqa: F403
 from .shape import __all__ as _shapes
 from .simple import *  # noqa: F403
 from .simple import __all__ as _simple
+from .stochastic import StochasticGradient
 from .table import *  # noqa: F403
 from .table import __all__ as _tables
 from .transfer import *  # noqa: F403
@@ -28,8 +37,11 @@ __all__ = [
     "Module",
     "ParallelTable",
     "Sequential",
+    "StochasticGradient",
     "getdefaulttensortype",
     "setdefaulttensortype",
 ]
-__all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
+__all__ += _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
+__all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa: PLE0605
+__all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605

@@ -1,4 +1,4 @@
-"""Criterions: a number that says how far an input is from a target."""
+"""Criterions, numbers that say how far an input is from a target: their base, and what they share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from .._engine import GRAD_INPUTS
 from ..errors import DTypeError
 from .execution import Execution, Lower
 from .module import Module, check_module
-from .product import cosine
 
 if TYPE_CHECKING:
-    from .._engine import Shape, Value
+    from .._engine import Value
     from .lowering import Builder, Values
 
 
@@ -104,284 +103,52 @@ class Criterion(Module):
         self.__dict__["_output"] = value
 
 
-class MSECriterion(Criterion):
-    """Mean squared error: sum_i (x_i - t_i)^2 / n.
+class Weighted(Criterion):
+    """Base of criterions that may have a weight for each class, or for each element of a row."""
 
-    Parameters
-    ----------
-    sizeAverage
-        False for the sum, without division by the number n of elements.
-
-    Shapes: input and target alike. The sum is a tree: however many elements there are, its relative error is below 2e-6
-    in float32, and below 2e-14 in float64.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> nn.MSECriterion().forward(np.array([1.0, 3.0]), np.zeros(2))
-    5.0
-    """
-
-    def __init__(self, sizeAverage: bool = True) -> None:
-        self.sizeAverage = sizeAverage
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """One op."""
-        return b.op("mse", [b.array(input), b.array(target)], ints=[int(self.sizeAverage)])
-
-
-class ClassNLLCriterion(Criterion):
-    """Negative log-likelihood of classes: -sum_k w_t(k) x_k,t(k) / sum_k w_t(k).
-
-    Parameters
-    ----------
-    weights
-        A weight for each class, or None for ones.
-    sizeAverage
-        False for the sum, without division.
-    ignoreIndex
-        A target that does not count.
-
-    Shapes: input, log-probabilities, (classes,) or (rows, classes); target one class for each row, from 0, of an
-    integer dtype (or whole reals).
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> x = np.log(np.array([[0.5, 0.5], [0.25, 0.75]]))
-    >>> loss = nn.ClassNLLCriterion().forward(x, np.array([0, 0]))
-    >>> bool(np.isclose(loss, np.log(8) / 2))
-    True
-    """
-
-    def __init__(
-        self,
-        weights: Any = None,
-        sizeAverage: bool = True,
-        ignoreIndex: int = -100,
-    ) -> None:
-        self.sizeAverage = sizeAverage
-        self.ignoreIndex = ignoreIndex
-        if weights is not None:
-            array = np.asarray(weights)
-            if array.ndim != 1 or array.dtype.kind not in "fiu":
-                message = "weights of ClassNLLCriterion must be one number for each class"
-                raise DTypeError(message)
-            self.add_cell("weights", array, has_grad=False)
+    def _set_weights(self, weights: Any, of: str) -> None:
+        if weights is None:
+            return
+        array = np.asarray(weights)
+        if array.ndim != 1 or array.dtype.kind not in "fiu":
+            message = f"weights of {type(self).__name__} must be one number for each {of}"
+            raise DTypeError(message)
+        self.add_cell("weights", array, has_grad=False)
 
     @property
     def weights(self) -> Any:
-        """The weight of each class, or None."""
+        """The weights, an array, or None."""
         cell = self._buffers.get("weights")
         return None if cell is None else cell.data
 
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """One op."""
-        classes = b.array(target)
-        if not b.is_index(classes):
-            classes = b.op("to_index", [classes])
-        inputs = [b.array(input), classes, *map(b.param, self._buffers.values())]
-        return b.op("nll", inputs, ints=[int(self.sizeAverage), self.ignoreIndex])
-
-
-class CrossEntropyCriterion(Criterion):
-    """:class:`~pynngraph.nn.LogSoftMax` and :class:`ClassNLLCriterion` in one.
-
-    Parameters
-    ----------
-    weights, sizeAverage
-        As for :class:`ClassNLLCriterion`.
-
-    Shapes: input, any reals, (classes,) or (rows, classes), dims of size 1 aside; target as for
-    :class:`ClassNLLCriterion`.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> loss = nn.CrossEntropyCriterion().forward(np.zeros((1, 4)), np.array([2]))
-    >>> bool(np.isclose(loss, np.log(4)))
-    True
-    """
-
-    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:
-        self.nll = ClassNLLCriterion(weights, sizeAverage)
-
-    def children(self) -> list[Module]:
-        """The criterion inside."""
-        return [self.nll]
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """Two ops."""
-        x = b.array(input)
-        sizes = b.choose(_without_ones, x)
-        if sizes is not None:
-            x = b.op("reshape", [x], ints=sizes)
-        log_probabilities = b.op("logsoftmax", [x], ints=[-1])
-        return b.lower(self.nll, [log_probabilities, target])
-
-
-def _without_ones(shape: Shape) -> tuple[int, ...] | None:
-    """Sizes of rows and classes where dims of size 1 hide them; None where all is as it should be."""
-    if len(shape) <= 2:
-        return None
-    sizes = tuple(size for size in shape if size != 1)
-    # Rows are inferred, so that one program serves any number of them.
-    return (-1, sizes[1]) if len(sizes) == 2 else sizes
-
-
-def _sum(b: Builder, x: Values, average: bool) -> Values:
-    """The sum or the mean of all elements, an array of one element."""
-    count = b.choose(math.prod, x) if average else 1
-    flat = b.op("reshape", [x], ints=[-1])
-    return b.op("reduce_sum", [flat], ints=[0, 1], nums=[1 / (count or 1)])
-
-
-class BCECriterion(Criterion):
-    """Binary cross-entropy: -sum_k w_k (t_k log x_k + (1 - t_k) log(1 - x_k)) / n.
-
-    Parameters
-    ----------
-    weights
-        A weight for each element of a row, or None for ones.
-    sizeAverage
-        False for the sum, without division by the number n of elements.
-
-    Shapes: input, probabilities, and target, 0 or 1 or between, alike; ``weights`` as long as a row. What logarithms
-    are taken of is 1e-12 more, as in Torch7.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> loss = nn.BCECriterion().forward(np.array([0.5, 0.25]), np.array([1.0, 0.0]))
-    >>> bool(np.isclose(loss, -(np.log(0.5) + np.log(0.75)) / 2))
-    True
-    """
-
-    def __init__(self, weights: Any = None, sizeAverage: bool = True) -> None:
-        self.sizeAverage = sizeAverage
-        if weights is not None:
-            array = np.asarray(weights)
-            if array.ndim != 1 or array.dtype.kind not in "fiu":
-                message = "weights of BCECriterion must be one number for each element of a row"
-                raise DTypeError(message)
-            self.add_cell("weights", array, has_grad=False)
-
-    @property
-    def weights(self) -> Any:
-        """The weight of each element of a row, or None."""
-        cell = self._buffers.get("weights")
-        return None if cell is None else cell.data
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """One op."""
-        x = b.array(input)
-        inputs = [x, b.array(target)]
+    def _of_elements(self, b: Builder, x: Value) -> list[Value]:
+        """The weights of all elements of rows, if there are weights."""
+        weights = []
         for cell in self._buffers.values():
             sizes = b.choose(lambda shape: (1,) * (len(shape) - 1) + (-1,), x)
             row = b.op("reshape", [b.param(cell)], ints=sizes)
-            inputs.append(b.op("expand", [row, x]))
-        return b.op("bce", inputs, ints=[int(self.sizeAverage)])
+            weights.append(b.op("expand", [row, x]))
+        return weights
 
 
-def _less(b: Builder, number: float, x: Value) -> Value:
-    """`number` - x."""
-    return b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[number])
+class OfInput(Criterion):
+    """Base of criterions that need no target: one may be left out, and does not count."""
 
+    def forward(self, input: Any, target: Any = None) -> float:
+        """The loss, a Python number."""
+        return super().forward(input, [] if target is None else target)
 
-def _by_target(b: Builder, target: Value, alike: Value, apart: Value) -> Value:
-    """One loss where the target is 1, the other where it is -1: each times 1 where it is meant and 0 elsewhere."""
-    near = b.op("mul_constant", [b.op("add_constant", [target], nums=[1.0])], nums=[0.5])
-    return b.op("add", [b.op("mul", [near, alike]), b.op("mul", [_less(b, 1.0, near), apart])])
+    def updateOutput(self, input: Any, target: Any = None) -> float:
+        """As :meth:`forward`."""
+        return super().updateOutput(input, [] if target is None else target)
 
+    def backward(self, input: Any, target: Any = None) -> Any:  # type: ignore[override]
+        """The gradient of the input. After :meth:`forward` of the same arrays."""
+        return super().backward(input, [] if target is None else target)
 
-class MarginCriterion(Criterion):
-    """Hinge loss of two classes: sum_k max(0, margin - t_k x_k) / n.
-
-    Parameters
-    ----------
-    margin
-        How far on the right side of 0 an input must be to cost nothing.
-
-    Shapes: input and target alike; targets are 1 or -1. ``sizeAverage``, an attribute, is False for the sum, without
-    division by the number n of elements.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> nn.MarginCriterion().forward(np.array([0.5, 3.0]), np.array([-1.0, 1.0]))
-    0.75
-    """
-
-    def __init__(self, margin: float = 1) -> None:
-        self.margin = float(margin)
-        self.sizeAverage = True
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """A product, what it lacks, a sum."""
-        product = b.op("mul", [b.array(input), b.op("detach", [b.array(target)])])
-        return _sum(b, b.op("relu", [_less(b, self.margin, product)]), self.sizeAverage)
-
-
-class HingeEmbeddingCriterion(Criterion):
-    """Loss of distances: the mean of x_k where t_k is 1, of max(0, margin - x_k) where it is -1.
-
-    Parameters
-    ----------
-    margin
-        How far apart a pair must be to cost nothing.
-
-    Shapes: input and target alike; targets are 1 or -1. ``sizeAverage``, an attribute, is False for the sum.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> nn.HingeEmbeddingCriterion(2).forward(np.array([0.5, 1.5, 5.0]), np.array([1.0, -1.0, -1.0]))
-    0.3333333333333333
-    """
-
-    def __init__(self, margin: float = 1) -> None:
-        self.margin = float(margin)
-        self.sizeAverage = True
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """The distance, or what it lacks."""
-        x, t = b.array(input), b.op("detach", [b.array(target)])
-        nothing = b.op("sub", [t, t])
-        # The first of equals gets the gradient, so that a pair just as far apart as the margin has one.
-        apart = b.op("max", [_less(b, self.margin, x), nothing])
-        return _sum(b, _by_target(b, t, x, apart), self.sizeAverage)
-
-
-class CosineEmbeddingCriterion(Criterion):
-    """Loss of pairs of vectors: the mean of 1 - cos_k where t_k is 1, of max(0, cos_k - margin) where it is -1.
-
-    Parameters
-    ----------
-    margin
-        How large the cosine of a pair that belongs apart may be to cost nothing.
-
-    Shapes: input a list of two arrays (n,) or (rows, n); target 1 or -1 for each pair. ``sizeAverage``, an attribute,
-    is False for the sum.
-
-    Examples
-    --------
-    >>> import numpy as np, pynngraph as nn
-    >>> x = np.array([[1.0, 0.0], [0.0, 2.0]])
-    >>> loss = nn.CosineEmbeddingCriterion(0.5).forward([x, x], np.array([1.0, -1.0]))
-    >>> bool(np.isclose(loss, (0 + 0.5) / 2))
-    True
-    """
-
-    def __init__(self, margin: float = 0) -> None:
-        self.margin = float(margin)
-        self.sizeAverage = True
-
-    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """What the cosine lacks of 1, or has above the margin."""
-        cosines = b.op("reshape", [cosine(b, input)], ints=[-1])
-        t = b.op("reshape", [b.op("detach", [b.array(target)])], ints=[-1])
-        above = b.op("relu", [b.op("add_constant", [cosines], nums=[-self.margin])])
-        return _sum(b, _by_target(b, t, _less(b, 1.0, cosines), above), self.sizeAverage)
+    def updateGradInput(self, input: Any, target: Any = None) -> Any:
+        """As :meth:`backward`."""
+        return super().updateGradInput(input, [] if target is None else target)
 
 
 class ModuleFromCriterion(Module):
@@ -409,14 +176,36 @@ class ModuleFromCriterion(Module):
         return b.lower(self.criterion, input)
 
 
-__all__ = [
-    "BCECriterion",
-    "ClassNLLCriterion",
-    "CosineEmbeddingCriterion",
-    "Criterion",
-    "CrossEntropyCriterion",
-    "HingeEmbeddingCriterion",
-    "MSECriterion",
-    "MarginCriterion",
-    "ModuleFromCriterion",
-]
+# ---- what criterions are lowered to ----------------------------------------------------------------
+
+
+def total(b: Builder, x: Values, average: bool) -> Values:
+    """The sum or the mean of all elements, an array of one element."""
+    count = b.choose(math.prod, x) if average else 1
+    flat = b.op("reshape", [x], ints=[-1])
+    return b.op("reduce_sum", [flat], ints=[0, 1], nums=[1 / (count or 1)])
+
+
+def less(b: Builder, number: float, x: Value) -> Value:
+    """`number` - x."""
+    return b.op("add_constant", [b.op("mul_constant", [x], nums=[-1.0])], nums=[number])
+
+
+def by_target(b: Builder, target: Value, alike: Value, apart: Value) -> Value:
+    """One loss where the target is 1, the other where it is -1: each times 1 where it is meant and 0 elsewhere."""
+    near = b.op("mul_constant", [b.op("add_constant", [target], nums=[1.0])], nums=[0.5])
+    return b.op("add", [b.op("mul", [near, alike]), b.op("mul", [less(b, 1.0, near), apart])])
+
+
+def classes(b: Builder, target: Values) -> Value:
+    """A target of classes, as indices; they may come as whole reals."""
+    value = b.array(target)
+    return value if b.is_index(value) else b.op("to_index", [value])
+
+
+def fixed(b: Builder, target: Values) -> Value:
+    """A target of reals, which gets no gradient."""
+    return b.op("detach", [b.array(target)])
+
+
+__all__ = ["Criterion", "ModuleFromCriterion"]

@@ -11,7 +11,7 @@ def settings(config: dict[str, Any] | None, state: dict[str, Any] | None) -> tup
     return config, config if state is None else state
 
 
-def learning_rate(config: dict[str, Any], count: int) -> float:
-    """``learningRate`` (1e-3) after `count` steps: divided by 1 + count ``learningRateDecay`` (0)."""
-    rate: float = config.get("learningRate", 1e-3) / (1 + count * config.get("learningRateDecay", 0))
+def learning_rate(config: dict[str, Any], count: int, default: float = 1e-3) -> float:
+    """``learningRate`` after `count` steps: divided by 1 + count ``learningRateDecay`` (0)."""
+    rate: float = config.get("learningRate", default) / (1 + count * config.get("learningRateDecay", 0))
     return rate

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import memory
+from .._engine import optim_step
 from ..errors import DataError, DTypeError, ShapeError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -64,3 +65,8 @@ def evaluate(feval: Function, x: Array) -> tuple[float, Array]:
     check_parameters(x)
     loss, gradient = feval(x)
     return loss, like(x, gradient, "the gradient")
+
+
+def add(x: Array, factor: float, y: Array) -> None:
+    """Add factor y to x, in place."""
+    optim_step("sgd", x, (y, None, None, None), -factor, 0, 0, 0, 0)

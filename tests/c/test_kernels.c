@@ -1577,6 +1577,36 @@ static void adagrad_of_one(const pnng_update *u, double *e, double d) {
     e[3] = rnd(e[3] + rnd(d * d));
     e[0] = stepped(u, e[0], d, e[3]);
 }
+static void adamax_of_one(const pnng_update *u, double *e, double d) {
+    e[2] = moved(rnd(u->keep), e[2], rnd(u->add), d);
+    e[3] = fmax(rnd(rnd(u->keep_2) * e[3]), rnd(fabs(d) + rnd(u->epsilon)));
+    e[0] = rnd(e[0] - rnd(rnd(rnd(u->rate) * e[2]) / e[3]));
+}
+static void adadelta_of_one(const pnng_update *u, double *e, double d) {
+    const double keep = rnd(u->keep_2), add = rnd(u->add_2), epsilon = rnd(u->epsilon);
+    e[3] = moved(keep, e[3], add, rnd(d * d));
+    const double ratio = rnd(rnd(sqrt(rnd(e[2] + epsilon))) / rnd(sqrt(rnd(e[3] + epsilon))));
+    const double step = rnd(ratio * d);
+    e[2] = moved(keep, e[2], add, rnd(step * step));
+    e[0] = rnd(e[0] - step);
+}
+static double sign_of(double x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }
+static void rprop_of_one(const pnng_update *u, double *e, double d) {
+    const double turn = sign_of(d) * sign_of(e[2]);
+    const double t = rnd(e[3] * rnd(turn > 0 ? u->grow : turn < 0 ? u->shrink : 1));
+    e[3] = fmin(fmax(t, rnd(u->least)), rnd(u->most));
+    e[2] = turn < 0 ? 0 : e[1];
+    e[0] = rnd(e[0] - sign_of(e[2]) * e[3]);
+}
+static void asgd_of_one(const pnng_update *u, double *e, double d) {
+    e[0] = rnd(rnd(rnd(u->keep) * e[0]) - rnd(rnd(u->rate) * e[1]));
+    e[2] = u->add == 1 ? e[0] : rnd(e[2] + rnd(rnd(u->add) * rnd(e[0] - e[2])));
+}
+static void nag_of_one(const pnng_update *u, double *e, double d) {
+    const double by = u->rates ? rnd(e[4] * d) : d;
+    e[2] = rnd(rnd(rnd(u->keep) * e[2]) - rnd(rnd(u->rate) * by));
+    e[0] = rnd(e[3] + e[2]);
+}
 
 static void check_optim(pnng_optim_step *step,
                         void (*of_one)(const pnng_update *, double *, double), size_t n,
@@ -1585,7 +1615,7 @@ static void check_optim(pnng_optim_step *step,
     double *before[OPTIM_ARRAYS];
     for (size_t k = 0; k < OPTIM_ARRAYS; k++) {
         array[k] = make(k, where, 1, n, 0);
-        operand_fill(&array[k], k == 3 ? 0 : -1, 1);
+        operand_fill(&array[k], k == 3 || (k == 2 && step == kernels->optim.adadelta) ? 0 : -1, 1);
         before[k] = operand_copy(&array[k]);
     }
     u.n = n;
@@ -1613,6 +1643,20 @@ static void check_optim(pnng_optim_step *step,
     }
 }
 
+static void check_dot(size_t n, placement where) {
+    const operand x = make(0, where, 1, n, 0), y = make(1, where, 1, n, 0);
+    operand_fill(&x, -1, 1);
+    operand_fill(&y, -1, 1);
+    double sum = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += get_at(&x, 0, i) * get_at(&y, 0, i);
+        size += fabs(get_at(&x, 0, i) * get_at(&y, 0, i));
+    }
+    const double got = kernels->optim.dot(n, x.data, y.data);
+    CHECK(fabs(got - sum) <= size * (f64 ? 1e-14 : 1e-5));
+    CHECK(operand_intact(&x) && operand_intact(&y));
+}
+
 static void test_optim(void) {
     static char wanted;
     const pnng_optim *const o = &kernels->optim;
@@ -1622,12 +1666,17 @@ static void test_optim(void) {
                            .add = 0.2,
                            .keep_2 = 0.95,
                            .add_2 = 0.05,
-                           .epsilon = 1e-3};
-    pnng_update decayed = u, nesterov = u, no_momentum = u, by_element = u;
+                           .epsilon = 1e-3,
+                           .grow = 1.2,
+                           .shrink = 0.5,
+                           .least = 0.1,
+                           .most = 0.7};
+    pnng_update decayed = u, nesterov = u, no_momentum = u, by_element = u, copying = u;
     decayed.decay = 0.3;
     nesterov.nesterov = 1;
     no_momentum.s = NULL;
     by_element.rates = by_element.decays = &wanted;
+    copying.add = 1;
     for (size_t n = 0; n <= 2 * lanes + 2; n++) {
         const size_t size = n < 2 * lanes + 2 ? n : 5003;
         snprintf(test_where, sizeof test_where, "%s %s optim %zu", isa->name, f64 ? "f64" : "f32",
@@ -1644,6 +1693,16 @@ static void test_optim(void) {
             check_optim(o->rmsprop, rmsprop_of_one, size, (placement)where, decayed);
             check_optim(o->adagrad, adagrad_of_one, size, (placement)where, u);
             check_optim(o->adagrad, adagrad_of_one, size, (placement)where, decayed);
+            check_optim(o->adamax, adamax_of_one, size, (placement)where, u);
+            check_optim(o->adamax, adamax_of_one, size, (placement)where, decayed);
+            check_optim(o->adadelta, adadelta_of_one, size, (placement)where, u);
+            check_optim(o->adadelta, adadelta_of_one, size, (placement)where, decayed);
+            check_optim(o->rprop, rprop_of_one, size, (placement)where, u);
+            check_optim(o->asgd, asgd_of_one, size, (placement)where, u);
+            check_optim(o->asgd, asgd_of_one, size, (placement)where, copying);
+            check_optim(o->nag, nag_of_one, size, (placement)where, decayed);
+            check_optim(o->nag, nag_of_one, size, (placement)where, by_element);
+            check_dot(size, (placement)where);
         }
     }
     /* Without decay, an infinite x with a finite gradient stays what it is. */
