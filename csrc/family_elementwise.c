@@ -1,4 +1,4 @@
-/* Elementwise families: unary, sum, nary, noise. Inputs of one op have one shape. */
+/* Elementwise families: unary, sum, nary, noise, draw. Inputs of one op have one shape. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -174,3 +174,17 @@ const pnng_family pnng_family_noise = {.name = "noise",
                                        .forward = noise_forward,
                                        .backward = noise_backward,
                                        .no_grad_outputs = 2};
+
+/* ---- draw ----------------------------------------------------------------------------------- */
+
+/* Of the input only the shape is looked at. */
+static void draw_forward(pnng_planner *planner, const pnng_op_node *op) {
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
+    prototype.rows = 1;
+    prototype.cols = pnng_count(pnng_value_shape(planner, op->first_out));
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out)};
+    pnng_emit(planner, &prototype, refs, NULL, 1, NULL, 0);
+}
+
+const pnng_family pnng_family_draw = {
+    .name = "draw", .infer = pnng_infer_same, .forward = draw_forward, .no_grad_inputs = 1};

@@ -2,9 +2,13 @@
 
 from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
-from .container import ConcatTable, Container, ParallelTable, Sequential
+from .composite import *  # noqa: F403
+from .composite import __all__ as _composites
+from .container import Concat, ConcatTable, Container, DepthConcat, MapTable, Parallel, ParallelTable, Sequential
 from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterions
+from .decorator import *  # noqa: F403
+from .decorator import __all__ as _decorators
 from .dtype import getdefaulttensortype, setdefaulttensortype
 from .lookup import *  # noqa: F403
 from .lookup import __all__ as _lookup
@@ -23,9 +27,13 @@ from .transfer import *  # noqa: F403
 from .transfer import __all__ as _transfers
 
 __all__ = [
+    "Concat",
     "ConcatTable",
     "Container",
+    "DepthConcat",
+    "MapTable",
     "Module",
+    "Parallel",
     "ParallelTable",
     "Sequential",
     "getdefaulttensortype",
@@ -33,3 +41,4 @@ __all__ = [
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
+__all__ += _composites + _decorators  # noqa: PLE0605

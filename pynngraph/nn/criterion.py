@@ -409,7 +409,19 @@ class ModuleFromCriterion(Module):
         return b.lower(self.criterion, input)
 
 
+class CriterionTable(ModuleFromCriterion):
+    """A criterion as a module, as :class:`ModuleFromCriterion`; older code has this name for it.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.CriterionTable(nn.MSECriterion()).forward([np.ones(2), np.zeros(2)])
+    array([1.])
+    """
+
+
 __all__ = [
+    "CriterionTable",
     "BCECriterion",
     "ClassNLLCriterion",
     "CosineEmbeddingCriterion",
