@@ -26,6 +26,7 @@ static unsigned forward_cycles(pnng_op op) {
     switch (op) {
     case PNNG_OP_DIV:
     case PNNG_OP_SQRT:
+    case PNNG_OP_ROOT:
     case PNNG_OP_SOFTSIGN:
         return 8;
     case PNNG_OP_TANH:
@@ -52,6 +53,7 @@ static unsigned backward_cycles(pnng_op op) {
     switch (op) {
     case PNNG_OP_LOG:
     case PNNG_OP_SQRT:
+    case PNNG_OP_ROOT:
     case PNNG_OP_SOFTSIGN:
     case PNNG_OP_DIV:
     case PNNG_OP_BCE:

@@ -4,12 +4,13 @@ test_modules.py makes the same tests of each row; a class that the package expor
 test_registry.py.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from op_cases import OP_CASES, Input
-from tolerances import CANCELLING, EXACT, SUMS, TRANSCENDENTAL, Tolerance
+from tolerances import CANCELLING, EXACT, NUMERICAL, NUMERICAL_DISTANCE, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
 
 import pynngraph as nn
@@ -39,6 +40,7 @@ class ModuleCase(NamedTuple):
     of_indices: bool = False
     any_shape: bool = False
     factor: float = 1  # what the derivative is multiplied by, where that is not the gradient of the input
+    gradient: Tolerance = NUMERICAL
 
 
 class CriterionCase(NamedTuple):
@@ -234,7 +236,88 @@ TRANSFERS_AND_EXTREMES = (
                per_sample=True),
 )  # fmt: skip
 
+def _norm(x, p, eps=0.0):
+    return ((np.abs(x) ** p).sum(-1, keepdims=True) + eps) ** (1 / p)
+
+
+def _distances(x, w):
+    return np.sqrt(((w - x[..., None]) ** 2).sum(-2))
+
+
+def _angles(x, w):
+    return x @ w.T / ((_norm(x, 2) + 1e-12) * (_norm(w, 2).T + 1e-12))
+
+
+def _with_partition(module, *places):
+    module.setPartition(np.array(places))
+    return module
+
+
+def _keyed(keys, values, w, b):
+    return np.stack([b + v @ w[k] for k, v in zip(keys, values, strict=True)])
+
+
+KEYS = [Input((3,), "index", 7), Input((5,), "index", 7)]
+VALUES = [Input((3,)), Input((5,))]
+DISTANCES_AND_LINEAR = (
+    ModuleCase("Normalize", nn.Normalize, X, lambda x: x / _norm(x, 2, 1e-10), SUMS, per_sample=True),
+    ModuleCase("Normalize-1", lambda: nn.Normalize(1), NONZERO, lambda x: x / _norm(x, 1, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-1.5", lambda: nn.Normalize(1.5), NONZERO, lambda x: x / _norm(x, 1.5, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-3", lambda: nn.Normalize(3), NONZERO, lambda x: x / _norm(x, 3, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-4", lambda: nn.Normalize(4), X, lambda x: x / _norm(x, 4, 1e-10), SUMS, per_sample=True),
+    ModuleCase("Normalize-inf", lambda: nn.Normalize(math.inf), Input((BATCH, 6), "distinct"),
+               lambda x: x / (np.abs(x).max(-1, keepdims=True) + 1e-10), SUMS, per_sample=True),
+    ModuleCase("Euclidean", lambda: nn.Euclidean(6, 5), X, _distances, SUMS, per_sample=True,
+               gradient=NUMERICAL_DISTANCE),
+    ModuleCase("WeightedEuclidean", lambda: nn.WeightedEuclidean(6, 5), X,
+               lambda x, w, c: np.sqrt(((c * (w - x[..., None])) ** 2).sum(-2)), SUMS, per_sample=True,
+               gradient=NUMERICAL_DISTANCE),
+    *(ModuleCase(f"PairwiseDistance-{p}", lambda p=p: nn.PairwiseDistance(p), [X, Input((BATCH, 6))],
+                 lambda x, p=p: _norm(x[0] - x[1], p)[:, 0], SUMS, per_sample=True,
+                 gradient=NUMERICAL_DISTANCE) for p in (1, 1.5, 2, 3, 4)),
+    ModuleCase("Cosine", lambda: nn.Cosine(6, 5), X, _angles, SUMS, per_sample=True),
+    ModuleCase("Bilinear", lambda: nn.Bilinear(6, 3, 5), [X, WEIGHT],
+               lambda x, w, b: np.einsum("ri,kij,rj->rk", x[0], w, x[1]) + b, SUMS),
+    ModuleCase("Bilinear-noBias", lambda: nn.Bilinear(6, 3, 5, False), [X, WEIGHT],
+               lambda x, w: np.einsum("ri,kij,rj->rk", x[0], w, x[1]), SUMS),
+    ModuleCase("PartialLinear", lambda: nn.PartialLinear(6, 5), X, lambda x, w, b: x @ w.T + b, SUMS, per_sample=True),
+    ModuleCase("PartialLinear-part", lambda: _with_partition(nn.PartialLinear(6, 5), 4, 1, 1), X,
+               lambda x, w, b: (x @ w.T + b)[:, [4, 1, 1]], SUMS, per_sample=True),
+    ModuleCase("PartialLinear-noBias", lambda: _with_partition(nn.PartialLinear(6, 5, False), 2), X,
+               lambda x, w: (x @ w.T)[:, [2]], SUMS, per_sample=True),
+    ModuleCase("LinearWeightNorm", lambda: nn.LinearWeightNorm(6, 5), X,
+               lambda x, v, g, b: x @ (g * v / _norm(v, 2)).T + b, SUMS, per_sample=True),
+    ModuleCase("LinearWeightNorm-noBias", lambda: nn.LinearWeightNorm(6, 5, False), X,
+               lambda x, v, g: x @ (g * v / _norm(v, 2)).T, SUMS, per_sample=True),
+    ModuleCase("IndexLinear", lambda: nn.IndexLinear(7, 3, True), [KEYS[0], VALUES[0]],
+               lambda x, w, b: _keyed(*([entry] for entry in x), w, b)[0], SUMS, of_indices=True),
+    ModuleCase("IndexLinear-lists", lambda: nn.IndexLinear(7, 3, True), [KEYS, VALUES],
+               lambda x, w, b: _keyed(*x, w, b), SUMS, of_indices=True),
+)  # fmt: skip
+
+PLANE = Input((BATCH, 3, 2, 5))
+NOISES = (
+    ModuleCase("SpatialDropout", nn.SpatialDropout, PLANE, random=True),
+    ModuleCase("SpatialDropout-nothing", lambda: nn.SpatialDropout(0), PLANE, lambda x: x, per_sample=True),
+    ModuleCase("SpatialDropout-always", lambda: nn.SpatialDropout(0.25).evaluate(), PLANE, lambda x: 0.75 * x,
+               per_sample=True),
+    ModuleCase("VolumetricDropout", lambda: nn.VolumetricDropout(0.3), Input((2, 3, 2, 2, 3)), random=True),
+    ModuleCase("WhiteNoise", nn.WhiteNoise, X, random=True),
+    ModuleCase("WhiteNoise-mean", lambda: nn.WhiteNoise(0.5).evaluate(), X, lambda x: x + 0.5, per_sample=True),
+)  # fmt: skip
+
+# With gradients that are no derivatives, or inputs that no derivative can be taken by, and tests of their own.
+OTHERS = (
+    ModuleCase("Kmeans", lambda: nn.Kmeans(3, 6), X),
+    ModuleCase("SparseLinear", lambda: nn.SparseLinear(7, 3), Input((BATCH, 5, 2))),
+)
+
 MODULES = (
+    *NOISES,
+    *DISTANCES_AND_LINEAR,
     *TRANSFERS_AND_EXTREMES,
     *CONTAINERS_AND_TABLES,
     *(_of_op(case) for case in OP_CASES if case.module),

@@ -295,7 +295,8 @@ OP_CASES = (
            nums=(0.25,)),
     _unary("softshrink", "SoftShrink", lambda x: np.where(np.abs(x) <= 0.25, 0, x - np.copysign(0.25, x)), EXACT,
            EXACT, "distinct", nums=(0.25,)),
-    OpCase("scale_gradient", (X,), lambda x: x, EXACT, EXACT, nums=(-2.5,), factor=-2.5),
+    _unary("root", "Sqrt", np.sqrt, EXACT, ROUNDED, "positive", nums=(0.0,))._replace(module=None),
+    OpCase("turn_gradient", (X,), lambda x: x, EXACT, EXACT, nums=(-2.5,), factor=-2.5),
     OpCase("prelu", (NONZERO, X), lambda x, s: np.where(x > 0, x, s * x), EXACT, EXACT, per_sample=True),
     *(_extreme(op, dim, keep) for op in ("reduce_max", "reduce_min")
       for dim, keep in ((0, False), (1, True), (-1, False))),

@@ -88,7 +88,7 @@ def test_gradients_are_the_numerical_jacobian(case, rng):
         is_constant = any(place is constant for constant in constants)
         is_input = not any(place is parameter for parameter in parameters)
         factor = 0 if is_constant else case.factor if is_input else 1
-        assert_close(got, factor * wanted, NUMERICAL)
+        assert_close(got, factor * wanted, case.gradient)
 
 
 @modules
@@ -167,7 +167,7 @@ def test_B8_backward_works_after_evaluate(case, rng):
     gradient = [gradients[k] for k in places]
     if isinstance(module, nn.ModuleFromCriterion):
         gradient, expected = gradient[:1], expected[:1]
-    assert_trees_close(gradient, expected, NUMERICAL)
+    assert_trees_close(gradient, expected, case.gradient)
 
 
 @modules

@@ -9,10 +9,17 @@ from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterions
 from .decorator import *  # noqa: F403
 from .decorator import __all__ as _decorators
+from .distance import *  # noqa: F403
+from .distance import __all__ as _distances
 from .dtype import getdefaulttensortype, setdefaulttensortype
+from .kmeans import Kmeans
+from .linear import *  # noqa: F403
+from .linear import __all__ as _linear
 from .lookup import *  # noqa: F403
 from .lookup import __all__ as _lookup
 from .module import Module
+from .noise import *  # noqa: F403
+from .noise import __all__ as _noises
 from .product import *  # noqa: F403
 from .product import __all__ as _products
 from .reduce import *  # noqa: F403
@@ -31,6 +38,7 @@ __all__ = [
     "ConcatTable",
     "Container",
     "DepthConcat",
+    "Kmeans",
     "MapTable",
     "Module",
     "Parallel",
@@ -41,4 +49,4 @@ __all__ = [
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
-__all__ += _composites + _decorators  # noqa: PLE0605
+__all__ += _composites + _decorators + _distances + _linear + _noises  # noqa: PLE0605

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
-from ..errors import DTypeError, GraphError, StateError
+from ..errors import DTypeError, GraphError, ShapeError, StateError
 from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
 from .dtype import as_dtype, default_dtype
@@ -803,6 +803,13 @@ def number(value: Any, name: str) -> builtins.float:
         return float(value)
     message = f"{name} must be a number, got {type(value).__name__}"
     raise DTypeError(message)
+
+
+def positive_sizes(name: str, *sizes: Any) -> None:
+    """Raise a ShapeError unless all sizes are whole numbers from 1."""
+    if not all(hasattr(size, "__index__") and size >= 1 for size in sizes):
+        message = f"{name} needs whole sizes of at least 1, got {', '.join(map(str, sizes))}"
+        raise ShapeError(message)
 
 
 def check_module(module: Any, where: str) -> Module:

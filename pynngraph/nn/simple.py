@@ -283,7 +283,7 @@ class Constant(Module):
     def lower(self, b: Builder, input: Values) -> Values:
         """The constant, repeated for a batch."""
         value = b.param(self._buffers["value"])
-        count = b.choose(self._batch, input) if self.nInputDim is not None else None
+        count = None if self.nInputDim is None else b.choose(self._batch, b.array(input))
         return b.op("identity", [value]) if count is None else b.op("replicate", [value], ints=[0, count])
 
     def _batch(self, shape: Shape) -> int | None:
@@ -323,7 +323,7 @@ class GradientReversal(Module):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """One op for each array."""
-        return tree.map_leaves(lambda value: b.op("scale_gradient", [value], nums=[-self.lambda_]), input)
+        return tree.map_leaves(lambda value: b.op("turn_gradient", [value], nums=[-self.lambda_]), input)
 
     def describe(self) -> str:
         """Lambda."""

@@ -87,6 +87,7 @@ static long double ref_log(double x, double a) { return logl(x); }
 static long double ref_abs(double x, double a) { return fabs(x); }
 static long double ref_square(double x, double a) { return rnd(x * x); }
 static long double ref_sqrt(double x, double a) { return rnd(sqrt(x)); }
+static long double ref_root(double x, double a) { return rnd(sqrt(x)); }
 static long double ref_power(double x, double a) { return powl(x, a); }
 static long double ref_softsign(double x, double a) { return rnd(x / rnd(1 + fabs(x))); }
 static long double ref_logsigmoid(double x, double a) {
@@ -106,7 +107,6 @@ static long double ref_hardshrink(double x, double a) { return fabs(x) <= a ? 0 
 static long double ref_softshrink(double x, double a) {
     return x > a ? rnd(x - a) : x < -a ? rnd(x + a) : 0;
 }
-static long double ref_scale_gradient(double x, double a) { return x; }
 static long double ref_mul_constant(double x, double a) { return rnd(x * a); }
 static long double ref_add_constant(double x, double a) { return rnd(x + a); }
 
@@ -118,6 +118,7 @@ static double back_log(double x, double g, double a) { return rnd(g / x); }
 static double back_abs(double x, double g, double a) { return x >= 0 ? g : -g; }
 static double back_square(double x, double g, double a) { return rnd(2 * g * x); }
 static double back_sqrt(double y, double g, double a) { return y == 0 ? 0 : rnd(g / 2 / y); }
+static double back_root(double y, double g, double a) { return rnd(g / 2 / rnd(y + a)); }
 static double back_power(double x, double g, double a) { return rnd(g * a * pow(x, a - 1)); }
 static double back_softsign(double x, double g, double a) {
     const double d = rnd(1 + fabs(x));
@@ -135,7 +136,6 @@ static double back_hardtanh(double y, double g, double a) {
 }
 static double back_hardshrink(double x, double g, double a) { return fabs(x) <= a ? 0 : g; }
 static double back_softshrink(double x, double g, double a) { return fabs(x) <= a ? 0 : g; }
-static double back_scale_gradient(double x, double g, double a) { return rnd(g * a); }
 static double back_mul_constant(double x, double g, double a) { return rnd(g * a); }
 static double back_add_constant(double x, double g, double a) { return g; }
 
@@ -159,6 +159,7 @@ static const unary_case unary_cases[] = {
     UNARY_CASE(ABS, abs, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(SQUARE, square, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(SQRT, sqrt, EXACT, EXACT, 0, 4, 0),
+    UNARY_CASE(ROOT, root, EXACT, EXACT, 0, 4, 0.25),
     UNARY_CASE(POWER, power, ULP2, SUM, 0.1, 4, 2.5),
     UNARY_CASE(SOFTSIGN, softsign, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(LOGSIGMOID, logsigmoid, ULP2, SUM, -9, 9, 0),
@@ -169,7 +170,6 @@ static const unary_case unary_cases[] = {
     UNARY_CASE(HARDTANH, hardtanh, EXACT, EXACT, -2, 2, -0.7),
     UNARY_CASE(HARDSHRINK, hardshrink, EXACT, EXACT, -1, 1, 0.4),
     UNARY_CASE(SOFTSHRINK, softshrink, EXACT, EXACT, -1, 1, 0.4),
-    UNARY_CASE(SCALE_GRADIENT, scale_gradient, EXACT, EXACT, -1, 1, -0.4),
     UNARY_CASE(MUL_CONSTANT, mul_constant, EXACT, EXACT, -4, 4, 1.7),
     UNARY_CASE(ADD_CONSTANT, add_constant, EXACT, EXACT, -4, 4, -0.3),
 };
