@@ -16,7 +16,7 @@ X = np.ones((2, 3))
 
 WRONG = [
     (lambda: nn.Concat(1), X, GraphError, "add some"),
-    (lambda: nn.Concat(0, nn.Identity(), nn.Select(0, 0)), X, ShapeError, "one dim only"),
+    (lambda: nn.Concat(0, nn.Identity(), nn.Select(0, 0)), X, ShapeError, "along dim 0 only"),
     (lambda: nn.DepthConcat(2, nn.Identity(), nn.Identity()), X, ShapeError, "cannot join"),
     (lambda: nn.DepthConcat(0), X, GraphError, "add some"),
     (lambda: nn.Parallel(0, 0, nn.Identity()), X, ShapeError, "of its own"),
@@ -150,8 +150,8 @@ def test_weightnorm_resets_as_its_module_does():
     module = nn.WeightNorm(nn.Linear(4, 3))
     nn.manualSeed(3)
     module.reset(0.5)
-    nn.manualSeed(3)
     linear = nn.Linear(4, 3)
+    nn.manualSeed(3)
     linear.reset(0.5)
     assert_close(module.v, linear.weight, EXACT)
     assert_close(module.g[:, 0], np.linalg.norm(linear.weight, axis=1), SAME_MATHS)

@@ -84,13 +84,15 @@ def constant(array: Array, value: float) -> Array:
 
 def uniform(array: Array, low: float = 0.0, high: float = 1.0) -> Array:
     """Draw evenly from [low, high)."""
-    _checked(array)[...] = random.uniform(low, high, array.shape)
+    shape = _checked(array).shape
+    array[...] = random.uniform(low, high, shape)
     return array
 
 
 def normal(array: Array, mean: float = 0.0, std: float = 1.0) -> Array:
     """Draw from a normal distribution."""
-    _checked(array)[...] = random.normal(mean, std, array.shape)
+    shape = _checked(array).shape
+    array[...] = random.normal(mean, std, shape)
     return array
 
 
