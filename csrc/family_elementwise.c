@@ -191,10 +191,8 @@ static void turn_backward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_pass_grad(planner, x, pnng_grad(planner, op->first_out), factor);
 }
 
-const pnng_family pnng_family_turn = {.name = "turn",
-                                      .infer = pnng_infer_same,
-                                      .forward = turn_forward,
-                                      .backward = turn_backward};
+const pnng_family pnng_family_turn = {
+    .name = "turn", .infer = pnng_infer_same, .forward = turn_forward, .backward = turn_backward};
 
 /* ---- draw ----------------------------------------------------------------------------------- */
 

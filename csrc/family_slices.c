@@ -91,8 +91,8 @@ static pnng_status reduced_shape(const pnng_inference *inference, int64_t dim) {
 }
 
 static pnng_status reduce_infer(const pnng_inference *inference) {
-    return reduced_shape(
-        inference, pnng_resolve_dim(inference, inference->ints[0], inference->in[0]->ndim));
+    return reduced_shape(inference,
+                         pnng_resolve_dim(inference, inference->ints[0], inference->in[0]->ndim));
 }
 
 /* Kernels of reduce want contiguous arrays. */

@@ -21,11 +21,11 @@ from .random import manualSeed
 
 if TYPE_CHECKING:
     from . import optim
-    from .nn import init
     from .graph.debug import annotateNodes, setDebug
     from .graph.draw import dot
     from .graph.profile import profile
     from .graph.summary import summary
+    from .nn import init
 
 __all__ = [
     "CpuInfo",

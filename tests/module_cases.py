@@ -108,6 +108,7 @@ def _mv(matrix, vector):
 X = Input((BATCH, 6))
 DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
 
+
 def _gated(input):
     gates, experts = input
     return sum(gates[..., k, None] * expert for k, expert in enumerate(experts))
@@ -192,6 +193,7 @@ CONTAINERS_AND_TABLES = (
                per_sample=True, of_indices=True),
 )  # fmt: skip
 
+
 def _softmin(x, dim):
     e = np.exp(x.min(dim, keepdims=True) - x)
     return e / e.sum(dim, keepdims=True)
@@ -235,6 +237,7 @@ TRANSFERS_AND_EXTREMES = (
     ModuleCase("Min-sample", lambda: nn.Min(0, 1), Input((BATCH, 6), "distinct"), lambda x: x.min(1),
                per_sample=True),
 )  # fmt: skip
+
 
 def _norm(x, p, eps=0.0):
     return ((np.abs(x) ** p).sum(-1, keepdims=True) + eps) ** (1 / p)

@@ -18,7 +18,7 @@ WRONG = [
     (lambda: nn.Euclidean(4, 2), X, ShapeError, "4 features"),
     (lambda: nn.Euclidean(3, 2), np.ones((2, 2, 3)), ShapeError, "one sample"),
     (lambda: nn.Cosine(4, 2), X, ShapeError, "4"),
-    (lambda: nn.Normalize(), np.ones((2, 2, 3)), ShapeError, "one sample"),
+    (nn.Normalize, np.ones((2, 2, 3)), ShapeError, "one sample"),
     (lambda: nn.PairwiseDistance(2), [X, np.ones((3, 3))], ShapeError, "one shape"),
     (lambda: nn.SparseLinear(5, 2), X, ShapeError, "pairs"),
     (lambda: nn.SparseLinear(5, 2), np.array([[5.0, 1.0]]), DataError, "index 5"),
@@ -83,7 +83,9 @@ def test_a_partition_can_change_from_call_to_call():
     assert_close(module.forward(x), whole, EXACT)
 
 
-@pytest.mark.parametrize(("places", "error"), [([6], DataError), ([-1], DataError), ([[1]], ShapeError), ([0.5], ShapeError)])
+@pytest.mark.parametrize(
+    ("places", "error"), [([6], DataError), ([-1], DataError), ([[1]], ShapeError), ([0.5], ShapeError)]
+)
 def test_a_partition_has_indices_of_outputs(places, error):
     module = nn.PartialLinear(3, 6)
     with pytest.raises(error, match="partition"):
@@ -210,7 +212,9 @@ def test_indexlinear_normalizes_by_the_largest_value_seen():
 # ---- distances -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [nn.Euclidean(3, 2), nn.WeightedEuclidean(3, 2)], ids=["Euclidean", "WeightedEuclidean"])
+@pytest.mark.parametrize(
+    "module", [nn.Euclidean(3, 2), nn.WeightedEuclidean(3, 2)], ids=["Euclidean", "WeightedEuclidean"]
+)
 def test_gradients_at_distance_zero_are_zero(module):
     x = module.weight[:, 0].copy()
     assert module.forward(x)[0] == 0

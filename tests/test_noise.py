@@ -8,7 +8,11 @@ from tolerances import CANCELLING, EXACT, assert_close
 import pynngraph as nn
 from pynngraph.errors import ShapeError
 
-DROPOUTS = [(nn.SpatialDropout, (40, 50, 2, 3)), (nn.SpatialDropout, (2000, 2, 3)), (nn.VolumetricDropout, (40, 50, 2, 1, 3))]
+DROPOUTS = [
+    (nn.SpatialDropout, (40, 50, 2, 3)),
+    (nn.SpatialDropout, (2000, 2, 3)),
+    (nn.VolumetricDropout, (40, 50, 2, 1, 3)),
+]
 
 
 @pytest.mark.parametrize(("kind", "shape"), DROPOUTS, ids=["batch", "one", "volumes"])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .lowering import Builder, Values
 
 Self = TypeVar("Self", bound="Container")
+SelfMap = TypeVar("SelfMap", bound="MapTable")
 
 MOST_SHOWN = 200  # modules of one container, when it is printed
 
@@ -238,7 +239,7 @@ def _joined(b: Builder, values: list[Value], dimension: int) -> Value:
 
 
 class DepthConcat(Concat):
-    """As :class:`Concat`, of outputs of different sizes: in other dims than `dimension`, zeros around them fill them up.
+    """As :class:`Concat`, of outputs of other sizes too: in other dims than `dimension`, zeros around fill them up.
 
     Parameters
     ----------
@@ -346,8 +347,8 @@ class MapTable(Container):
     module
         The module; it can be added later, too.
     shared
-        The parameters that evaluations have in common, by name. All of them, if left out or True: then ``modules`` holds
-        the module alone, which is evaluated once an entry. False for none. With fewer than all, each entry has a
+        The parameters that evaluations have in common, by name. All of them, if left out or True: then ``modules``
+        holds the module alone, which is evaluated once an entry. False for none. With fewer than all, each entry has a
         clone of its own in ``modules``, made by :meth:`resize` or by the first forward that needs it.
 
     Examples
@@ -369,8 +370,8 @@ class MapTable(Container):
             raise GraphError(message)
         return super().add(module)
 
-    def resize(self: Self, n: int) -> Self:
-        """Have as many clones as a table of n entries needs, if entries have some of their own; the container itself."""
+    def resize(self: SelfMap, n: int) -> SelfMap:
+        """Have a clone for each of n entries, where entries do not have all in common; the container itself."""
         if self.shared is None or not self.modules:
             return self
         first = self.modules[0]

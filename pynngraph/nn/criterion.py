@@ -421,11 +421,11 @@ class CriterionTable(ModuleFromCriterion):
 
 
 __all__ = [
-    "CriterionTable",
     "BCECriterion",
     "ClassNLLCriterion",
     "CosineEmbeddingCriterion",
     "Criterion",
+    "CriterionTable",
     "CrossEntropyCriterion",
     "HingeEmbeddingCriterion",
     "MSECriterion",

@@ -17,7 +17,7 @@ from .module import CellArray, Module
 from .parameter import Cell, Derived
 
 if TYPE_CHECKING:
-    from .._engine import Shape, Value
+    from .._engine import Shape
     from .lowering import Builder, Values
 
 
@@ -108,11 +108,11 @@ class WeightNorm(Decorator):
     outputDim
         The dim of the weight whose slices have lengths of their own, counted from 0.
 
-    ``v`` and ``g`` are parameters in place of the module's weight: ``v`` (n, m), n the weight's size along `outputDim` and
-    m all the rest; ``g`` (n, 1). They begin with what the module has; so they do after :meth:`reset`. The weight of the
-    module inside is no parameter any more; :meth:`updateWeight` writes into it what v and g make, for looking at.
-    To share parameters, name ``"v"``, ``"g"`` and ``"gradV"``, ``"gradG"`` where another module has a weight. Source: Salimans,
-    Kingma, Weight normalization, NIPS 2016.
+    ``v`` and ``g`` are parameters in place of the module's weight: ``v`` (n, m), n the weight's size along `outputDim`
+    and m all the rest; ``g`` (n, 1). They begin with what the module has; so they do after :meth:`reset`. The weight of
+    the module inside is no parameter any more; :meth:`updateWeight` writes into it what v and g make, for looking at.
+    To share parameters, name ``"v"``, ``"g"`` and ``"gradV"``, ``"gradG"`` where another module has a weight. Source:
+    Salimans, Kingma, Weight normalization, NIPS 2016.
 
     Examples
     --------

@@ -112,8 +112,8 @@ class Euclidean(Module):
         Features of input and output.
 
     Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``weight`` (inputSize,
-    outputSize), evenly drawn from ±1/sqrt(inputSize). In gradients a distance y counts as y + 1e-7, as in Torch7, so that
-    they are 0 where it is 0.
+    outputSize), evenly drawn from ±1/sqrt(inputSize). In gradients a distance y counts as y + 1e-7, as in Torch7, so
+    that they are 0 where it is 0.
 
     Examples
     --------
@@ -174,9 +174,9 @@ class WeightedEuclidean(Euclidean):
     inputSize, outputSize
         Features of input and output.
 
-    Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``weight`` and ``diagCov``,
-    the c, both (inputSize, outputSize). ``weight`` starts evenly drawn from ±1/sqrt(inputSize), ``diagCov`` as ones. In
-    gradients a distance y counts as y + 1e-7, as in Torch7.
+    Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``weight`` and
+    ``diagCov``, the c, both (inputSize, outputSize). ``weight`` starts evenly drawn from ±1/sqrt(inputSize),
+    ``diagCov`` as ones. In gradients a distance y counts as y + 1e-7, as in Torch7.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Ways to draw initial weights: ``nn.init.kaiming_normal(layer.weight)``.
 
 Each function writes into an array and gives it again. The numbers drawn are fixed by :func:`pynngraph.manualSeed`. How
-many inputs and outputs an element has follows from the shape, which is (outputs, inputs) for :class:`pynngraph.Linear`, and
-(outputs, inputs, height, width) for :class:`pynngraph.SpatialConvolution` and its like.
+many inputs and outputs an element has follows from the shape, which is (outputs, inputs) for :class:`pynngraph.Linear`,
+and (outputs, inputs, height, width) for :class:`pynngraph.SpatialConvolution` and its like.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _kaiming_std(array: Array, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def orthogonal(array: Array, gain: float = 1.0) -> Array:
-    """Draw a matrix with orthogonal rows, or columns if there are more rows, of length `gain`; all dims but the first as one.
+    """Draw orthogonal rows of length `gain`, or columns if there are more rows; all dims but the first are taken for one.
 
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks, ICLR 2014.

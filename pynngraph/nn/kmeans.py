@@ -26,8 +26,8 @@ class Kmeans(Module):
         What ``gradWeight`` is multiplied by, in place of backward's argument; None for that.
 
     Shapes: input (rows, dim); output (rows,), whole reals from 0; ``weight``, the centres, (k, dim), evenly drawn from
-    ±1/sqrt(dim). ``loss`` is the sum of distances of the last forward. A backward adds to ``gradWeight``, for each centre,
-    what it lacks of the mean of the rows that are nearest to it, with the sign changed, so that
+    ±1/sqrt(dim). ``loss`` is the sum of distances of the last forward. A backward adds to ``gradWeight``, for each
+    centre, what it lacks of the mean of the rows that are nearest to it, with the sign changed, so that
     ``updateParameters(1)`` makes it that mean; the gradient of the input is zero. It is done in Python.
 
     Examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -178,9 +179,9 @@ class LinearWeightNorm(Linear):
         What is added to lengths of v.
 
     Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``v`` (outputSize,
-    inputSize), ``g`` (outputSize, 1), ``bias`` (outputSize,). ``weight`` is what v and g make, an array of its own; assigning
-    to it sets them. To share parameters, name ``"v"``, ``"g"``, ``"gradV"`` and ``"gradG"``. Source: Salimans, Kingma, Weight
-    normalization, NIPS 2016.
+    inputSize), ``g`` (outputSize, 1), ``bias`` (outputSize,). ``weight`` is what v and g make, an array of its own;
+    assigning to it sets them. To share parameters, name ``"v"``, ``"g"``, ``"gradV"`` and ``"gradG"``. Source:
+    Salimans, Kingma, Weight normalization, NIPS 2016.
 
     Examples
     --------
@@ -210,7 +211,8 @@ class LinearWeightNorm(Linear):
     @staticmethod
     def fromLinear(linear: Linear) -> LinearWeightNorm:
         """The same map as that of a :class:`Linear`."""
-        module = LinearWeightNorm(linear.inputSize, linear.outputSize, linear.bias is not None).type(linear.type())
+        module = LinearWeightNorm(linear.inputSize, linear.outputSize, linear.bias is not None)
+        module.type(linear.type())
         module.initFromWeight(linear.weight)
         if linear.bias is not None:
             module.bias = linear.bias
@@ -218,14 +220,15 @@ class LinearWeightNorm(Linear):
 
     def toLinear(self) -> Linear:
         """The same map as a :class:`Linear`."""
-        module = Linear(self.inputSize, self.outputSize, self.bias is not None).type(self.type())
+        module = Linear(self.inputSize, self.outputSize, self.bias is not None)
+        module.type(self.type())
         module.weight = self.weight
         if self.bias is not None:
             module.bias = self.bias
         return module
 
     @property
-    def weight(self) -> Array:  # type: ignore[override]
+    def weight(self) -> Array:
         """What v and g make."""
         lengths = np.sqrt((self.v * self.v).sum(1, keepdims=True)) + self.eps
         weight: Array = self.v * (self.g / lengths)
@@ -268,10 +271,10 @@ class SparseLinear(Module):
     doGradInput
         False for zeros as the gradient of the input.
 
-    Shapes: one sample (n, 2), each row an index from 0 and the number there; a batch of samples a list of such arrays, or
-    one array (rows, n, 2) where all have n. Output (outputSize,) or (rows, outputSize); ``weight`` (outputSize, inputSize),
-    ``bias`` (outputSize,), both evenly drawn from ±1/sqrt(inputSize). Indices have gradients of zero. What comes several
-    times in a sample is added up. An index that there is not is a DataError.
+    Shapes: one sample (n, 2), each row an index from 0 and the number there; a batch of samples a list of such arrays,
+    or one array (rows, n, 2) where all have n. Output (outputSize,) or (rows, outputSize); ``weight`` (outputSize,
+    inputSize), ``bias`` (outputSize,), both evenly drawn from ±1/sqrt(inputSize). Indices have gradients of zero. What
+    comes several times in a sample is added up. An index that there is not is a DataError.
 
     Each forward copies the weight transposed, so that the time does depend on inputSize.
 
@@ -347,11 +350,11 @@ class IndexLinear(Module):
         True to divide each value by the largest that its key had while training, to which a bias of the key's own is
         added.
 
-    Shapes: ``[keys, values]``, both (n,), of one sample; of a batch two lists of such arrays, ``[[keys, ...], [values, ...]]``,
-    or ``[keys, values, sizes]`` with all samples one after another, and how long each is. Keys and sizes are integers. Output
-    (outputSize,) or (rows, outputSize); ``weight`` (inputSize, outputSize), with `normalize` (inputSize, 4 + outputSize): in
-    front the largest value of a key, its inverse, whether it was seen since the last update, and the bias; ``bias``
-    (outputSize,). It is done in Python.
+    Shapes: ``[keys, values]``, both (n,), of one sample; of a batch two lists of such arrays, ``[[keys, ...], [values,
+    ...]]``, or ``[keys, values, sizes]`` with all samples one after another, and how long each is. Keys and sizes are
+    integers. Output (outputSize,) or (rows, outputSize); ``weight`` (inputSize, outputSize), with `normalize`
+    (inputSize, 4 + outputSize): in front the largest value of a key, its inverse, whether it was seen since the last
+    update, and the bias; ``bias`` (outputSize,). It is done in Python.
 
     Examples
     --------
@@ -417,10 +420,7 @@ class IndexLinear(Module):
         g = self._of_elements(gradOutput if is_batch else gradOutput[None], starts)
         of_values = (g * self.weight[keys, self._first :]).sum(1) * self._slope(keys, values)
         parts = iter(np.split(of_values, [end for _, end in starts[:-1]]))
-        if tree.is_table(input[1]):
-            of_list = type(input[1])(parts)
-        else:
-            of_list = of_values
+        of_list = type(input[1])(parts) if tree.is_table(input[1]) else of_values
         return type(input)((gradient[0], of_list, *gradient[2:]))
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1.0) -> None:
@@ -478,7 +478,7 @@ class IndexLinear(Module):
             message = f"{self.label()} got a key that is none of its {len(self.weight)} features"
             raise DataError(message)
         ends = np.cumsum([0, *sizes]).tolist()
-        return keys, values, [*zip(ends[:-1], ends[1:], strict=True)], len(input) == 3 or tree.is_table(input[0])
+        return keys, values, [*itertools.pairwise(ends)], len(input) == 3 or tree.is_table(input[0])
 
     def describe(self) -> str:
         """Sizes."""

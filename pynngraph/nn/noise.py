@@ -23,8 +23,8 @@ class SpatialDropout(Module):
         True to drop in evaluation too.
 
     Shapes: (planes, height, width) or (rows, planes, height, width); the output has the input's. Unlike those of
-    :class:`Dropout`, planes that stay are not divided by 1 - p. The numbers drawn are fixed by :func:`manualSeed`. Source:
-    Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
+    :class:`Dropout`, planes that stay are not divided by 1 - p. The numbers drawn are fixed by :func:`manualSeed`.
+    Source: Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
 
     Examples
     --------

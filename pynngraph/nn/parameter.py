@@ -162,7 +162,7 @@ class Cell:
 
 
 class Derived(Cell):
-    """What stands where a module has a parameter, and is computed of other ones: itself none, and without a gradient."""
+    """What stands in a parameter's place and is computed of other ones: itself it is none, and has no gradient."""
 
     __slots__ = ()
 

@@ -479,8 +479,8 @@ class Convert(Module):
         The letters of the input's dims, and of the output's, b being the batch: ``"bchw"``, ``"chwb"``. In front of
         letters without a b one is understood. Without them, the input itself.
 
-    Beside the same letters in another order, the output may be ``"bf"``, all dims but the batch as one; and ``"b"``, of an
-    input with one feature or time step. An input with a dim fewer than there are letters is one sample.
+    Beside the same letters in another order, the output may be ``"bf"``, all dims but the batch as one; and ``"b"``, of
+    an input with one feature or time step. An input with a dim fewer than there are letters is one sample.
 
     Examples
     --------
@@ -499,8 +499,8 @@ class Convert(Module):
         self.outputShape = outputShape and _with_batch(outputShape)
         if self.inputShape and self.outputShape:
             letters, wanted = self.inputShape, self.outputShape
-            same = sorted(letters) == sorted(wanted)
-            if len(set(letters)) < len(letters) or not (same or wanted == "bf" or (wanted == "b" and len(letters) == 2)):
+            can = sorted(letters) == sorted(wanted) or wanted == "bf" or (wanted == "b" and len(letters) == 2)
+            if len(set(letters)) < len(letters) or not can:
                 message = f"Convert cannot make {outputShape!r} of {inputShape!r}"
                 raise ShapeError(message)
 
@@ -645,11 +645,11 @@ class MaskedSelect(Module):
 
 __all__ = [
     "Collapse",
+    "Contiguous",
     "Convert",
+    "Copy",
     "Index",
     "MaskedSelect",
-    "Contiguous",
-    "Copy",
     "Narrow",
     "Replicate",
     "Reshape",

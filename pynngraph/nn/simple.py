@@ -262,8 +262,8 @@ class Constant(Module):
     nInputDim
         Dims of one sample: for an input with more, the constant is repeated for each sample of the batch.
 
-    Shapes: input any; output that of the constant, a number's being (1,), behind the batch if there is one. The gradient
-    of the input is zero. ``value`` can be written to.
+    Shapes: input any; output that of the constant, a number's being (1,), behind the batch if there is one. The
+    gradient of the input is zero. ``value`` can be written to.
 
     Examples
     --------
@@ -356,8 +356,8 @@ class OneHot(Module):
     outputSize
         The size of a vector.
 
-    Shapes: input, indices from 0 of an integer dtype, or whole reals, of any shape; output that shape and (outputSize,).
-    An index that is not below outputSize is a DataError.
+    Shapes: input, indices from 0 of an integer dtype, or whole reals, of any shape; output that shape and
+    (outputSize,). An index that is not below outputSize is a DataError.
 
     Examples
     --------
@@ -385,4 +385,15 @@ class OneHot(Module):
         return f"({self.outputSize})"
 
 
-__all__ = ["Constant", "GradientReversal", "OneHot", "ZeroGrad", "AddConstant", "Dropout", "Identity", "Linear", "MulConstant", "Parameters"]
+__all__ = [
+    "AddConstant",
+    "Constant",
+    "Dropout",
+    "GradientReversal",
+    "Identity",
+    "Linear",
+    "MulConstant",
+    "OneHot",
+    "Parameters",
+    "ZeroGrad",
+]

@@ -330,7 +330,7 @@ class ZipTable(Module):
 
 
 class ZipTableOneToMany(Module):
-    """A list with the first of a pair and an entry of the second, for each entry: ``[a, [b, c]]`` becomes ``[[a, b], [a, c]]``.
+    """The first of a pair beside each entry of the second: ``[a, [b, c]]`` becomes ``[[a, b], [a, c]]``.
 
     Examples
     --------
@@ -367,8 +367,8 @@ class MixtureTable(Module):
     Parameters
     ----------
     dim
-        Where the experts are one array: the dim that tells them apart, counted from 0. If left out, 1 with a batch of gates,
-        else 0.
+        Where the experts are one array: the dim that tells them apart, counted from 0. If left out, 1 with a batch of
+        gates, else 0.
 
     Shapes: gates (n,) or (batch, n); experts a list of n arrays, of any shape, that begins with the batch; or one array
     of all of them, with a dim of n. The output is like one expert.
@@ -429,21 +429,21 @@ class MixtureTable(Module):
 
 
 __all__ = [
-    "ZipTableOneToMany",
-    "ZipTable",
-    "NarrowTable",
-    "MixtureTable",
-    "FlattenTable",
-    "CAddTensorTable",
     "CAddTable",
+    "CAddTensorTable",
     "CDivTable",
     "CMaxTable",
     "CMinTable",
     "CMulTable",
     "CSubTable",
+    "FlattenTable",
     "JoinTable",
     "JustElement",
     "JustTable",
+    "MixtureTable",
+    "NarrowTable",
     "SelectTable",
     "SplitTable",
+    "ZipTable",
+    "ZipTableOneToMany",
 ]

@@ -575,9 +575,9 @@ class PReLU(Module):
     nOutputPlane
         How many planes have a slope of their own; 0 for one slope for all.
 
-    Shapes: input any, or with planes (planes,), (rows, planes), (planes, height, width) or (rows, planes, height, width);
-    ``weight`` (planes,) or (1,), 0.25 at the beginning. Source: He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV
-    2015.
+    Shapes: input any, or with planes (planes,), (rows, planes), (planes, height, width) or (rows, planes, height,
+    width); ``weight`` (planes,) or (1,), 0.25 at the beginning. Source: He, Zhang, Ren, Sun, Delving deep into
+    rectifiers, ICCV 2015.
 
     Examples
     --------
@@ -630,8 +630,8 @@ class RReLU(Module):
     ip
         A hint that the input may be overwritten; results are the same.
 
-    Any shape; the output has the input's. The numbers drawn are fixed by :func:`manualSeed`. Source: Xu, Wang, Chen, Li,
-    Empirical evaluation of rectified activations in convolutional network, 2015.
+    Any shape; the output has the input's. The numbers drawn are fixed by :func:`manualSeed`. Source: Xu, Wang, Chen,
+    Li, Empirical evaluation of rectified activations in convolutional network, 2015.
 
     Examples
     --------
@@ -700,31 +700,31 @@ class GatedLinearUnit(Module):
 
 
 __all__ = [
-    "GatedLinearUnit",
-    "HardShrink",
-    "PReLU",
-    "RReLU",
-    "SoftMin",
-    "SoftShrink",
-    "TanhShrink",
     "ELU",
     "Abs",
     "Clamp",
     "Exp",
+    "GatedLinearUnit",
+    "HardShrink",
     "HardTanh",
     "LeakyReLU",
     "Log",
     "LogSigmoid",
     "LogSoftMax",
+    "PReLU",
     "Power",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "Sigmoid",
     "SoftMax",
+    "SoftMin",
     "SoftPlus",
+    "SoftShrink",
     "SoftSign",
     "Sqrt",
     "Square",
     "Tanh",
+    "TanhShrink",
     "Threshold",
 ]

@@ -506,9 +506,12 @@ static const struct table_case {
     back_fn *back;
     size_t inputs; /* 0: any number */
 } table_cases[] = {
-    {PNNG_OP_ADD, "add", step_add, back_sum},      {PNNG_OP_SUB, "sub", step_sub, back_difference},
-    {PNNG_OP_MUL, "mul", step_mul, back_product},  {PNNG_OP_DIV, "div", step_div, back_quotient},
-    {PNNG_OP_MAX, "max", step_max, back_greatest}, {PNNG_OP_MIN, "min", step_min, back_least},
+    {PNNG_OP_ADD, "add", step_add, back_sum},
+    {PNNG_OP_SUB, "sub", step_sub, back_difference},
+    {PNNG_OP_MUL, "mul", step_mul, back_product},
+    {PNNG_OP_DIV, "div", step_div, back_quotient},
+    {PNNG_OP_MAX, "max", step_max, back_greatest},
+    {PNNG_OP_MIN, "min", step_min, back_least},
     {PNNG_OP_PRELU, "prelu", step_prelu, back_prelu, 2},
 };
 enum { TABLE_CASES = sizeof table_cases / sizeof table_cases[0] };
@@ -1255,8 +1258,7 @@ static void check_extreme(pnng_op op, size_t rows, size_t n, size_t inner, place
             for (size_t i = 0; i < n; i++) {
                 const size_t at = i * inner + j;
                 const double old = add ? of_d[r * cols + at] : 0;
-                ok &= same_number(get_at(&d, r, at),
-                                  i == best ? rnd(old + get_at(&y, r, j)) : old);
+                ok &= same_number(get_at(&d, r, at), i == best ? rnd(old + get_at(&y, r, j)) : old);
             }
         }
     CHECK(ok);
@@ -1865,11 +1867,10 @@ static void test_table(void) {
         tested[op] = is_unary((pnng_op)op);
     for (int c = 0; c < TABLE_CASES; c++)
         tested[table_cases[c].op] = true;
-    const pnng_op others[] = {PNNG_OP_SOFTMAX,  PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM,
-                              PNNG_OP_DROPOUT,  PNNG_OP_MSE,        PNNG_OP_NLL,
-                              PNNG_OP_TO_INDEX, PNNG_OP_GATHER,     PNNG_OP_BCE,
-                              PNNG_OP_UNIFORM,  PNNG_OP_NORMAL,     PNNG_OP_REDUCE_MAX,
-                              PNNG_OP_ONE_HOT,  PNNG_OP_REDUCE_MIN};
+    const pnng_op others[] = {
+        PNNG_OP_SOFTMAX, PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM, PNNG_OP_DROPOUT,   PNNG_OP_MSE,
+        PNNG_OP_NLL,     PNNG_OP_TO_INDEX,   PNNG_OP_GATHER,     PNNG_OP_BCE,       PNNG_OP_UNIFORM,
+        PNNG_OP_NORMAL,  PNNG_OP_REDUCE_MAX, PNNG_OP_ONE_HOT,    PNNG_OP_REDUCE_MIN};
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
         tested[others[k]] = true;
     for (int op = 0; op < PNNG_OP_COUNT; op++) /* no kernel without a test, nor the reverse */
