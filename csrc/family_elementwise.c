@@ -1,4 +1,4 @@
-/* Elementwise families: unary, sum, nary, noise. Inputs of one op have one shape. */
+/* Elementwise families: unary, sum, nary, noise, turn, draw. Inputs of one op have one shape. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -174,3 +174,36 @@ const pnng_family pnng_family_noise = {.name = "noise",
                                        .forward = noise_forward,
                                        .backward = noise_backward,
                                        .no_grad_outputs = 2};
+
+/* ---- turn ----------------------------------------------------------------------------------- */
+
+/* A copy and no alias: the gradients of x and y are not the same. */
+static void turn_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_ref from = pnng_read(planner, x);
+    pnng_emit_copy(planner, pnng_value_shape(planner, x), pnng_define(planner, op->first_out),
+                   from);
+}
+
+static void turn_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const double factor = pnng_prototype(planner, op, PNNG_BACKWARD).a;
+    pnng_pass_grad(planner, x, pnng_grad(planner, op->first_out), factor);
+}
+
+const pnng_family pnng_family_turn = {
+    .name = "turn", .infer = pnng_infer_same, .forward = turn_forward, .backward = turn_backward};
+
+/* ---- draw ----------------------------------------------------------------------------------- */
+
+/* Of the input only the shape is looked at. */
+static void draw_forward(pnng_planner *planner, const pnng_op_node *op) {
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
+    prototype.rows = 1;
+    prototype.cols = pnng_count(pnng_value_shape(planner, op->first_out));
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out)};
+    pnng_emit(planner, &prototype, refs, NULL, 1, NULL, 0);
+}
+
+const pnng_family pnng_family_draw = {
+    .name = "draw", .infer = pnng_infer_same, .forward = draw_forward, .no_grad_inputs = 1};

@@ -1,22 +1,31 @@
-/* gather: rows of a table, by index */
+/* gather: rows of a table, by index; one_hot: rows of zeros with a one in the place of an index */
+#include <inttypes.h>
+
 #include "plan.h"
+
+/* The shape of the indices with one dim more. */
+static pnng_status rows_of_indices(const pnng_inference *inference, const pnng_shape *index,
+                                   int64_t size) {
+    if (index->ndim == PNNG_MAX_DIMS) {
+        char text[PNNG_SHAPE_TEXT];
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects indices of fewer than %d dims, got shape %s", PNNG_MAX_DIMS,
+                         pnng_shape_text(index, text));
+    }
+    pnng_shape *const out = &inference->out[0];
+    *out = *index;
+    out->dim[out->ndim++] = size;
+    return PNNG_OK;
+}
 
 static pnng_status gather_infer(const pnng_inference *inference) {
     const pnng_shape *const table = inference->in[0];
-    const pnng_shape *const index = inference->in[1];
     char text[PNNG_SHAPE_TEXT];
     if (table->ndim != 2)
         return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
                          "expects a table of shape (rows, size), got %s",
                          pnng_shape_text(table, text));
-    if (index->ndim == PNNG_MAX_DIMS)
-        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
-                         "expects indices of fewer than %d dims, got shape %s", PNNG_MAX_DIMS,
-                         pnng_shape_text(index, text));
-    pnng_shape *const out = &inference->out[0];
-    *out = *index;
-    out->dim[out->ndim++] = table->dim[1];
-    return PNNG_OK;
+    return rows_of_indices(inference, inference->in[1], table->dim[1]);
 }
 
 static pnng_step gather_prototype(const pnng_planner *planner, const pnng_op_node *op,
@@ -71,3 +80,31 @@ const pnng_family pnng_family_gather = {.name = "gather",
                                         .backward = gather_backward,
                                         .index_inputs = 2,
                                         .no_grad_inputs = 2};
+
+/* ---- one_hot -------------------------------------------------------------------------------- */
+
+static pnng_status one_hot_infer(const pnng_inference *inference) {
+    if (inference->ints[0] < 1)
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "cannot show an index in %" PRId64 " places", inference->ints[0]);
+    return rows_of_indices(inference, inference->in[0], inference->ints[0]);
+}
+
+static void one_hot_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_program *const program = pnng_planner_program(planner);
+    const pnng_value index = *pnng_op_inputs(program, op);
+    const pnng_shape *const shape = pnng_value_shape(planner, index);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
+    prototype.rows = pnng_count(shape);
+    prototype.cols = prototype.n = (size_t)pnng_op_ints(program, op)[0];
+    const ptrdiff_t strides[2] = {(ptrdiff_t)prototype.cols, 0};
+    const pnng_ref from = pnng_as_contiguous(planner, pnng_read(planner, index), shape);
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out), from};
+    pnng_emit(planner, &prototype, refs, strides, 2, NULL, 0);
+}
+
+const pnng_family pnng_family_one_hot = {.name = "one_hot",
+                                         .infer = one_hot_infer,
+                                         .forward = one_hot_forward,
+                                         .index_inputs = 1,
+                                         .no_grad_inputs = 1};

@@ -1,4 +1,4 @@
-/* Families that work along one dim: slices (softmax and its like) and reduce; and the losses. */
+/* Families that work along one dim: slices (softmax and its like), reduce and extreme. */
 #include <inttypes.h>
 
 #include "plan.h"
@@ -75,9 +75,8 @@ const pnng_family pnng_family_slices = {.name = "slices",
 
 /* ---- reduce --------------------------------------------------------------------------------- */
 
-static pnng_status reduce_infer(const pnng_inference *inference) {
+static pnng_status reduced_shape(const pnng_inference *inference, int64_t dim) {
     const pnng_shape *const in = inference->in[0];
-    const int64_t dim = pnng_resolve_dim(inference, inference->ints[0], in->ndim);
     if (dim < 0)
         return PNNG_ERROR_SHAPE;
     pnng_shape *const out = &inference->out[0];
@@ -89,6 +88,11 @@ static pnng_status reduce_infer(const pnng_inference *inference) {
         out->ndim--;
     }
     return PNNG_OK;
+}
+
+static pnng_status reduce_infer(const pnng_inference *inference) {
+    return reduced_shape(inference,
+                         pnng_resolve_dim(inference, inference->ints[0], inference->in[0]->ndim));
 }
 
 /* Kernels of reduce want contiguous arrays. */
@@ -126,3 +130,60 @@ const pnng_family pnng_family_reduce = {.name = "reduce",
                                         .infer = reduce_infer,
                                         .forward = reduce_forward,
                                         .backward = reduce_backward};
+
+/* ---- extreme -------------------------------------------------------------------------------- */
+
+/* Places are kept as reals, which a float is exactly up to here. */
+enum { LONGEST = 1 << 24 };
+
+static pnng_status extreme_infer(const pnng_inference *inference) {
+    const pnng_shape *const in = inference->in[0];
+    const int64_t dim = pnng_resolve_dim(inference, inference->ints[0], in->ndim);
+    if (dim >= 0 && (in->dim[dim] == 0 || in->dim[dim] > LONGEST)) {
+        char text[PNNG_SHAPE_TEXT];
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                         "expects from 1 to %d numbers along dim %" PRId64 ", got shape %s",
+                         LONGEST, dim, pnng_shape_text(in, text));
+    }
+    const pnng_status status = reduced_shape(inference, dim);
+    if (!status)
+        inference->out[1] = inference->out[0];
+    return status;
+}
+
+static void extreme_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_program *const program = pnng_planner_program(planner);
+    const pnng_value x = *pnng_op_inputs(program, op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
+    const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
+    const pnng_step prototype = step_along(planner, op, PNNG_FORWARD, seen);
+    const pnng_ref input = pnng_as_contiguous(planner, pnng_read(planner, x), shape);
+    const pnng_ref refs[] = {pnng_define(planner, op->first_out),
+                             pnng_define(planner, op->first_out + 1), input};
+    pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
+}
+
+static void extreme_backward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_program *const program = pnng_planner_program(planner);
+    const pnng_value x = *pnng_op_inputs(program, op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
+    const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
+    const pnng_ref g = pnng_as_contiguous(planner, pnng_grad(planner, op->first_out),
+                                          pnng_value_shape(planner, op->first_out));
+    const pnng_target target = pnng_grad_target(planner, x);
+    ptrdiff_t whole;
+    const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
+    pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
+    prototype.mask = target.mask;
+    const pnng_ref refs[] = {
+        {written.view, written.mask, false}, g, pnng_read(planner, op->first_out + 1)};
+    const uint8_t accumulate = written.accumulate;
+    pnng_emit(planner, &prototype, refs, NULL, 3, &accumulate, 1);
+    pnng_finish_target(planner, target, written, shape);
+}
+
+const pnng_family pnng_family_extreme = {.name = "extreme",
+                                         .infer = extreme_infer,
+                                         .forward = extreme_forward,
+                                         .backward = extreme_backward,
+                                         .no_grad_outputs = 2};

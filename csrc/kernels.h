@@ -60,6 +60,10 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          zero, b = value kept. The k-th element is a function of (seed, i + k) only, on every
  *          ISA; i, what is before this row, is even.
  *          backward dx, g, m       dx = g m, rows x cols with strides
+ * draw     forward  y              one row of cols elements, contiguous; each a function of its
+ *          (seed, i + k), i even, as noise. No v_fma: the same bits but for those of logarithms.
+ * extreme  forward  y, place, x    as of reduce; place: the index along n, as a real. n > 0.
+ *          backward dx, g, place   all of dx is written
  * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
  *          backward dx, g (1), x, t, w     mse: dx = 2 a g (x - t)
  *                                  bce: dx = a g w (x - t) / ((x + e) (1 - x + e)), e = 1e-12
@@ -70,6 +74,8 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * gather   forward  y, w, t        y: rows x cols with stride, t: rows of int64, w: n x cols with
  *          stride; y_r = w_t. A t outside [0, n): PNNG_ERROR_VALUE, bad = {row, t}, y unchanged.
  *          backward dw, g, t       dw_t += a g_r but for t = i; stored: all of dw is written.
+ * one_hot  forward  y, t           y: rows x cols with stride, t: rows of int64, n = cols. A t
+ *          outside [0, n): PNNG_ERROR_VALUE, bad = {row, t}, y unchanged.
  * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
  */
 

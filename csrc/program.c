@@ -218,7 +218,8 @@ pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value 
         .first_in = (uint32_t)program->n_operands,
         .first_int = (uint32_t)program->n_ints,
         .first_out = (pnng_value)program->n_values,
-        .noise = family == &pnng_family_noise ? ++program->n_noise : 0,
+        .noise =
+            family == &pnng_family_noise || family == &pnng_family_draw ? ++program->n_noise : 0,
     };
     for (size_t k = 0; k < n_nums; k++)
         node->num[k] = nums[k];

@@ -21,6 +21,11 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
                   "index %" PRId64 ", element %" PRId64 " of its input, is not of the table: they "
                   "count from 0 to %" PRId64,
                   bad[1], bad[0], (int64_t)step->n - 1);
+    else if (plan->program->ops[step->op].code == PNNG_OP_ONE_HOT)
+        pnng_fail(&plan->message, PNNG_ERROR_VALUE,
+                  "index %" PRId64 ", element %" PRId64 " of its input, has no place: they count "
+                  "from 0 to %zu",
+                  bad[1], bad[0], step->n - 1);
     else
         pnng_fail(&plan->message, PNNG_ERROR_VALUE,
                   "element %" PRId64 " is not a whole number, where an index is wanted", bad[0]);

@@ -26,6 +26,7 @@ static unsigned forward_cycles(pnng_op op) {
     switch (op) {
     case PNNG_OP_DIV:
     case PNNG_OP_SQRT:
+    case PNNG_OP_ROOT:
     case PNNG_OP_SOFTSIGN:
         return 8;
     case PNNG_OP_TANH:
@@ -38,7 +39,9 @@ static unsigned forward_cycles(pnng_op op) {
     case PNNG_OP_SOFTMAX:
     case PNNG_OP_LOGSOFTMAX:
     case PNNG_OP_DROPOUT:
+    case PNNG_OP_UNIFORM:
         return 12;
+    case PNNG_OP_NORMAL:
     case PNNG_OP_POWER:
         return 40;
     default:
@@ -50,6 +53,7 @@ static unsigned backward_cycles(pnng_op op) {
     switch (op) {
     case PNNG_OP_LOG:
     case PNNG_OP_SQRT:
+    case PNNG_OP_ROOT:
     case PNNG_OP_SOFTSIGN:
     case PNNG_OP_DIV:
     case PNNG_OP_BCE:
@@ -132,6 +136,15 @@ static void cut_reduce(const cut *s, bool spreads) {
     }
 }
 
+/* Slices of x, operand number `sliced`, and rows of the others. */
+static void cut_extreme(const cut *s, size_t sliced) {
+    if (s->step->rows == 1)
+        return;
+    s->step->split = PNNG_SPLIT_ROWS;
+    for (size_t k = 0; k < 3; k++)
+        s->by[k] = (ptrdiff_t)((k == sliced ? s->step->cols : s->step->inner) * s->element);
+}
+
 static void cut_forward(const cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
     if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
@@ -144,10 +157,15 @@ static void cut_forward(const cut *s, pnng_op op, const pnng_family *family) {
     } else if (family == &pnng_family_noise) {
         step->split = PNNG_SPLIT_COLS;
         s->by[0] = s->by[1] = s->by[2] = (ptrdiff_t)s->element;
-    } else if (op == PNNG_OP_GATHER) {
+    } else if (family == &pnng_family_draw) {
+        step->split = PNNG_SPLIT_COLS;
+        s->by[0] = (ptrdiff_t)s->element;
+    } else if (family == &pnng_family_extreme) {
+        cut_extreme(s, 2);
+    } else if (op == PNNG_OP_GATHER || op == PNNG_OP_ONE_HOT) {
         step->split = PNNG_SPLIT_ROWS;
         cut_rows(s, 0);
-        s->by[2] = sizeof(int64_t);
+        s->by[op == PNNG_OP_GATHER ? 2 : 1] = sizeof(int64_t);
     }
 }
 
@@ -191,6 +209,8 @@ static void cut_backward(const cut *s, pnng_op op, const pnng_family *family) {
         step->split = PNNG_SPLIT_ROWS;
         for (size_t k = 0; k < 3; k++)
             cut_rows(s, k);
+    } else if (family == &pnng_family_extreme) {
+        cut_extreme(s, 0);
     } else if (family == &pnng_family_loss) {
         step->split = PNNG_SPLIT_COLS;
         s->by[0] = s->by[2] = s->by[3] = s->by[4] = (ptrdiff_t)s->element;

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .graph.explain import explain
     from .graph.profile import profile
     from .graph.summary import summary
+    from .nn import init
 
 __all__ = [
     "CpuInfo",
@@ -38,6 +39,7 @@ __all__ = [
     "explain",
     "gModule",
     "get_num_threads",
+    "init",
     "manualSeed",
     "nest",
     "optim",
@@ -49,6 +51,9 @@ __all__ = [
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
 
+
+# Modules that are imported when they are first asked for.
+_MODULES = {"init": ".nn.init", "optim": ".optim"}
 
 # What is not needed at once, and the module that has it.
 _LATER = {
@@ -65,8 +70,8 @@ def __getattr__(name: str) -> Any:
     """Import what is not needed at once when it is first asked for."""
     from importlib import import_module  # noqa: PLC0415
 
-    if name == "optim":
-        value: Any = import_module(".optim", __name__)
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name], __name__)
     elif name in _LATER:
         value = getattr(import_module(_LATER[name], __name__), name)
     else:

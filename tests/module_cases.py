@@ -4,12 +4,13 @@ test_modules.py makes the same tests of each row; a class that the package expor
 test_registry.py.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from op_cases import OP_CASES, Input
-from tolerances import EXACT, SUMS, TRANSCENDENTAL, Tolerance
+from tolerances import CANCELLING, EXACT, NUMERICAL, NUMERICAL_DISTANCE, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
 
 import pynngraph as nn
@@ -26,7 +27,7 @@ class ModuleCase(NamedTuple):
 
     `reference(input, *parameters)` computes the output in NumPy, None where there is none. A `per_sample` module gives
     for one sample what it gives for that sample in a batch. A `random` one draws new numbers at each
-    forward while training. What is `of_indices` takes one array of them, which has no gradient.
+    forward while training. What is `of_indices` takes some, which have no gradient.
     """
 
     name: str
@@ -38,6 +39,8 @@ class ModuleCase(NamedTuple):
     random: bool = False
     of_indices: bool = False
     any_shape: bool = False
+    factor: float = 1  # what the derivative is multiplied by, where that is not the gradient of the input
+    gradient: Tolerance = NUMERICAL
 
 
 class CriterionCase(NamedTuple):
@@ -105,7 +108,221 @@ def _mv(matrix, vector):
 X = Input((BATCH, 6))
 DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
 
+
+def _gated(input):
+    gates, experts = input
+    return sum(gates[..., k, None] * expert for k, expert in enumerate(experts))
+
+
+def _weight_norm(v, g):
+    return g * v / np.sqrt((v * v).sum(1, keepdims=True) + 1e-4)
+
+
+def _depth_concat(x):
+    return np.concatenate([np.pad(x[:, :, 1:3], ((0, 0), (0, 0), (1, 2))), x], 1)
+
+
+WEIGHT = Input((BATCH, 3))
+CONTAINERS_AND_TABLES = (
+    ModuleCase("Concat", lambda: nn.Concat(1, nn.Linear(6, 5), nn.Tanh()), X,
+               lambda x, w, b: np.concatenate([x @ w.T + b, np.tanh(x)], 1), SUMS),
+    ModuleCase("Concat-of-samples", lambda: nn.Concat(-1, nn.Identity(), nn.MulConstant(2)), X,
+               lambda x: np.concatenate([x, 2 * x], 1), per_sample=True),
+    ModuleCase("DepthConcat", lambda: nn.DepthConcat(1, nn.Narrow(2, 1, 2), nn.Identity()), Input((BATCH, 3, 5)),
+               _depth_concat),
+    ModuleCase("DepthConcat-alike", lambda: nn.DepthConcat(0, nn.Identity(), nn.Identity()), X,
+               lambda x: np.concatenate([x, x])),
+    ModuleCase("Parallel", lambda: nn.Parallel(1, -1, nn.Linear(3, 5), nn.MulConstant(2), nn.Tanh()),
+               Input((BATCH, 2, 3)), lambda x, w, b: np.concatenate([x[:, 0] @ w.T + b, 2 * x[:, 1]], 1), SUMS),
+    ModuleCase("MapTable", lambda: nn.MapTable(nn.Linear(6, 2)), [X, Input((BATCH, 6))],
+               lambda x, w, b: [entry @ w.T + b for entry in x], SUMS, per_sample=True),
+    ModuleCase("MapTable-apart", lambda: nn.MapTable(nn.Linear(6, 2, False), False).resize(2), [X, X],
+               lambda x, *w: [entry @ v.T for entry, v in zip(x, w, strict=True)], SUMS, per_sample=True),
+    ModuleCase("Decorator", lambda: nn.Decorator(nn.Linear(6, 5)), X, lambda x, w, b: x @ w.T + b, SUMS,
+               per_sample=True),
+    ModuleCase("Bottle", lambda: nn.Bottle(nn.Linear(6, 5)), Input((BATCH, 3, 6)), lambda x, w, b: x @ w.T + b, SUMS,
+               per_sample=True),
+    ModuleCase("Bottle-as-it-is", lambda: nn.Bottle(nn.Linear(6, 5)), X, lambda x, w, b: x @ w.T + b, SUMS),
+    ModuleCase("Bottle-fewer", lambda: nn.Bottle(nn.Sum(1), 2, 1), Input((BATCH, 3, 6)), lambda x: x.sum(-1), SUMS,
+               per_sample=True),
+    ModuleCase("WeightNorm", lambda: nn.WeightNorm(nn.Linear(6, 5)), X,
+               lambda x, v, g, b: x @ _weight_norm(v, g).T + b, SUMS, per_sample=True),
+    ModuleCase("WeightNorm-columns", lambda: nn.WeightNorm(nn.Linear(6, 5, False), 1), X,
+               lambda x, v, g: x @ _weight_norm(v, g), SUMS, per_sample=True),
+    ModuleCase("NaN", lambda: nn.NaN(nn.Linear(6, 5), 7), X, lambda x, w, b: x @ w.T + b, SUMS, per_sample=True),
+    ModuleCase("Profile", lambda: nn.Profile(nn.Tanh(), 10**6, "it"), X, np.tanh, TRANSCENDENTAL, per_sample=True),
+    ModuleCase("PrintSize", nn.PrintSize, DEEP, lambda x: x, per_sample=True),
+    ModuleCase("DontCast", lambda: nn.DontCast(nn.Tanh(), True), X, np.tanh, TRANSCENDENTAL, per_sample=True),
+    ModuleCase("GPU", lambda: nn.GPU(nn.Tanh(), 2), X, np.tanh, TRANSCENDENTAL, per_sample=True),
+    ModuleCase("NarrowTable", lambda: nn.NarrowTable(-2, 2), [X, X, WEIGHT], lambda x: x[1:], per_sample=True),
+    ModuleCase("FlattenTable", nn.FlattenTable, DEEP, lambda x: [x[0], x[1][0], *x[1][1]], per_sample=True),
+    ModuleCase("ZipTable", nn.ZipTable, [[X, WEIGHT], (X, WEIGHT)],
+               lambda x: [[x[0][0], x[1][0]], [x[0][1], x[1][1]]], per_sample=True),
+    ModuleCase("ZipTableOneToMany", nn.ZipTableOneToMany, [X, [X, WEIGHT]],
+               lambda x: [[x[0], x[1][0]], [x[0], x[1][1]]], per_sample=True),
+    ModuleCase("CAddTensorTable", nn.CAddTensorTable, [X, [X, X]], lambda x: [x[0] + entry for entry in x[1]],
+               per_sample=True),
+    ModuleCase("MixtureTable", nn.MixtureTable, [WEIGHT, [X, X, X]], _gated, SUMS, per_sample=True),
+    ModuleCase("MixtureTable-array", nn.MixtureTable, [WEIGHT, Input((BATCH, 3, 6))],
+               lambda x: np.einsum("bk,bki->bi", *x), SUMS, per_sample=True),
+    ModuleCase("MixtureTable-dim", lambda: nn.MixtureTable(-1), [WEIGHT, Input((BATCH, 6, 3))],
+               lambda x: np.einsum("bk,bik->bi", *x), SUMS, per_sample=True),
+    ModuleCase("CriterionTable", lambda: nn.CriterionTable(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
+    ModuleCase("Collapse", lambda: nn.Collapse(2), Input((BATCH, 2, 3)), lambda x: x.reshape(BATCH, 6),
+               per_sample=True),
+    ModuleCase("Convert", nn.Convert, X, lambda x: x, per_sample=True),
+    ModuleCase("Convert-order", lambda: nn.Convert("bchw", "hwcb"), Input((BATCH, 3, 2, 5)),
+               lambda x: x.transpose(2, 3, 1, 0)),
+    ModuleCase("Convert-one", lambda: nn.Convert("chw", "hwc"), Input((3, 2, 5)), lambda x: x.transpose(1, 2, 0)),
+    ModuleCase("Convert-features", lambda: nn.Convert("cbh", "bf"), Input((3, BATCH, 2)),
+               lambda x: x.swapaxes(0, 1).reshape(BATCH, 6)),
+    ModuleCase("Convert-batch", lambda: nn.Convert("bf", "b"), Input((BATCH, 1)), lambda x: x[:, 0],
+               per_sample=False),
+    ModuleCase("Index", lambda: nn.Index(1), [Input((BATCH, 3, 5)), Input((6,), "index", 3)],
+               lambda x: x[0][:, x[1]], of_indices=True),
+    ModuleCase("Index-last", lambda: nn.Index(-1), [X, Input((2,), "index", 6)], lambda x: x[0][:, x[1]],
+               of_indices=True),
+    ModuleCase("MaskedSelect", nn.MaskedSelect, [X, Input(X.shape, "index", 2)], lambda x: x[0][x[1] != 0],
+               of_indices=True),
+    ModuleCase("Constant", lambda: nn.Constant(2.5), X, lambda _: np.array([2.5])),
+    ModuleCase("Constant-batch", lambda: nn.Constant(np.arange(3.0), 1), X, lambda x: np.tile(np.arange(3.0), (4, 1)),
+               per_sample=True),
+    ModuleCase("GradientReversal", lambda: nn.GradientReversal(0.7), DEEP, lambda x: x, per_sample=True, factor=-0.7),
+    ModuleCase("ZeroGrad", nn.ZeroGrad, X, lambda x: x, per_sample=True, factor=0),
+    ModuleCase("OneHot", lambda: nn.OneHot(5), Input((BATCH, 2), "index", 5), lambda x: np.eye(5)[x],
+               per_sample=True, of_indices=True),
+)  # fmt: skip
+
+
+def _softmin(x, dim):
+    e = np.exp(x.min(dim, keepdims=True) - x)
+    return e / e.sum(dim, keepdims=True)
+
+
+def _glu(x):
+    a, b = np.split(x, 2, 1)
+    return a / (1 + np.exp(-b))
+
+
+NONZERO = Input((BATCH, 6), "nonzero")
+PLANES = Input((BATCH, 3, 2, 5), "nonzero")
+BLOCK = Input((BATCH, 6, 5), "distinct")
+TRANSFERS_AND_EXTREMES = (
+    ModuleCase("SoftMin", nn.SoftMin, X, lambda x: _softmin(x, 1), CANCELLING, per_sample=True),
+    ModuleCase("SoftMin-planes", nn.SoftMin, Input((BATCH, 3, 2, 5)), lambda x: _softmin(x, 1), CANCELLING,
+               per_sample=True),
+    ModuleCase("TanhShrink", nn.TanhShrink, X, lambda x: x - np.tanh(x), CANCELLING, per_sample=True),
+    ModuleCase("HardShrink-0", lambda: nn.HardShrink(0), NONZERO, lambda x: x, per_sample=True),
+    ModuleCase("PReLU", nn.PReLU, NONZERO, lambda x, w: np.where(x > 0, x, w * x), per_sample=True),
+    ModuleCase("PReLU-features", lambda: nn.PReLU(6), NONZERO, lambda x, w: np.where(x > 0, x, w * x),
+               per_sample=True),
+    ModuleCase("PReLU-planes", lambda: nn.PReLU(3), PLANES,
+               lambda x, w: np.where(x > 0, x, w[:, None, None] * x), per_sample=True),
+    ModuleCase("RReLU", nn.RReLU, NONZERO, random=True),
+    ModuleCase("RReLU-equal", lambda: nn.RReLU(0.25, 0.25, True), NONZERO, lambda x: np.where(x > 0, x, x / 4),
+               per_sample=True),
+    ModuleCase("GatedLinearUnit", lambda: nn.GatedLinearUnit(1), X, _glu, CANCELLING),
+    ModuleCase("GatedLinearUnit-last", nn.GatedLinearUnit, X, _glu, CANCELLING, per_sample=True),
+    ModuleCase("CReLU", lambda: nn.CReLU(1, True), NONZERO,
+               lambda x: np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], 1), per_sample=True),
+    ModuleCase("Maxout", lambda: nn.Maxout(6, 4, 3), X,
+               lambda x, w, b: (x @ w.T + b).reshape(BATCH, 3, 4).max(1), SUMS, per_sample=True),
+    ModuleCase("Maxout-preprocess", lambda: nn.Maxout(6, 4, 3, nn.Tanh()), X,
+               lambda x, w, b: np.tanh(x @ w.T + b).reshape(BATCH, 3, 4).max(1), SUMS, per_sample=True),
+    ModuleCase("Max", lambda: nn.Max(1), BLOCK, lambda x: x.max(1)),
+    ModuleCase("Max-sample", lambda: nn.Max(0, 2), BLOCK, lambda x: x.max(1), per_sample=True),
+    ModuleCase("Max-last", lambda: nn.Max(-1), BLOCK, lambda x: x.max(-1), per_sample=True),
+    ModuleCase("Max-one", nn.Max, Input((7,), "distinct"), lambda x: x.max(0)),
+    ModuleCase("Min", lambda: nn.Min(2), BLOCK, lambda x: x.min(2)),
+    ModuleCase("Min-sample", lambda: nn.Min(0, 1), Input((BATCH, 6), "distinct"), lambda x: x.min(1),
+               per_sample=True),
+)  # fmt: skip
+
+
+def _norm(x, p, eps=0.0):
+    return ((np.abs(x) ** p).sum(-1, keepdims=True) + eps) ** (1 / p)
+
+
+def _distances(x, w):
+    return np.sqrt(((w - x[..., None]) ** 2).sum(-2))
+
+
+def _angles(x, w):
+    return x @ w.T / ((_norm(x, 2) + 1e-12) * (_norm(w, 2).T + 1e-12))
+
+
+def _with_partition(module, *places):
+    module.setPartition(np.array(places))
+    return module
+
+
+def _keyed(keys, values, w, b):
+    return np.stack([b + v @ w[k] for k, v in zip(keys, values, strict=True)])
+
+
+KEYS = [Input((3,), "index", 7), Input((5,), "index", 7)]
+VALUES = [Input((3,)), Input((5,))]
+DISTANCES_AND_LINEAR = (
+    ModuleCase("Normalize", nn.Normalize, X, lambda x: x / _norm(x, 2, 1e-10), SUMS, per_sample=True),
+    ModuleCase("Normalize-1", lambda: nn.Normalize(1), NONZERO, lambda x: x / _norm(x, 1, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-1.5", lambda: nn.Normalize(1.5), NONZERO, lambda x: x / _norm(x, 1.5, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-3", lambda: nn.Normalize(3), NONZERO, lambda x: x / _norm(x, 3, 1e-10), SUMS,
+               per_sample=True),
+    ModuleCase("Normalize-4", lambda: nn.Normalize(4), X, lambda x: x / _norm(x, 4, 1e-10), SUMS, per_sample=True),
+    ModuleCase("Normalize-inf", lambda: nn.Normalize(math.inf), Input((BATCH, 6), "distinct"),
+               lambda x: x / (np.abs(x).max(-1, keepdims=True) + 1e-10), SUMS, per_sample=True),
+    ModuleCase("Euclidean", lambda: nn.Euclidean(6, 5), X, _distances, SUMS, per_sample=True,
+               gradient=NUMERICAL_DISTANCE),
+    ModuleCase("WeightedEuclidean", lambda: nn.WeightedEuclidean(6, 5), X,
+               lambda x, w, c: np.sqrt(((c * (w - x[..., None])) ** 2).sum(-2)), SUMS, per_sample=True,
+               gradient=NUMERICAL_DISTANCE),
+    *(ModuleCase(f"PairwiseDistance-{p}", lambda p=p: nn.PairwiseDistance(p), [X, Input((BATCH, 6))],
+                 lambda x, p=p: _norm(x[0] - x[1], p)[:, 0], SUMS, per_sample=True,
+                 gradient=NUMERICAL_DISTANCE) for p in (1, 1.5, 2, 3, 4)),
+    ModuleCase("Cosine", lambda: nn.Cosine(6, 5), X, _angles, SUMS, per_sample=True),
+    ModuleCase("Bilinear", lambda: nn.Bilinear(6, 3, 5), [X, WEIGHT],
+               lambda x, w, b: np.einsum("ri,kij,rj->rk", x[0], w, x[1]) + b, SUMS),
+    ModuleCase("Bilinear-noBias", lambda: nn.Bilinear(6, 3, 5, False), [X, WEIGHT],
+               lambda x, w: np.einsum("ri,kij,rj->rk", x[0], w, x[1]), SUMS),
+    ModuleCase("PartialLinear", lambda: nn.PartialLinear(6, 5), X, lambda x, w, b: x @ w.T + b, SUMS, per_sample=True),
+    ModuleCase("PartialLinear-part", lambda: _with_partition(nn.PartialLinear(6, 5), 4, 1, 1), X,
+               lambda x, w, b: (x @ w.T + b)[:, [4, 1, 1]], SUMS, per_sample=True),
+    ModuleCase("PartialLinear-noBias", lambda: _with_partition(nn.PartialLinear(6, 5, False), 2), X,
+               lambda x, w: (x @ w.T)[:, [2]], SUMS, per_sample=True),
+    ModuleCase("LinearWeightNorm", lambda: nn.LinearWeightNorm(6, 5), X,
+               lambda x, v, g, b: x @ (g * v / _norm(v, 2)).T + b, SUMS, per_sample=True),
+    ModuleCase("LinearWeightNorm-noBias", lambda: nn.LinearWeightNorm(6, 5, False), X,
+               lambda x, v, g: x @ (g * v / _norm(v, 2)).T, SUMS, per_sample=True),
+    ModuleCase("IndexLinear", lambda: nn.IndexLinear(7, 3, True), [KEYS[0], VALUES[0]],
+               lambda x, w, b: _keyed(*([entry] for entry in x), w, b)[0], SUMS, of_indices=True),
+    ModuleCase("IndexLinear-lists", lambda: nn.IndexLinear(7, 3, True), [KEYS, VALUES],
+               lambda x, w, b: _keyed(*x, w, b), SUMS, of_indices=True),
+)  # fmt: skip
+
+PLANE = Input((BATCH, 3, 2, 5))
+NOISES = (
+    ModuleCase("SpatialDropout", nn.SpatialDropout, PLANE, random=True),
+    ModuleCase("SpatialDropout-nothing", lambda: nn.SpatialDropout(0), PLANE, lambda x: x, per_sample=True),
+    ModuleCase("SpatialDropout-always", lambda: nn.SpatialDropout(0.25).evaluate(), PLANE, lambda x: 0.75 * x,
+               per_sample=True),
+    ModuleCase("VolumetricDropout", lambda: nn.VolumetricDropout(0.3), Input((2, 3, 2, 2, 3)), random=True),
+    ModuleCase("WhiteNoise", nn.WhiteNoise, X, random=True),
+    ModuleCase("WhiteNoise-mean", lambda: nn.WhiteNoise(0.5).evaluate(), X, lambda x: x + 0.5, per_sample=True),
+)  # fmt: skip
+
+# With gradients that are no derivatives, or inputs that no derivative can be taken by, and tests of their own.
+OTHERS = (
+    ModuleCase("Kmeans", lambda: nn.Kmeans(3, 6), X),
+    ModuleCase("SparseLinear", lambda: nn.SparseLinear(7, 3), Input((BATCH, 5, 2))),
+)
+
 MODULES = (
+    *NOISES,
+    *DISTANCES_AND_LINEAR,
+    *TRANSFERS_AND_EXTREMES,
+    *CONTAINERS_AND_TABLES,
     *(_of_op(case) for case in OP_CASES if case.module),
     ModuleCase("Identity-table", nn.Identity, DEEP, lambda x: x, per_sample=True),
     ModuleCase("ReLU-inplace", lambda: nn.ReLU(True), Input((BATCH, 6), "nonzero"), lambda x: np.maximum(x, 0)),

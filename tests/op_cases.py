@@ -6,6 +6,7 @@ rest of test_modules.py. An op without a row fails test_registry.py.
 """
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -92,6 +93,7 @@ class OpCase(NamedTuple):
     no_gradient: tuple = ()
     passes_none: tuple = ()
     per_sample: bool = False
+    factor: float = 1  # what the derivative is multiplied by, where that is not the gradient
 
     @property
     def name(self):
@@ -103,6 +105,7 @@ class OpCase(NamedTuple):
 # 35 elements: some whole vectors and a rest, on any instruction set.
 X = Input((5, 7))
 UNIT = Input((5, 7), "unit")
+NONZERO = Input((5, 7), "nonzero")
 THREE = (X, X, X)
 DISTINCT = (Input((5, 7), "distinct"),) * 3
 
@@ -134,21 +137,40 @@ def _first_op_seed(seed):
     return np.uint64(seed ^ seed >> 33)
 
 
-def _keep_mask(shape, drop):
-    """The numbers that dropout draws: splitmix64, two numbers of 32 bits a time, the lower one first."""
+def _drawn(shape):
+    """The whole numbers that ops draw: splitmix64, two numbers of 32 bits a time, the lower one first."""
     size = int(np.prod(shape))
     k = np.arange(1, (size + 1) // 2 + 1, dtype=np.uint64)
     z = _first_op_seed(SEED) + k * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
-    numbers = np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1).ravel()[:size]
-    return (numbers >= np.uint64(drop * 2.0**32)).reshape(shape)
+    return np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1).ravel()[:size].reshape(shape)
 
 
 def _dropout(x):
-    mask = _keep_mask(x.shape, 0.3) * 1.25
+    mask = (_drawn(x.shape) >= np.uint64(0.3 * 2.0**32)) * 1.25
     return x * mask, mask
+
+
+def _fractions(shape):
+    """Numbers above 0 and below 1."""
+    return (_drawn(shape) + 0.5) / 2.0**32
+
+
+def _normal_numbers(x):
+    return -0.5 + 2 * np.array([NormalDist().inv_cdf(p) for p in _fractions(x.shape).flat]).reshape(x.shape)
+
+
+def _extreme(op, dim, keep):
+    """The row of the greatest or the least along a dim, and where it is."""
+    best, place = (np.max, np.argmax) if op == "reduce_max" else (np.min, np.argmin)
+
+    def reference(x):
+        return best(x, axis=dim, keepdims=keep), place(x, axis=dim, keepdims=keep).astype(x.dtype)
+
+    return OpCase(op, (Input((3, 19, 5), "distinct"),), reference, EXACT, EXACT, ints=(dim, int(keep)), n_outputs=2,
+                  passes_none=(1,))  # fmt: skip
 
 
 def _bce(x, t):
@@ -277,6 +299,19 @@ OP_CASES = (
       for shape in ((1, 1, 6), (4, 1, 1), (1, 3, 1), (4, 1, 6), (1, 1, 1), (4, 3, 6))),
     OpCase("join", (Input((4, 6)), Input((4, 1)), Input((4, 3))), lambda *x: np.concatenate(x, 1), EXACT, EXACT,
            ("JoinTable", 1), ints=(1,)),
+    _unary("hardshrink", "HardShrink", lambda x: np.where(np.abs(x) <= 0.25, 0, x), EXACT, EXACT, "distinct",
+           nums=(0.25,)),
+    _unary("softshrink", "SoftShrink", lambda x: np.where(np.abs(x) <= 0.25, 0, x - np.copysign(0.25, x)), EXACT,
+           EXACT, "distinct", nums=(0.25,)),
+    _unary("root", "Sqrt", np.sqrt, EXACT, ROUNDED, "positive", nums=(0.0,))._replace(module=None),
+    OpCase("turn_gradient", (X,), lambda x: x, EXACT, EXACT, nums=(-2.5,), factor=-2.5),
+    OpCase("prelu", (NONZERO, X), lambda x, s: np.where(x > 0, x, s * x), EXACT, EXACT, per_sample=True),
+    *(_extreme(op, dim, keep) for op in ("reduce_max", "reduce_min")
+      for dim, keep in ((0, False), (1, True), (-1, False))),
+    OpCase("uniform", (X,), lambda x: -0.5 + 2 * _fractions(x.shape), CANCELLING, EXACT, nums=(-0.5, 1.5),
+           no_gradient=(0,)),
+    OpCase("normal", (Input((9, 23)),), _normal_numbers, CANCELLING, EXACT, nums=(-0.5, 2.0), no_gradient=(0,)),
+    OpCase("one_hot", (Input((4, 3), "index", 5),), lambda t: np.eye(5)[t], EXACT, EXACT, ints=(5,)),
 )  # fmt: skip
 
 # Ops that have no row, and why.

@@ -11,7 +11,14 @@ DTYPES = (np.float64, np.float32)
 SCALES = (1.0, 0.5)  # of the first pass, and of those after it
 
 # At least so many cases of each file run: none may drop out silently.
-LEAST = {"modules": 114, "criterions": 30, "graphs": 16, "random_graphs": 40}
+LEAST = {"modules": 162, "criterions": 30, "graphs": 16, "random_graphs": 40}
+
+# Where Torch7 itself accumulates wrongly: gradients of parameters of these are compared in the first pass only.
+FAULTS = {
+    "LinearWeightNorm": "overwrites gradG, and multiplies what is in gradV already",
+    "WeightedEuclidean": "leaves scale out of gradDiagCov for one sample",
+    "Cosine": "leaves scale out of a part of gradWeight for one sample",
+}
 
 
 def cases(*files):
@@ -60,7 +67,8 @@ def test_modules_and_graphs_answer_as_torch7(case, dtype):
         grad_input = module.backward(input, grad_output, SCALES[number > 0])
         assert nesting(grad_input) == nesting(input)
         check(grad_input, with_zeros(case.get(f"{at}/gradInput"), input), f"{at}/gradInput")
-        check(module.parameters()[1], case.arrays_at(f"{at}/gradParams"), f"{at}/gradParams")
+        if number == 0 or case.name not in FAULTS:
+            check(module.parameters()[1], case.arrays_at(f"{at}/gradParams"), f"{at}/gradParams")
         check_state(module, case, at, check)
     module.evaluate()
     if case.get("evalInput") is not None:

@@ -52,6 +52,8 @@ GRAPH = relative(1e-10, 1e-3)
 SINGLE = relative(1e-5, 1e-5)
 # Against central differences with a step of NUMERICAL_STEP: their own error dominates.
 NUMERICAL = relative(2e-8, 2e-8)
+# The same, of distances: as Torch7, gradients have 1e-6 or 1e-7 added to them.
+NUMERICAL_DISTANCE = relative(1e-5, 1e-5)
 NUMERICAL_STEP = 1e-4
 # A trajectory of an optimizer.
 TRAJECTORY = relative(1e-12, 1e-5)

@@ -2,7 +2,9 @@
 
 from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
-from .container import ConcatTable, Container, ParallelTable, Sequential
+from .composite import *  # noqa: F403
+from .composite import __all__ as _composites
+from .container import Concat, ConcatTable, Container, DepthConcat, MapTable, Parallel, ParallelTable, Sequential
 from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterion
 from .criterion_classes import *  # noqa: F403
@@ -13,10 +15,19 @@ from .criterion_regression import *  # noqa: F403
 from .criterion_regression import __all__ as _criterions_of_numbers
 from .criterion_tables import *  # noqa: F403
 from .criterion_tables import __all__ as _criterions_of_others
+from .decorator import *  # noqa: F403
+from .decorator import __all__ as _decorators
+from .distance import *  # noqa: F403
+from .distance import __all__ as _distances
 from .dtype import getdefaulttensortype, setdefaulttensortype
+from .kmeans import Kmeans
+from .linear import *  # noqa: F403
+from .linear import __all__ as _linear
 from .lookup import *  # noqa: F403
 from .lookup import __all__ as _lookup
 from .module import Module
+from .noise import *  # noqa: F403
+from .noise import __all__ as _noises
 from .product import *  # noqa: F403
 from .product import __all__ as _products
 from .reduce import *  # noqa: F403
@@ -32,9 +43,14 @@ from .transfer import *  # noqa: F403
 from .transfer import __all__ as _transfers
 
 __all__ = [
+    "Concat",
     "ConcatTable",
     "Container",
+    "DepthConcat",
+    "Kmeans",
+    "MapTable",
     "Module",
+    "Parallel",
     "ParallelTable",
     "Sequential",
     "StochasticGradient",
@@ -45,3 +61,4 @@ __all__ += _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
 __all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa: PLE0605
 __all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605
+__all__ += _composites + _decorators + _distances + _linear + _noises  # noqa: PLE0605

@@ -176,6 +176,17 @@ class ModuleFromCriterion(Module):
         return b.lower(self.criterion, input)
 
 
+class CriterionTable(ModuleFromCriterion):
+    """A criterion as a module, as :class:`ModuleFromCriterion`; older code has this name for it.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.CriterionTable(nn.MSECriterion()).forward([np.ones(2), np.zeros(2)])
+    array([1.])
+    """
+
+
 # ---- what criterions are lowered to ----------------------------------------------------------------
 
 
@@ -208,4 +219,4 @@ def fixed(b: Builder, target: Values) -> Value:
     return b.op("detach", [b.array(target)])
 
 
-__all__ = ["Criterion", "ModuleFromCriterion"]
+__all__ = ["Criterion", "CriterionTable", "ModuleFromCriterion"]

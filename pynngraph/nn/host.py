@@ -63,7 +63,7 @@ class HostResults:
     def __init__(self) -> None:
         self._known: dict[tuple[StepKey, tuple[Shape, ...]], Result] = {}
         self.answers: dict[StepKey, Answer] = {}
-        self.shown: set[int] = set()  # numbers of the sites whose hooks were called in this call
+        self.shown: set[Any] = set()  # the sites, and parts of them, that were shown in this call
         self.call = object()  # another one for each call
         self.is_quiet = False  # whether a run is only to see something: no hook is called
         self._failure: tuple[BaseException, Site] | None = None

@@ -8,7 +8,8 @@ becomes a condition of the program's use.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import tree
@@ -166,14 +167,28 @@ class Builder:
         self.cells.append(cell)
         return value
 
+    @contextmanager
+    def bound(self, cell: Cell, value: Value) -> Iterator[None]:
+        """Meanwhile, a value that was computed stands for a parameter."""
+        known = self._params.get(id(cell))
+        self._params[id(cell)] = value
+        try:
+            yield
+        finally:
+            if known is None:
+                del self._params[id(cell)]
+            else:
+                self._params[id(cell)] = known
+
     def op(
         self,
         name: str,
         inputs: Sequence[Value],
         ints: Sequence[int] = (),
         nums: Sequence[float] = (),
+        output: int = 0,
     ) -> Value:
-        """Append an op of the registry; its (first) output."""
+        """Append an op of the registry; its output of that place."""
         info = OPS[name]
         try:
             outputs = self.program.op(info, inputs, ints, nums, max(info.n_outputs, 1))
@@ -186,8 +201,8 @@ class Builder:
                 )
             raise failure.exception(message) from None
         self.sites.append(self._site)
-        self.has_noise = self.has_noise or info.family == "noise"
-        return outputs[0]
+        self.has_noise = self.has_noise or info.family in ("noise", "draw")
+        return outputs[output]
 
     def is_index(self, value: Value) -> bool:
         """Whether a value holds indices."""
@@ -195,7 +210,7 @@ class Builder:
 
     def watch(self, value: Value, function: Callable[[Any], None]) -> None:
         """Let a function see the array of indices at each forward, before anything that is lowered later."""
-        self._tapped(value, function, lambda _: None)
+        self.tapped(value, function, lambda _: None)
 
     # ---- sizes ---------------------------------------------------------------------------------
 
@@ -250,9 +265,9 @@ class Builder:
             if not (keeping or verbose or has_hooks or Debug.is_on) or native or not self._watched:
                 return self._lowered_at(site, input, native=native)
             evaluation = self._evaluation(site, verbose=verbose)
-            input = self._tapped(input, evaluation.enter, evaluation.leave_backward)
+            input = self.tapped(input, evaluation.enter, evaluation.leave_backward)
             output = self._lowered_at(site, input, native=native)
-            return self._tapped(output, evaluation.leave, evaluation.enter_backward)
+            return self.tapped(output, evaluation.leave, evaluation.enter_backward)
         except Exception as error:
             self._hosts.note(error, site)
             raise
@@ -277,14 +292,29 @@ class Builder:
         self.evaluations.append(evaluation)
         return evaluation
 
-    def _tapped(self, table: Values, forward: Callable[[Any], None], backward: Callable[[Any], None]) -> Values:
-        """A table of values, as a host step gives it that shows their arrays."""
+    def tapped(self, table: Values, forward: Callable[[Any], None], backward: Callable[[Any], None]) -> Values:
+        """A table of values, as a host step gives it that shows their arrays, which cannot be written to."""
         values, structure = tree.flatten(table)
         is_index = [self.is_index(value) for value in values]
         step = Tap(structure, is_index, self.dtype, forward, backward)
         passed = iter(self.program.host(step, values, is_index.count(False)))
         self.sites.append(self._site)
         return tree.rebuild(structure, (value if self.is_index(value) else next(passed) for value in values))
+
+    def once(self, what: str, function: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`function`, for the forward of a tap of the module at hand, to be called once a call.
+
+        Where there are modules in Python, parts of a program may run before it, to find out what these give. `what`
+        tells the module's taps apart.
+        """
+        hosts, key = self._hosts, (self._site and self._site.number, what)
+
+        def called(table: Any) -> None:
+            if not hosts.is_quiet and key not in hosts.shown:
+                hosts.shown.add(key)
+                function(table)
+
+        return called
 
     def host(self, module: Module, input: Values) -> Values:
         """Append a step that is done in Python.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
-from ..errors import DTypeError, GraphError, StateError
+from ..errors import DTypeError, GraphError, ShapeError, StateError
 from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
-from .parameter import Cell, Store, convert, copy_in, flatten_cells, unchanged, unique_cells
+from .parameter import Cell, Derived, Store, convert, copy_in, flatten_cells, unchanged, unique_cells
 
 if TYPE_CHECKING:
     from .lowering import Builder, Values
@@ -66,6 +66,19 @@ class CellArray:
             cell.grad.fill(0)
         else:
             copy_in(cell.grad, value, f"the {self.name} of {module.label()}")
+
+
+class BufferArray:
+    """An attribute that is a buffer's array: reading gives the array, assigning copies values in."""
+
+    def __init__(self, cell: str) -> None:
+        self.cell = cell
+
+    def __get__(self, module: Module | None, owner: type | None = None) -> Any:
+        return self if module is None else module._buffers[self.cell].data
+
+    def __set__(self, module: Module, value: Any) -> None:
+        copy_in(module._buffers[self.cell].data, value, f"the {self.cell} of {module.label()}")
 
 
 class Module:
@@ -479,7 +492,11 @@ class Module:
 
     def cells(self) -> list[Cell]:
         """All parameters, each once, in Torch's order."""
-        return unique_cells(cell for module in self.listModules() for cell in module._cells.values())
+        return unique_cells(self._all_cells())
+
+    def _all_cells(self) -> list[Cell]:
+        cells = (cell for module in self.listModules() for cell in module._cells.values())
+        return [cell for cell in cells if not isinstance(cell, Derived)]
 
     def parameters(self) -> tuple[list[Array], list[Array]]:
         """The arrays of all parameters and of their gradients, each once, in Torch's order."""
@@ -492,8 +509,7 @@ class Module:
         May be called any number of times, at any level. Where the arrays already lie in one vector, that
         is given. Else they move, and arrays handed out before become read-only.
         """
-        cells = [cell for module in self.listModules() for cell in module._cells.values()]
-        return flatten_cells(cells, self.dtype)
+        return flatten_cells(self._all_cells(), self.dtype)
 
     def zeroGradParameters(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -787,6 +803,13 @@ def number(value: Any, name: str) -> builtins.float:
         return float(value)
     message = f"{name} must be a number, got {type(value).__name__}"
     raise DTypeError(message)
+
+
+def positive_sizes(name: str, *sizes: Any) -> None:
+    """Raise a ShapeError unless all sizes are whole numbers from 1."""
+    if not all(hasattr(size, "__index__") and size >= 1 for size in sizes):
+        message = f"{name} needs whole sizes of at least 1, got {', '.join(map(str, sizes))}"
+        raise ShapeError(message)
 
 
 def check_module(module: Any, where: str) -> Module:

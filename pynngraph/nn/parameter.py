@@ -152,13 +152,22 @@ class Cell:
 
     def with_own_grad(self) -> Cell:
         """A cell that shares the data, and has a gradient of its own."""
-        other = Cell.__new__(Cell)
+        other = Cell.__new__(type(self))
         other.data_store = self.data_store
         if self.grad_store is None:
             other.grad_store = None
         else:
             other.grad_store = Store(memory.zeros(self.data.shape, self.data.dtype), is_grad=True)
         return other
+
+
+class Derived(Cell):
+    """What stands in a parameter's place and is computed of other ones: itself it is none, and has no gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Array) -> None:
+        super().__init__(data, has_grad=False)
 
 
 @contextmanager

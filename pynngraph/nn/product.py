@@ -107,7 +107,7 @@ class DotProduct(Module):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """A product and a sum."""
-        return _dot(b, *_pair_of_rows(b, input))
+        return _dot(b, *pair_of_rows(b, input))
 
 
 class CosineDistance(Module):
@@ -127,7 +127,7 @@ class CosineDistance(Module):
         return cosine(b, input)
 
 
-def _pair_of_rows(b: Builder, input: Values) -> list[Value]:
+def pair_of_rows(b: Builder, input: Values) -> list[Value]:
     """The input, which must be two vectors or two matrices."""
     pair = b.arrays(input, 2, 2)
     b.choose(partial(_check_rows, b.where()), pair[0])
@@ -146,7 +146,7 @@ def _dot(b: Builder, first: Value, second: Value) -> Value:
 
 def cosine(b: Builder, input: Values) -> Value:
     """The cosine of two vectors, or of each pair of rows."""
-    pair = _pair_of_rows(b, input)
+    pair = pair_of_rows(b, input)
     dot = _dot(b, *pair)
     squares = [b.op("add_constant", [_dot(b, x, x)], nums=[1e-12]) for x in pair]
     return b.op("div", [dot, b.op("sqrt", [b.op("mul", squares)])])

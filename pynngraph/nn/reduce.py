@@ -1,8 +1,8 @@
-"""Sums and means along a dim."""
+"""Sums, means and the greatest or least along a dim."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .table import AlongDim
 
@@ -81,4 +81,56 @@ class Mean(Sum):
         super().__init__(dimension, nInputDims, sizeAverage=True)
 
 
-__all__ = ["Mean", "Sum"]
+class Max(AlongDim):
+    """y = max_k x_k along a dim; the first of equals gets the gradient. A NaN counts as more than any number.
+
+    Parameters
+    ----------
+    dimension
+        The dim, counted from 0; negative from the end. It goes.
+    nInputDims
+        Dims of one sample: an input with one more is a batch, and the dim one further on.
+
+    The dim may be of 1 to 16,777,216.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Max(1).forward(np.array([[1.0, 3.0, 2.0], [6.0, 5.0, 4.0]]))
+    array([3., 6.])
+    """
+
+    op: ClassVar[str] = "reduce_max"
+
+    def __init__(self, dimension: int = 0, nInputDims: int | None = None) -> None:
+        super().__init__(dimension, nInputDims)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op."""
+        x = b.array(input)
+        return b.op(self.op, [x], ints=[b.choose(self._dim, x), 0])
+
+
+class Min(Max):
+    """y = min_k x_k along a dim; the first of equals gets the gradient. A NaN counts as less than any number.
+
+    Parameters
+    ----------
+    dimension
+        The dim, counted from 0; negative from the end. It goes.
+    nInputDims
+        Dims of one sample: an input with one more is a batch, and the dim one further on.
+
+    The dim may be of 1 to 16,777,216.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Min(1).forward(np.array([[1.0, 3.0, 2.0], [6.0, 5.0, 4.0]]))
+    array([1., 4.])
+    """
+
+    op = "reduce_min"
+
+
+__all__ = ["Max", "Mean", "Min", "Sum"]

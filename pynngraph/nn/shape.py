@@ -8,11 +8,14 @@ from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import ShapeError
+import numpy as np
+
+from .. import tree
+from ..errors import ShapeError, StructureError
 from .module import Module
 
 if TYPE_CHECKING:
-    from .._engine import Shape
+    from .._engine import Shape, Value
     from .lowering import Builder, Values
 
 SelfOfSamples = TypeVar("SelfOfSamples", bound="_OfSamples")
@@ -434,9 +437,219 @@ class Copy(Module):
         return b.op("identity", [b.array(input)])
 
 
+class Collapse(Module):
+    """All dims of a sample as one.
+
+    Parameters
+    ----------
+    nInputDim
+        Dims of one sample: of an input with more, the first dim is a batch, which stays.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Collapse(2).forward(np.zeros((4, 3, 6))).shape
+    (4, 18)
+    """
+
+    def __init__(self, nInputDim: int) -> None:
+        self.nInputDim = nInputDim
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias."""
+        x = b.array(input)
+        return b.op("reshape", [x], ints=b.choose(self._target, x))
+
+    def _target(self, shape: Shape) -> tuple[int, ...]:
+        if len(shape) <= self.nInputDim:
+            return (math.prod(shape),)
+        return (KEEP, math.prod(shape[1:]))
+
+    def describe(self) -> str:
+        """Dims of one sample."""
+        return f"({self.nInputDim})"
+
+
+class Convert(Module):
+    """Another order of the dims, each of which has a letter.
+
+    Parameters
+    ----------
+    inputShape, outputShape
+        The letters of the input's dims, and of the output's, b being the batch: ``"bchw"``, ``"chwb"``. In front of
+        letters without a b one is understood. Without them, the input itself.
+
+    Beside the same letters in another order, the output may be ``"bf"``, all dims but the batch as one; and ``"b"``, of
+    an input with one feature or time step. An input with a dim fewer than there are letters is one sample.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Convert("bchw", "bhwc").forward(np.zeros((2, 3, 4, 5))).shape
+    (2, 4, 5, 3)
+    >>> nn.Convert("chw", "f").forward(np.zeros((3, 4, 5))).shape
+    (60,)
+    """
+
+    def __init__(self, inputShape: str | None = None, outputShape: str | None = None) -> None:
+        if (inputShape is None) != (outputShape is None):
+            message = f"Convert takes two orders of dims or none, got {inputShape!r} and {outputShape!r}"
+            raise ShapeError(message)
+        self.inputShape = inputShape and _with_batch(inputShape)
+        self.outputShape = outputShape and _with_batch(outputShape)
+        if self.inputShape and self.outputShape:
+            letters, wanted = self.inputShape, self.outputShape
+            can = sorted(letters) == sorted(wanted) or wanted == "bf" or (wanted == "b" and len(letters) == 2)
+            if len(set(letters)) < len(letters) or not can:
+                message = f"Convert cannot make {outputShape!r} of {inputShape!r}"
+                raise ShapeError(message)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Aliases."""
+        x = b.op("identity", [b.array(input)])
+        if not self.inputShape or not self.outputShape:
+            return x
+        is_sample = b.choose(self._is_sample, x)
+        if is_sample:
+            x = b.op("reshape", [x], ints=b.choose(self._with_one, x))
+        x = self._converted(b, x, self.inputShape, self.outputShape)
+        return b.op("select", [x], ints=[self.outputShape.index("b"), 0]) if is_sample else x
+
+    def _converted(self, b: Builder, x: Value, letters: str, wanted: str) -> Value:
+        if sorted(letters) == sorted(wanted):
+            return _reordered(b, x, letters, wanted)
+        # Torch7 swaps the batch with the first dim, and leaves the others where they are.
+        x = b.op("transpose", [x], ints=[0, letters.index("b")])
+        if wanted == "b":
+            return b.op("reshape", [x], ints=b.choose(self._only, x))
+        return b.op("reshape", [x], ints=[KEEP, b.choose(lambda shape: math.prod(shape[1:]), x)])
+
+    def _is_sample(self, shape: Shape) -> bool:
+        missing = len(self.inputShape or "") - len(shape)
+        if missing not in (0, 1):
+            message = f"{self.label()} expects an array of dims {self.inputShape}, got shape {shape}"
+            raise ShapeError(message)
+        return missing == 1
+
+    def _with_one(self, shape: Shape) -> Shape:
+        place = (self.inputShape or "").index("b")
+        return (*shape[:place], 1, *shape[place:])
+
+    def _only(self, shape: Shape) -> Shape:
+        if shape[1] != 1:
+            message = f"{self.label()} takes one number a sample, got {shape[1]}"
+            raise ShapeError(message)
+        return shape[:1]
+
+    def describe(self) -> str:
+        """The letters."""
+        return f"({self.inputShape} -> {self.outputShape})" if self.inputShape else ""
+
+
+def _with_batch(letters: str) -> str:
+    return letters if "b" in letters else f"b{letters}"
+
+
+def _reordered(b: Builder, x: Value, letters: str, wanted: str) -> Value:
+    """Dims in another order, by swaps."""
+    order = list(letters)
+    for place, letter in enumerate(wanted):
+        other = order.index(letter)
+        if other != place:
+            x = b.op("transpose", [x], ints=[place, other])
+            order[place], order[other] = order[other], order[place]
+    return x
+
+
+class Index(Module):
+    """Slices along a dim, by index: of a list of an array and the indices.
+
+    Parameters
+    ----------
+    dimension
+        The dim, counted from 0; negative from the end.
+
+    Shapes: the indices, integers from 0 or whole reals, (n,); output like the array, with n in that dim. What comes
+    several times gets the sum of gradients; indices get none. An index that there is not is a DataError.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Index(1).forward([np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1, 0])])
+    array([[2., 2., 1.],
+           [4., 4., 3.]])
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Rows of a matrix, by index."""
+        x, index = b.arrays(input, 2, 2)
+        if not b.is_index(index):
+            index = b.op("to_index", [index])
+        dim, sizes = b.choose(self._sizes, x, index)
+        rows = b.op("transpose", [x], ints=[0, dim])
+        rest = b.choose(lambda shape: shape[1:], rows)
+        table = b.op("reshape", [rows], ints=[KEEP, math.prod(rest)])
+        found = b.op("reshape", [b.op("gather", [table, index], ints=[-1])], ints=[*sizes, *rest])
+        return b.op("transpose", [found], ints=[0, dim])
+
+    def _sizes(self, shape: Shape, index: Shape) -> tuple[int, Shape]:
+        """The dim meant, and the shape of indices."""
+        dim = self.dimension + len(shape) if self.dimension < 0 else self.dimension
+        if not 0 <= dim < len(shape) or len(index) != 1:
+            message = f"{self.label()} cannot look up indices of shape {index} in an array of shape {shape}"
+            raise ShapeError(message)
+        return dim, index
+
+    def describe(self) -> str:
+        """The dim."""
+        return f"({self.dimension})"
+
+
+class MaskedSelect(Module):
+    """The elements where a mask is not zero, one after another: of a list of an array and a mask.
+
+    Shapes: both alike, the mask of integers or reals; output (n,), n depending on the mask. The mask gets no gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.MaskedSelect().forward([np.array([1.0, 2.0, 3.0]), np.array([1, 0, 1])])
+    array([1., 3.])
+    """
+
+    def updateOutput(self, input: Any) -> Any:
+        """What is selected: how much that is depends on numbers, which plans do not look at."""
+        x, mask = self._pair(input)
+        return x[mask != 0]
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        """Gradients in the places that they come from."""
+        x, mask = self._pair(input)
+        gradient = np.zeros_like(x)
+        gradient[mask != 0] = gradOutput
+        return type(input)((gradient, np.zeros(mask.shape, x.dtype)))
+
+    def _pair(self, input: Any) -> Any:
+        if not tree.is_table(input) or tree.structure_of(input)[1:] != (tree.LEAF, tree.LEAF):
+            message = f"{self.label()} expects a list of an array and a mask"
+            raise StructureError(message)
+        x, mask = input
+        if x.shape != mask.shape or x.dtype.kind != "f":
+            message = f"{self.label()} expects reals and a mask of one shape, got {x.shape} and {mask.shape}"
+            raise ShapeError(message)
+        return x, mask
+
+
 __all__ = [
+    "Collapse",
     "Contiguous",
+    "Convert",
     "Copy",
+    "Index",
+    "MaskedSelect",
     "Narrow",
     "Replicate",
     "Reshape",

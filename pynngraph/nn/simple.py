@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .. import random, tree
 from ..errors import ShapeError
-from .module import Module
+from .module import BufferArray, Module
 
 if TYPE_CHECKING:
+    from .._engine import Shape
     from .lowering import Builder, Values
 
 SelfLinear = TypeVar("SelfLinear", bound="Linear")
@@ -251,4 +252,148 @@ class Parameters(Module):
         return f"({', '.join(map(str, self.weight.shape))})"
 
 
-__all__ = ["AddConstant", "Dropout", "Identity", "Linear", "MulConstant", "Parameters"]
+class Constant(Module):
+    """A constant, whatever the input is.
+
+    Parameters
+    ----------
+    value
+        A number or an array.
+    nInputDim
+        Dims of one sample: for an input with more, the constant is repeated for each sample of the batch.
+
+    Shapes: input any; output that of the constant, a number's being (1,), behind the batch if there is one. The
+    gradient of the input is zero. ``value`` can be written to.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.Constant(np.array([1.0, 2.0]), 1).forward(np.zeros((3, 5)))
+    array([[1., 2.],
+           [1., 2.],
+           [1., 2.]])
+    """
+
+    value = BufferArray("value")
+
+    def __init__(self, value: Any, nInputDim: int | None = None) -> None:
+        self.nInputDim = nInputDim
+        self.add_cell("value", np.atleast_1d(np.asarray(value)), has_grad=False)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The constant, repeated for a batch."""
+        value = b.param(self._buffers["value"])
+        count = None if self.nInputDim is None else b.choose(self._batch, b.array(input))
+        return b.op("identity", [value]) if count is None else b.op("replicate", [value], ints=[0, count])
+
+    def _batch(self, shape: Shape) -> int | None:
+        return shape[0] if len(shape) > (self.nInputDim or 0) else None
+
+    def describe(self) -> str:
+        """Sizes."""
+        return f"({', '.join(map(str, self.value.shape))})"
+
+
+class GradientReversal(Module):
+    """The input itself; on the way back, the gradient times -lambda.
+
+    Parameters
+    ----------
+    lambda_
+        What the gradient is multiplied by, with the sign changed.
+
+    Source: Ganin, Lempitsky, Unsupervised domain adaptation by backpropagation, ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> reversal = nn.GradientReversal(0.5)
+    >>> reversal.forward(np.ones(2))
+    array([1., 1.])
+    >>> reversal.backward(np.ones(2), np.ones(2))
+    array([-0.5, -0.5])
+    """
+
+    def __init__(self, lambda_: float = 1) -> None:
+        self.setLambda(lambda_)
+
+    def setLambda(self, lambda_: float) -> None:
+        """Set the factor."""
+        self.lambda_ = float(lambda_)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op for each array."""
+        return tree.map_leaves(lambda value: b.op("turn_gradient", [value], nums=[-self.lambda_]), input)
+
+    def describe(self) -> str:
+        """Lambda."""
+        return f"({self.lambda_:g})"
+
+
+class ZeroGrad(Module):
+    """The input itself; its gradient is zero.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> stop = nn.ZeroGrad()
+    >>> stop.forward(np.ones(2))
+    array([1., 1.])
+    >>> stop.backward(np.ones(2), np.ones(2))
+    array([0., 0.])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """An alias of each array."""
+        return tree.map_leaves(lambda value: b.op("detach", [value]), input)
+
+
+class OneHot(Module):
+    """For each index a vector that is 1 in that place, and 0 elsewhere.
+
+    Parameters
+    ----------
+    outputSize
+        The size of a vector.
+
+    Shapes: input, indices from 0 of an integer dtype, or whole reals, of any shape; output that shape and
+    (outputSize,). An index that is not below outputSize is a DataError.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.OneHot(3).forward(np.array([2, 0]))
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+
+    def __init__(self, outputSize: int) -> None:
+        if outputSize < 1:
+            message = f"OneHot needs a size of at least 1, got {outputSize}"
+            raise ShapeError(message)
+        self.outputSize = outputSize
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op."""
+        index = b.array(input)
+        if not b.is_index(index):
+            index = b.op("to_index", [index])
+        return b.op("one_hot", [index], ints=[self.outputSize])
+
+    def describe(self) -> str:
+        """The size."""
+        return f"({self.outputSize})"
+
+
+__all__ = [
+    "AddConstant",
+    "Constant",
+    "Dropout",
+    "GradientReversal",
+    "Identity",
+    "Linear",
+    "MulConstant",
+    "OneHot",
+    "Parameters",
+    "ZeroGrad",
+]

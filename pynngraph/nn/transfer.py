@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from .._engine import OPS
 from ..errors import ShapeError
 from .module import Module
@@ -487,25 +489,242 @@ class LogSoftMax(_OverClasses):
     op = "logsoftmax"
 
 
+class SoftMin(_OverClasses):
+    """y_i = exp(-x_i) / sum_j exp(-x_j), computed without overflow. Shapes as :class:`SoftMax`.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SoftMin().forward(np.array([0.0, np.log(3)]))
+    array([0.75, 0.25])
+    """
+
+    op = "softmax"
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """A sign and a softmax."""
+        return super().lower(b, b.op("mul_constant", [b.array(input)], nums=[-1.0]))
+
+
+class TanhShrink(Module):
+    """y = x - tanh x.
+
+    Any shape; the output has the input's.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.TanhShrink().forward(np.array([-np.inf, 0.0, 50.0]))
+    array([-inf,   0.,  49.])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """A difference."""
+        x = b.array(input)
+        return b.op("sub", [x, b.op("tanh", [x])])
+
+
+class HardShrink(Unary, op="hardshrink"):
+    """y = x where |x| > lam, else 0. Unlike in Torch7, NaN stays NaN.
+
+    Any shape; the output has the input's.
+
+    Parameters
+    ----------
+    lam
+        The threshold, kept as ``lambda_``.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.HardShrink().forward(np.array([-2.0, 0.5, 2.0]))
+    array([-2.,  0.,  2.])
+    """
+
+    def __init__(self, lam: float | None = 0.5) -> None:
+        self.lambda_ = _number(lam, 0.5)
+
+    def numbers(self) -> tuple[float, ...]:
+        """The threshold."""
+        return (self.lambda_,)
+
+
+class SoftShrink(HardShrink, op="softshrink"):
+    """y = x - lam where x > lam, x + lam where x < -lam, else 0. Unlike in Torch7, NaN stays NaN.
+
+    Any shape; the output has the input's.
+
+    Parameters
+    ----------
+    lam
+        The threshold, kept as ``lambda_``.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SoftShrink().forward(np.array([-2.0, 0.5, 2.0]))
+    array([-1.5,  0. ,  1.5])
+    """
+
+
+class PReLU(Module):
+    """y = x where x > 0, else w x, with a slope w that is learnt.
+
+    Parameters
+    ----------
+    nOutputPlane
+        How many planes have a slope of their own; 0 for one slope for all.
+
+    Shapes: input any, or with planes (planes,), (rows, planes), (planes, height, width) or (rows, planes, height,
+    width); ``weight`` (planes,) or (1,), 0.25 at the beginning. Source: He, Zhang, Ren, Sun, Delving deep into
+    rectifiers, ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.PReLU().forward(np.array([-2.0, 2.0]))
+    array([-0.5,  2. ])
+    """
+
+    def __init__(self, nOutputPlane: int | None = 0) -> None:
+        self.nOutputPlane = nOutputPlane or 0
+        if self.nOutputPlane < 0:
+            message = f"PReLU needs a number of planes, or 0, got {nOutputPlane}"
+            raise ShapeError(message)
+        self.add_cell("weight", np.empty(max(self.nOutputPlane, 1), self.dtype))
+        self.reset()
+
+    def reset(self, stdv: float | None = None) -> None:
+        """Set all slopes to 0.25, whatever `stdv` is."""
+        self._writable(self._cells["weight"])[...] = 0.25
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The slopes in the input's shape, and one op."""
+        x = b.array(input)
+        slopes = b.op("reshape", [b.param(self._cells["weight"])], ints=b.choose(self._sizes, x))
+        return b.op("prelu", [x, b.op("expand", [slopes, x])])
+
+    def _sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """In what shape the slopes can be repeated."""
+        sizes = [1] * len(shape)
+        if self.nOutputPlane:
+            dim = {1: 0, 2: 1, 3: 0, 4: 1}.get(len(shape), -1)
+            if dim < 0 or shape[dim] != self.nOutputPlane:
+                message = f"{self.label()} finds no {self.nOutputPlane} planes in shape {shape}"
+                raise ShapeError(message)
+            sizes[dim] = self.nOutputPlane
+        return tuple(sizes)
+
+    def describe(self) -> str:
+        """How many planes."""
+        return f"({self.nOutputPlane})" if self.nOutputPlane else ""
+
+
+class RReLU(Module):
+    """y = x where x > 0, else r x: r is drawn evenly from l to u for each element, and (l + u) / 2 in evaluation.
+
+    Parameters
+    ----------
+    l, u
+        The bounds of slopes, kept as ``lower_bound`` and ``upper_bound``.
+    ip
+        A hint that the input may be overwritten; results are the same.
+
+    Any shape; the output has the input's. The numbers drawn are fixed by :func:`manualSeed`. Source: Xu, Wang, Chen,
+    Li, Empirical evaluation of rectified activations in convolutional network, 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.RReLU(0.1, 0.3).evaluate().forward(np.array([-1.0, 2.0]))
+    array([-0.2,  2. ])
+    """
+
+    def __init__(self, l: float | None = 1 / 8, u: float | None = 1 / 3, ip: bool = False) -> None:  # noqa: E741
+        self.lower_bound, self.upper_bound = _number(l, 1 / 8), _number(u, 1 / 3)
+        self.inplace = ip
+        if not self.lower_bound <= self.upper_bound:
+            message = f"RReLU needs u of at least l, got {self.lower_bound:g} and {self.upper_bound:g}"
+            raise ShapeError(message)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op, with slopes that are drawn while training."""
+        x = b.array(input)
+        if self.train and self.lower_bound < self.upper_bound:
+            return b.op("prelu", [x, b.op("uniform", [x], nums=[self.lower_bound, self.upper_bound])])
+        return b.op("leakyrelu", [x], nums=[(self.lower_bound + self.upper_bound) / 2])
+
+    def describe(self) -> str:
+        """The bounds."""
+        return f"({self.lower_bound:g}, {self.upper_bound:g})"
+
+
+class GatedLinearUnit(Module):
+    """y = a sigmoid(b), of the two halves a and b of the input along a dim.
+
+    Parameters
+    ----------
+    dim
+        The dim, counted from 0; negative from the end. The last one if left out.
+
+    Shapes: input with an even size in that dim; output with half of that. Source: Dauphin et al., Language modeling
+    with gated convolutional networks, ICML 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.GatedLinearUnit().forward(np.array([1.0, 2.0, 0.0, 0.0]))
+    array([0.5, 1. ])
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Two halves, a transfer function and a product."""
+        x = b.array(input)
+        dim, half = b.choose(self._half, x)
+        first, second = (b.op("narrow", [x], ints=[dim, offset, half]) for offset in (0, half))
+        return b.op("mul", [first, b.op("sigmoid", [second])])
+
+    def _half(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        dim = -1 if self.dim is None else self.dim
+        if not -len(shape) <= dim < len(shape) or shape[dim] % 2:
+            message = f"{self.label()} cannot halve shape {shape} along dim {dim}"
+            raise ShapeError(message)
+        return dim, shape[dim] // 2
+
+    def describe(self) -> str:
+        """The dim, if it is given."""
+        return "" if self.dim is None else f"({self.dim})"
+
+
 __all__ = [
     "ELU",
     "Abs",
     "Clamp",
     "Exp",
+    "GatedLinearUnit",
+    "HardShrink",
     "HardTanh",
     "LeakyReLU",
     "Log",
     "LogSigmoid",
     "LogSoftMax",
+    "PReLU",
     "Power",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "Sigmoid",
     "SoftMax",
+    "SoftMin",
     "SoftPlus",
+    "SoftShrink",
     "SoftSign",
     "Sqrt",
     "Square",
     "Tanh",
+    "TanhShrink",
     "Threshold",
 ]

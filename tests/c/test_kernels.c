@@ -87,6 +87,7 @@ static long double ref_log(double x, double a) { return logl(x); }
 static long double ref_abs(double x, double a) { return fabs(x); }
 static long double ref_square(double x, double a) { return rnd(x * x); }
 static long double ref_sqrt(double x, double a) { return rnd(sqrt(x)); }
+static long double ref_root(double x, double a) { return rnd(sqrt(x)); }
 static long double ref_power(double x, double a) { return powl(x, a); }
 static long double ref_softsign(double x, double a) { return rnd(x / rnd(1 + fabs(x))); }
 static long double ref_logsigmoid(double x, double a) {
@@ -102,6 +103,10 @@ static long double ref_threshold(double x, double a) { return x > a ? x : attrib
 static long double ref_hardtanh(double x, double a) {
     return x < a ? a : x > attribute_b ? attribute_b : x;
 }
+static long double ref_hardshrink(double x, double a) { return fabs(x) <= a ? 0 : x; }
+static long double ref_softshrink(double x, double a) {
+    return x > a ? rnd(x - a) : x < -a ? rnd(x + a) : 0;
+}
 static long double ref_mul_constant(double x, double a) { return rnd(x * a); }
 static long double ref_add_constant(double x, double a) { return rnd(x + a); }
 
@@ -113,6 +118,7 @@ static double back_log(double x, double g, double a) { return rnd(g / x); }
 static double back_abs(double x, double g, double a) { return x >= 0 ? g : -g; }
 static double back_square(double x, double g, double a) { return rnd(2 * g * x); }
 static double back_sqrt(double y, double g, double a) { return y == 0 ? 0 : rnd(g / 2 / y); }
+static double back_root(double y, double g, double a) { return rnd(g / 2 / rnd(y + a)); }
 static double back_power(double x, double g, double a) { return rnd(g * a * pow(x, a - 1)); }
 static double back_softsign(double x, double g, double a) {
     const double d = rnd(1 + fabs(x));
@@ -128,6 +134,8 @@ static double back_threshold(double x, double g, double a) { return x > a ? g : 
 static double back_hardtanh(double y, double g, double a) {
     return y <= a || y >= attribute_b ? 0 : g;
 }
+static double back_hardshrink(double x, double g, double a) { return fabs(x) <= a ? 0 : g; }
+static double back_softshrink(double x, double g, double a) { return fabs(x) <= a ? 0 : g; }
 static double back_mul_constant(double x, double g, double a) { return rnd(g * a); }
 static double back_add_constant(double x, double g, double a) { return g; }
 
@@ -151,6 +159,7 @@ static const unary_case unary_cases[] = {
     UNARY_CASE(ABS, abs, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(SQUARE, square, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(SQRT, sqrt, EXACT, EXACT, 0, 4, 0),
+    UNARY_CASE(ROOT, root, EXACT, EXACT, 0, 4, 0.25),
     UNARY_CASE(POWER, power, ULP2, SUM, 0.1, 4, 2.5),
     UNARY_CASE(SOFTSIGN, softsign, EXACT, EXACT, -4, 4, 0),
     UNARY_CASE(LOGSIGMOID, logsigmoid, ULP2, SUM, -9, 9, 0),
@@ -159,6 +168,8 @@ static const unary_case unary_cases[] = {
     UNARY_CASE(LEAKYRELU, leakyrelu, EXACT, EXACT, -4, 4, 0.3),
     UNARY_CASE(THRESHOLD, threshold, EXACT, EXACT, -1, 1, 0.2),
     UNARY_CASE(HARDTANH, hardtanh, EXACT, EXACT, -2, 2, -0.7),
+    UNARY_CASE(HARDSHRINK, hardshrink, EXACT, EXACT, -1, 1, 0.4),
+    UNARY_CASE(SOFTSHRINK, softshrink, EXACT, EXACT, -1, 1, 0.4),
     UNARY_CASE(MUL_CONSTANT, mul_constant, EXACT, EXACT, -4, 4, 1.7),
     UNARY_CASE(ADD_CONSTANT, add_constant, EXACT, EXACT, -4, 4, -0.3),
 };
@@ -383,6 +394,12 @@ static void test_special_values(void) {
         {PNNG_OP_LEAKYRELU, NAN, NAN},
         {PNNG_OP_THRESHOLD, NAN, NAN},
         {PNNG_OP_HARDTANH, NAN, NAN},
+        {PNNG_OP_HARDSHRINK, NAN, NAN},
+        {PNNG_OP_HARDSHRINK, -0.0, 0.0},
+        {PNNG_OP_HARDSHRINK, -INFINITY, -INFINITY},
+        {PNNG_OP_SOFTSHRINK, NAN, NAN},
+        {PNNG_OP_SOFTSHRINK, -max, -max},
+        {PNNG_OP_SOFTSHRINK, INFINITY, INFINITY},
     };
     for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
         const double y = unary_of(values[k].op, values[k].x);
@@ -432,6 +449,7 @@ static double step_mul(double so_far, double x) { return rnd(so_far * x); }
 static double step_div(double so_far, double x) { return rnd(so_far / x); }
 static double step_max(double so_far, double x) { return x > so_far ? x : so_far; }
 static double step_min(double so_far, double x) { return x < so_far ? x : so_far; }
+static double step_prelu(double x, double slope) { return x > 0 ? x : rnd(x * slope); }
 
 /* The gradients of one element of a table. */
 typedef void back_fn(size_t n, double g, const double *x, double *d);
@@ -476,15 +494,25 @@ static void back_least(size_t n, double g, const double *x, double *d) {
     back_best(n, g, x, d, step_min);
 }
 
+static void back_prelu(size_t n, double g, const double *x, double *d) {
+    d[0] = x[0] > 0 ? g : rnd(g * x[1]);
+    d[1] = x[0] > 0 ? 0 : rnd(g * x[0]);
+}
+
 static const struct table_case {
     pnng_op op;
     const char *name;
     step_fn *step;
     back_fn *back;
+    size_t inputs; /* 0: any number */
 } table_cases[] = {
-    {PNNG_OP_ADD, "add", step_add, back_sum},      {PNNG_OP_SUB, "sub", step_sub, back_difference},
-    {PNNG_OP_MUL, "mul", step_mul, back_product},  {PNNG_OP_DIV, "div", step_div, back_quotient},
-    {PNNG_OP_MAX, "max", step_max, back_greatest}, {PNNG_OP_MIN, "min", step_min, back_least},
+    {PNNG_OP_ADD, "add", step_add, back_sum},
+    {PNNG_OP_SUB, "sub", step_sub, back_difference},
+    {PNNG_OP_MUL, "mul", step_mul, back_product},
+    {PNNG_OP_DIV, "div", step_div, back_quotient},
+    {PNNG_OP_MAX, "max", step_max, back_greatest},
+    {PNNG_OP_MIN, "min", step_min, back_least},
+    {PNNG_OP_PRELU, "prelu", step_prelu, back_prelu, 2},
 };
 enum { TABLE_CASES = sizeof table_cases / sizeof table_cases[0] };
 
@@ -586,7 +614,7 @@ static void test_long_tables(void) {
     const shape list[] = {{1, 9 * lanes + 1, 0}, {3, lanes, 2 * (ptrdiff_t)lanes}};
     for (int c = 0; c < TABLE_CASES; c++)
         for (int s = 0; s < 2; s++)
-            for (size_t n = 6; n <= PNNG_TABLE_SOME + 2; n++)
+            for (size_t n = 6; n <= PNNG_TABLE_SOME + 2 && !table_cases[c].inputs; n++)
                 for (int stream = 0; stream < 2; stream++) {
                     const struct table_case *const t = &table_cases[c];
                     snprintf(test_where, sizeof test_where, "%s %s %s of %zu", isa->name,
@@ -606,6 +634,8 @@ static void test_tables(void) {
             snprintf(test_where, sizeof test_where, "%s %s %s %zu x %zu", isa->name,
                      f64 ? "f64" : "f32", t->name, list[s].rows, list[s].cols);
             for (size_t n = 1; n <= 5; n++) {
+                if (t->inputs && n != t->inputs)
+                    continue;
                 const placement where = (placement)((s + n) % PLACEMENTS);
                 const size_t apart[] = {0, 1, 2, 3, 4}, twice[] = {0, n, 0, n - 1, n - 1};
                 const uint8_t store[] = {0, 0, 0, 0, 0}, both[] = {0, 1, 1, 0, 1};
@@ -1110,6 +1140,145 @@ static void check_noise_rows(size_t rows, size_t cols, bool add) {
     free(of_d);
 }
 
+/* Numbers are those of any other instruction set, and of two halves of the row. */
+static void check_draw(pnng_op op, size_t n, placement where) {
+    const operand y = make(0, where, 1, n, (ptrdiff_t)n), z = make(1, where, 1, n, (ptrdiff_t)n);
+    const size_t half = n / 4 * 2;
+    call k;
+    call_new(&k, 1, n);
+    k.c.a = -0.7;
+    k.c.b = 2.5;
+    k.c.seed = 99 + n;
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK); /* nothing is wanted */
+    give(&k, 0, &z);
+    const pnng_kernels *const scalar = f64 ? &pnng_isa_scalar->f64 : &pnng_isa_scalar->f32;
+    CHECK(scalar->op[op].forward(&k.c) == PNNG_OK);
+    give(&k, 0, &y);
+    k.c.cols = half;
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK);
+    k.ptr[0] = (char *)k.ptr[0] + half * bytes;
+    k.c.cols = n - half;
+    k.c.i = (int64_t)half;
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&y));
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        const double got = get_at(&y, 0, i), other = get_at(&z, 0, i);
+        ok &= op == PNNG_OP_UNIFORM ? got == other && got >= -0.7001 && got <= 2.5001
+                                    : within(SUM, f64, got, other, 8, 4);
+    }
+    CHECK(ok);
+}
+
+/* Of very many numbers: moments, and how often one is past some bounds. */
+static void check_distribution(void) {
+    enum { MANY = 1 << 20 };
+    const operand y = make(0, AT_START, 1, MANY, MANY);
+    call k;
+    call_new(&k, 1, MANY);
+    k.c.a = 0;
+    k.c.b = 1;
+    k.c.seed = 5;
+    give(&k, 0, &y);
+    CHECK(kernels->op[PNNG_OP_NORMAL].forward(&k.c) == PNNG_OK);
+    const double bounds[] = {0.1, 0.5, 1, 2, 3, 4};
+    double sum = 0, squares = 0, fourth = 0, past[6] = {0};
+    for (size_t i = 0; i < MANY; i++) {
+        const double x = get_at(&y, 0, i);
+        sum += x;
+        squares += x * x;
+        fourth += x * x * x * x;
+        for (int j = 0; j < 6; j++)
+            past[j] += fabs(x) > bounds[j];
+    }
+    /* Five standard deviations of each of these. */
+    CHECK(fabs(sum) < 5 * sqrt(MANY) && fabs(squares - MANY) < 5 * sqrt(2.0 * MANY));
+    CHECK(fabs(fourth - 3.0 * MANY) < 5 * sqrt(96.0 * MANY));
+    for (int j = 0; j < 6; j++) {
+        const double p = erfc(bounds[j] / sqrt(2));
+        CHECK(fabs(past[j] - p * MANY) < 5 * sqrt(p * (1 - p) * MANY));
+    }
+}
+
+static void test_draw(void) {
+    for (size_t n = 0; n <= 4 * lanes + 1; n++) {
+        snprintf(test_where, sizeof test_where, "%s %s draw %zu", isa->name, f64 ? "f64" : "f32",
+                 n);
+        check_draw(PNNG_OP_UNIFORM, n, (placement)(n % PLACEMENTS));
+        check_draw(PNNG_OP_NORMAL, n, (placement)((n + 1) % PLACEMENTS));
+    }
+    check_draw(PNNG_OP_NORMAL, 5000, AT_END);
+    check_distribution();
+}
+
+/* ---- extreme ---- */
+
+static void check_extreme(pnng_op op, size_t rows, size_t n, size_t inner, placement where,
+                          bool add) {
+    const double sign = op == PNNG_OP_REDUCE_MAX ? 1 : -1;
+    const size_t cols = n * inner;
+    const operand x = make(0, where, rows, cols, (ptrdiff_t)cols);
+    const operand y = make(1, where, rows, inner, (ptrdiff_t)inner);
+    const operand p = make(2, where, rows, inner, (ptrdiff_t)inner);
+    const operand d = make(3, where, rows, cols, (ptrdiff_t)cols);
+    fill_table(&x, true); /* equals, zeros and NaN */
+    operand_fill(&d, -1, 1);
+    double *const of_x = operand_copy(&x), *const of_d = operand_copy(&d);
+    call k;
+    call_new(&k, rows, cols);
+    k.c.n = n;
+    k.c.inner = inner;
+    give(&k, 2, &x);
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK); /* nothing is wanted */
+    give(&k, 1, &p);
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK);
+    k.ptr[1] = NULL;
+    give(&k, 0, &y);
+    CHECK(kernels->op[op].forward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&y) && operand_intact(&p) && operand_unchanged(&x, of_x));
+    /* Backward: the gradient is what came out. */
+    give(&k, 0, &d);
+    give(&k, 1, &y);
+    give(&k, 2, &p);
+    k.accumulate[0] = add;
+    CHECK(kernels->op[op].backward(&k.c) == PNNG_OK);
+    CHECK(operand_intact(&d));
+    bool ok = true;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < inner; j++) {
+            const double *const column = of_x + r * cols + j;
+            size_t best = 0;
+            for (size_t i = 1; i < n && !isnan(column[best * inner]); i++) {
+                const double next = column[i * inner];
+                if (isnan(next) || sign * next > sign * column[best * inner])
+                    best = i;
+            }
+            ok &= same_number(get_at(&y, r, j), column[best * inner]);
+            ok &= get_at(&p, r, j) == (double)best;
+            for (size_t i = 0; i < n; i++) {
+                const size_t at = i * inner + j;
+                const double old = add ? of_d[r * cols + at] : 0;
+                ok &= same_number(get_at(&d, r, at), i == best ? rnd(old + get_at(&y, r, j)) : old);
+            }
+        }
+    CHECK(ok);
+    free(of_x);
+    free(of_d);
+}
+
+static void test_extreme(void) {
+    const size_t inners[] = {1, 2, lanes, lanes + 1, 3 * lanes + 2, 0};
+    for (size_t i = 0; i < sizeof inners / sizeof inners[0]; i++)
+        for (size_t n = 1; n <= 3 * lanes + 1; n++)
+            for (int least = 0; least < 2; least++) {
+                const pnng_op op = least ? PNNG_OP_REDUCE_MIN : PNNG_OP_REDUCE_MAX;
+                snprintf(test_where, sizeof test_where, "%s %s %s n %zu inner %zu", isa->name,
+                         f64 ? "f64" : "f32", op_names[op], n, inners[i]);
+                check_extreme(op, 3, n, inners[i], (placement)((n + i) % PLACEMENTS), n % 2);
+            }
+    check_extreme(PNNG_OP_REDUCE_MAX, 2, 1037, 1, AT_END, false);
+}
+
 static void test_noise(void) {
     for (size_t n = 0; n <= 2 * lanes + 1; n++) {
         snprintf(test_where, sizeof test_where, "%s %s dropout %zu", isa->name, f64 ? "f64" : "f32",
@@ -1374,7 +1543,41 @@ static void check_gather(size_t rows, size_t cols, bool add, placement where) {
     free(of_d);
 }
 
+static void check_one_hot(size_t rows, size_t cols, placement where) {
+    const operand y = make(0, where, rows, cols, (ptrdiff_t)cols + (where == AT_END ? 0 : 2));
+    const operand t = operand_new(1, where, 8, 1, rows, 0);
+    int64_t *const index = (int64_t *)t.data;
+    for (size_t r = 0; r < rows; r++)
+        index[r] = (int64_t)(random_bits() % cols);
+    operand_fill(&y, -1, 1);
+    call k;
+    call_new(&k, rows, cols)->c.n = cols;
+    give(&k, 1, &t);
+    CHECK(kernels->op[PNNG_OP_ONE_HOT].forward(&k.c) == PNNG_OK); /* nothing is wanted */
+    give(&k, 0, &y);
+    CHECK(kernels->op[PNNG_OP_ONE_HOT].forward(&k.c) == PNNG_OK);
+    bool ok = operand_intact(&y);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < cols; i++)
+            ok &= get_at(&y, r, i) == (index[r] == (int64_t)i ? 1 : 0);
+    CHECK(ok);
+    if (!rows)
+        return;
+    double *const before = operand_copy(&y);
+    index[rows - 1] = rows % 2 ? (int64_t)cols : -1;
+    CHECK(kernels->op[PNNG_OP_ONE_HOT].forward(&k.c) == PNNG_ERROR_VALUE);
+    CHECK(k.bad[0] == (int64_t)rows - 1 && k.bad[1] == index[rows - 1]);
+    CHECK(operand_unchanged(&y, before));
+    free(before);
+}
+
 static void test_gather(void) {
+    for (size_t cols = 1; cols <= 2 * lanes + 1; cols++)
+        for (size_t rows = 0; rows < 4; rows++) {
+            snprintf(test_where, sizeof test_where, "%s %s one_hot %zu x %zu", isa->name,
+                     f64 ? "f64" : "f32", rows, cols);
+            check_one_hot(rows, cols, (placement)((rows + cols) % PLACEMENTS));
+        }
     for (size_t cols = 1; cols <= 2 * lanes + 1; cols++)
         for (size_t rows = 0; rows < 9; rows += 4)
             for (int add = 0; add < 2; add++) {
@@ -1723,9 +1926,10 @@ static void test_table(void) {
         tested[op] = is_unary((pnng_op)op);
     for (int c = 0; c < TABLE_CASES; c++)
         tested[table_cases[c].op] = true;
-    const pnng_op others[] = {PNNG_OP_SOFTMAX,  PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM,
-                              PNNG_OP_DROPOUT,  PNNG_OP_MSE,        PNNG_OP_NLL,
-                              PNNG_OP_TO_INDEX, PNNG_OP_GATHER,     PNNG_OP_BCE};
+    const pnng_op others[] = {
+        PNNG_OP_SOFTMAX, PNNG_OP_LOGSOFTMAX, PNNG_OP_REDUCE_SUM, PNNG_OP_DROPOUT,   PNNG_OP_MSE,
+        PNNG_OP_NLL,     PNNG_OP_TO_INDEX,   PNNG_OP_GATHER,     PNNG_OP_BCE,       PNNG_OP_UNIFORM,
+        PNNG_OP_NORMAL,  PNNG_OP_REDUCE_MAX, PNNG_OP_ONE_HOT,    PNNG_OP_REDUCE_MIN};
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
         tested[others[k]] = true;
     for (int op = 0; op < PNNG_OP_COUNT; op++) /* no kernel without a test, nor the reverse */
@@ -1744,6 +1948,8 @@ static void test_all(void) {
     test_reduce();
     test_hard_sums();
     test_noise();
+    test_draw();
+    test_extreme();
     test_losses();
     test_gather();
     test_common();

@@ -157,6 +157,11 @@ static pnng_shape shape_after(const net *t, const node *d) {
     pnng_shape shape = d->n_in ? t->v[d->in[0]].shape : shape_of(0);
     const int64_t dim = d->n_ints ? place_of(d->ints[0], &shape) : 0;
     switch (d->code) {
+    case PNNG_OP_ONE_HOT:
+        shape.dim[shape.ndim++] = d->ints[0];
+        return shape;
+    case PNNG_OP_REDUCE_MAX:
+    case PNNG_OP_REDUCE_MIN:
     case PNNG_OP_REDUCE_SUM:
         if (!d->ints[1])
             return without(shape, dim);
@@ -348,6 +353,20 @@ static size_t gathered(const net *t, const node *d, size_t k) {
     return (size_t)t->v[d->in[1]].y[k / size] * size + k % size;
 }
 
+/* The greatest or the least, and which it is. */
+static void extreme_values(net *t, const node *d, around a) {
+    const double *const x = t->v[d->in[0]].y, sign = d->code == PNNG_OP_REDUCE_MAX ? 1 : -1;
+    for (size_t o = 0; o < a.outer; o++)
+        for (size_t i = 0; i < a.inner; i++) {
+            size_t best = 0;
+            for (size_t k = 1; k < a.n; k++)
+                if (sign * x[at(a, o, k, i)] > sign * x[at(a, o, best, i)])
+                    best = k;
+            t->v[d->out].y[o * a.inner + i] = x[at(a, o, best, i)];
+            t->v[d->out + 1].y[o * a.inner + i] = (double)best;
+        }
+}
+
 /* Elementwise ops that stand in no switch below: the scalar kernel is asked. What such a function
  * is, the Python tests know; here it is about where its arrays are. */
 static double one_value(const node *d, double x) {
@@ -403,6 +422,19 @@ static void node_values(net *t, const node *d, bool differences) {
     case PNNG_OP_MAX:
     case PNNG_OP_MIN:
         EACH(table_value(t, d, k));
+    case PNNG_OP_PRELU:
+        EACH(x->y[k] > 0 ? x->y[k] : x->y[k] * t->v[d->in[1]].y[k]);
+    case PNNG_OP_TURN_GRADIENT:
+        EACH(differences ? x->held[k] + c * (x->y[k] - x->held[k]) : x->y[k]);
+    case PNNG_OP_ONE_HOT:
+        EACH(x->y[k / (size_t)d->ints[0]] == (double)(k % (size_t)d->ints[0]));
+    case PNNG_OP_UNIFORM:
+    case PNNG_OP_NORMAL:
+        break; /* set from outside */
+    case PNNG_OP_REDUCE_MAX:
+    case PNNG_OP_REDUCE_MIN:
+        extreme_values(t, d, a);
+        break;
     case PNNG_OP_DROPOUT:
         EACH(x->y[k] * t->v[d->out + 1].y[k]); /* the mask is set from outside */
     case PNNG_OP_TO_INDEX:
@@ -601,6 +633,8 @@ static void node_gradients(net *t, const node *d) {
         EACH(c);
     case PNNG_OP_ADD_CONSTANT:
         EACH(1);
+    case PNNG_OP_TURN_GRADIENT:
+        EACH(c);
     case PNNG_OP_DROPOUT:
         EACH(t->v[d->out + 1].y[k]);
     case PNNG_OP_IDENTITY:
@@ -615,6 +649,21 @@ static void node_gradients(net *t, const node *d) {
     case PNNG_OP_MIN:
         for (size_t k = 0; k < y->n; k++)
             table_gradient(t, d, k);
+        break;
+    case PNNG_OP_PRELU:
+        for (size_t k = 0; k < y->n; k++) {
+            x->g[k] += y->g[k] * (x->y[k] > 0 ? 1 : t->v[d->in[1]].y[k]);
+            t->v[d->in[1]].g[k] += x->y[k] > 0 ? 0 : y->g[k] * x->y[k];
+        }
+        break;
+    case PNNG_OP_ONE_HOT:
+    case PNNG_OP_UNIFORM:
+    case PNNG_OP_NORMAL:
+        break;
+    case PNNG_OP_REDUCE_MAX:
+    case PNNG_OP_REDUCE_MIN:
+        for (size_t k = 0; k < y->n; k++)
+            x->g[at(a, k / a.inner, (size_t)t->v[d->out + 1].y[k], k % a.inner)] += y->g[k];
         break;
     case PNNG_OP_SOFTMAX:
         soft_gradient(a, x->g, y->g, y->y, false);
@@ -1022,13 +1071,21 @@ static void print_net(const net *t) {
     printf("\n");
 }
 
-/* What dropout drew becomes the reference's. Masks are outputs of such nets. */
+static bool draws(const net *t, int id) {
+    const value *const v = &t->v[id];
+    if (v->node < 0)
+        return false;
+    const pnng_op code = t->nodes[v->node].code;
+    return code == PNNG_OP_UNIFORM || code == PNNG_OP_NORMAL ||
+           (code == PNNG_OP_DROPOUT && t->nodes[v->node].out != id);
+}
+
+/* What was drawn becomes the reference's. Masks and numbers drawn are outputs of such nets. */
 static void take_masks(net *t, const slots *s, bool f64) {
     bool any = false;
     for (size_t k = 0; k < s->count; k++) {
         value *const v = &t->v[s->value[k]];
-        if (s->group[k] != PNNG_SLOT_OUTPUT || v->node < 0 ||
-            t->nodes[v->node].code != PNNG_OP_DROPOUT || t->nodes[v->node].out == s->value[k])
+        if (s->group[k] != PNNG_SLOT_OUTPUT || !draws(t, s->value[k]))
             continue;
         for (size_t i = 0; i < v->n; i++)
             v->y[i] = slot_get(t, s, f64, k, i);
@@ -1372,7 +1429,19 @@ static int apply(net *t, pnng_op code, int v, int turn, int *results) {
     const pnng_shape shape = t->v[v].shape;
     int n = 0;
     if (strncmp(info->family, "unary", 5) == 0 || code == PNNG_OP_IDENTITY) {
-        results[n++] = op_full(t, code, &v, 1, NULL, 0, 0.7, 0);
+        /* The gradient of root is the derivative for 0 only. */
+        results[n++] = op_full(t, code, &v, 1, NULL, 0, code == PNNG_OP_ROOT ? 0 : 0.7, 0);
+    } else if (code == PNNG_OP_TURN_GRADIENT) {
+        results[n++] = op_full(t, code, &v, 1, NULL, 0, -0.7, 0);
+    } else if (code == PNNG_OP_UNIFORM || code == PNNG_OP_NORMAL) {
+        results[n++] = op_full(t, code, &v, 1, NULL, 0, 0.5, 1.5);
+        output(t, results[0]);
+    } else if (code == PNNG_OP_PRELU) {
+        const int other = turn % 5 == 4 ? v : fresh_like(t, v, turn % 2);
+        const int minus = op_full(t, PNNG_OP_MUL_CONSTANT, &v, 1, NULL, 0, -1, 0);
+        results[n++] = op_2(t, code, turn % 3 ? v : minus, other, 0, 0, 0);
+    } else if (code == PNNG_OP_ONE_HOT) {
+        results[n++] = op_ints(t, code, index_leaf(t, shape, 4, 0), 1, 4, 0, 0);
     } else if (strcmp(info->family, "sum") == 0 || strcmp(info->family, "nary") == 0) {
         const int count = 1 + turn % 4;
         int in[4];
@@ -1383,6 +1452,14 @@ static int apply(net *t, pnng_op code, int v, int turn, int *results) {
     } else if (code == PNNG_OP_SOFTMAX || code == PNNG_OP_LOGSOFTMAX) {
         for (int64_t d = 0; d < shape.ndim; d++)
             results[n++] = op_ints(t, code, v, 1, turn % 2 ? d : d - shape.ndim, 0, 0);
+    } else if (strcmp(info->family, "extreme") == 0) {
+        for (int64_t d = 0; d < shape.ndim; d++)
+            if (shape.dim[d] > 0) {
+                results[n++] =
+                    op_ints(t, code, v, 2, turn % 2 ? d : d - shape.ndim, (turn + d) % 2, 0);
+                if (turn % 3 == 0)
+                    output(t, results[n - 1] + 1);
+            }
     } else if (code == PNNG_OP_REDUCE_SUM) {
         for (int64_t d = 0; d < shape.ndim; d++)
             results[n++] = op_ints(t, code, v, 2, turn % 2 ? d : d - shape.ndim, (turn + d) % 2, 0);

@@ -666,15 +666,17 @@ static void test_elementwise(void) {
             build b = build_new();
             const pnng_value x = laid_out(&b, b.in[X], layout), z = laid_out(&b, b.in[Z], layout);
             const pnng_value in[] = {x, z, x};
-            const pnng_value y = op(&b, name, in, unary || noise ? 1 : 3, NULL, 0);
+            const size_t most = (size_t)table[k].max_inputs, n_in = most < 3 ? most : 3;
+            const pnng_value y = op(&b, name, in, n_in, NULL, 0);
             check_same(&b, y, 3);
         }
     }
 }
 
 static void test_along_a_dim(void) {
-    static const char *const names[] = {"softmax", "logsoftmax", "reduce_sum"};
-    for (size_t k = 0; k < 3; k++)
+    static const char *const names[] = {"softmax", "logsoftmax", "reduce_sum", "reduce_max",
+                                        "reduce_min"};
+    for (size_t k = 0; k < 5; k++)
         for (int layout = 0; layout < LAYOUTS - 1; layout++)
             for (int64_t dim = 0; dim < 3; dim++) {
                 snprintf(test_where, sizeof test_where, "%s along %d, %s", names[k], (int)dim,
@@ -683,8 +685,23 @@ static void test_along_a_dim(void) {
                 const pnng_value x = laid_out(&b, b.in[X], layout);
                 /* A single slice is not cut, but for gradients of a sum. */
                 const int splits = dim > 0 ? 3 : k == 2 ? 2 : 0;
-                check_same(&b, op_ints(&b, names[k], x, k == 2 ? 2 : 1, dim, 0, 0), splits);
+                check_same(&b, op_ints(&b, names[k], x, k >= 2 ? 2 : 1, dim, 0, 0), splits);
             }
+}
+
+static void test_drawn(void) {
+    static const char *const names[] = {"uniform", "normal"};
+    for (size_t k = 0; k < 2; k++) {
+        snprintf(test_where, sizeof test_where, "%s", names[k]);
+        build b = build_new();
+        check_same(&b, op_1(&b, names[k], b.in[X]), 1);
+    }
+    snprintf(test_where, sizeof test_where, "one_hot");
+    build b = build_new();
+    check_same(&b, op_ints(&b, "one_hot", b.in[LOOKUP], 1, 300, 0, 0), 1);
+    snprintf(test_where, sizeof test_where, "turn_gradient");
+    b = build_new();
+    check_same(&b, op_1(&b, "turn_gradient", b.in[X]), 0);
 }
 
 static void test_losses(void) {
@@ -877,6 +894,7 @@ static void test_splits(void) {
     pnng_threads_always = true;
     test_elementwise();
     test_along_a_dim();
+    test_drawn();
     test_losses();
     test_products_and_look_ups();
     test_views_and_copies();
