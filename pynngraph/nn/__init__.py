@@ -11,6 +11,8 @@ from .lookup import __all__ as _lookup
 from .module import Module
 from .product import *  # noqa: F403
 from .product import __all__ as _products
+from .recurrent import *  # noqa: F403
+from .recurrent import __all__ as _recurrent
 from .reduce import *  # noqa: F403
 from .reduce import __all__ as _reductions
 from .shape import *  # noqa: F403
@@ -33,3 +35,4 @@ __all__ = [
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
+__all__ += _recurrent  # noqa: PLE0605

@@ -11,16 +11,18 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from .. import tree
 from .._engine import INDEX, OPS, EngineFailure, Program, Shape, Shapes, Value
 from ..errors import DTypeError, Error, StructureError
 from ..watch import Debug, Evaluation, Tap, note_site
 from .host import HostNeeded, HostResults, HostStep
+from .parameter import Cell
 
 if TYPE_CHECKING:
     from ..graph.node import Node
     from .module import Module
-    from .parameter import Cell
 
 Values: TypeAlias = Any  # a value, or a nested list or tuple of values
 
@@ -163,6 +165,10 @@ class Builder:
         self._params[id(cell)] = value
         self.cells.append(cell)
         return value
+
+    def constant(self, array: Any) -> Value:
+        """The value of an array that never changes."""
+        return self.param(Cell(np.asarray(array, self.dtype), has_grad=False))
 
     def op(
         self,
