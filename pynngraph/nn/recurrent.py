@@ -106,16 +106,16 @@ class Unrolled(Container):
             message = f"{b.where()} expects {self.T} steps, got {len(steps)}"
             raise ShapeError(message)
         mask = _Mask(b, lengths[0], len(steps)) if lengths else None
-        outputs, state = _recur(b, self._module_of, steps, state, mask, self.truncate)
+        outputs, state = _recur(b, self._cells_of(len(steps)), steps, state, mask, self.truncate)
         return [outputs if tree.is_table(x) else _joined(b, outputs), state]
 
-    def _module_of(self, step: int) -> Module:
+    def _cells_of(self, n_steps: int) -> list[Module]:
         """The cell, or, where modules in Python may keep what they need for their backward, a clone for each step."""
         if not any(type(module).is_host for module in self.cell.listModules()):
-            return self.cell
-        while len(self.modules) <= step:
+            return [self.cell] * n_steps
+        while len(self.modules) < n_steps:
             self.add(_clone_that_shares(self.cell))
-        return self.modules[step]
+        return self.modules
 
     def describe(self) -> str:
         """How many steps, of what."""
@@ -162,7 +162,7 @@ def _slices(b: Builder, x: Value, count: int) -> list[Value]:
 
 def _recur(
     b: Builder,
-    module_of: Callable[[int], Module],
+    cells: Sequence[Module],
     steps: list[Values],
     state: Values,
     mask: _Mask | None,
@@ -174,7 +174,7 @@ def _recur(
     for place, x in enumerate(steps):
         if truncate is not None and place and place % truncate == 0:
             state = tree.map_leaves(lambda value: b.op("detach", [value]), state)
-        cell = module_of(place)
+        cell = cells[place]
         result = b.lower(cell, [x, state])
         if not tree.is_table(result) or len(result) != 2:
             message = f"a cell gives [y, state], {cell.label()} gave {tree.describe(tree.structure_of(result))}"
@@ -311,6 +311,8 @@ def _packed(name: str, x: Node, state: Node, outputs: tuple[Node, Node]) -> gMod
 
 def _cell(name: str, step: Step, n_gates: int, inputSize: int, hiddenSize: int) -> gModule:
     """A step, with the product of its input before it."""
+    _count(inputSize, f"inputSize of {name}")
+    _count(hiddenSize, f"hiddenSize of {name}")
     x, state = Identity()(), Identity()()
     return _packed(name, x, state, step(Linear(inputSize, n_gates * hiddenSize)(x), state, hiddenSize))
 
@@ -384,13 +386,13 @@ class _Recurrent(Container):
         self.inputSize = _count(inputSize, f"inputSize of {type(self).__name__}")
         self.hiddenSize = _count(hiddenSize, f"hiddenSize of {type(self).__name__}")
         self.nLayers = _count(nLayers, f"nLayers of {type(self).__name__}")
-        self.dropout = dropout
-        for layer in range(nLayers):
+        for layer in range(self.nLayers):
             self.add(Linear(hiddenSize if layer else inputSize, self.n_gates * hiddenSize))
             sums, state = Identity()(), Identity()()
             self.add(_packed(f"{type(self).__name__} step", sums, state, step(sums, state, hiddenSize)))
-            if layer + 1 < nLayers:
-                self.add(Dropout(dropout))
+            dropped = Dropout(dropout)  # says what is wrong with the number, of one layer too
+            if layer + 1 < self.nLayers:
+                self.add(dropped)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """A product for all steps, and then these, for each layer."""
@@ -400,9 +402,10 @@ class _Recurrent(Container):
         after = []
         for layer in range(self.nLayers):
             from_input, step, *between = self.modules[3 * layer : 3 * layer + 3]
-            sums = _slices(b, self._of_rows(b, from_input, x, n_steps), n_steps)
+            size = self.hiddenSize if layer else self.inputSize
+            sums = _slices(b, self._of_rows(b, from_input, x, size, n_steps), n_steps)
             state = self._zero_state(b, sums[0]) if states is None else states[layer]
-            outputs, state = _recur(b, lambda _, step=step: step, sums, state, mask)
+            outputs, state = _recur(b, [step] * n_steps, sums, state, mask)
             after.append(state)
             x = _stacked(b, outputs)
             for module in between:
@@ -430,15 +433,16 @@ class _Recurrent(Container):
                 f"(steps, {self.inputSize}), got {shape}"
             )
             raise ShapeError(message)
-        return shape[0]
+        steps: int = shape[0]
+        return steps
 
-    def _of_rows(self, b: Builder, linear: Module, x: Value, n_steps: int) -> Value:
-        """A Linear on the last dim."""
-        if b.choose(len, x) == 2:
-            return b.lower(linear, x)
-        flat = b.op("reshape", [x], ints=[INFER, b.choose(_last_dim, x)])
-        y = b.lower(linear, flat)
-        return b.op("reshape", [y], ints=[n_steps, INFER, self.n_gates * self.hiddenSize])
+    def _of_rows(self, b: Builder, linear: Module, x: Value, size: int, n_steps: int) -> Value:
+        """A Linear on the last dim, of this size."""
+        one_sequence = b.choose(len, x) == 2
+        if not one_sequence:
+            x = b.op("reshape", [x], ints=[INFER, size])
+        y: Value = b.lower(linear, x)
+        return y if one_sequence else b.op("reshape", [y], ints=[n_steps, INFER, self.n_gates * self.hiddenSize])
 
     def _zero_state(self, b: Builder, sums: Value) -> Values:
         like = b.op("narrow", [sums], ints=[-1, 0, self.hiddenSize])
@@ -463,7 +467,8 @@ class _Recurrent(Container):
 
 
 def _last_dim(shape: Shape) -> int:
-    return shape[-1]
+    size: int = shape[-1]
+    return size
 
 
 class LSTM(_Recurrent):
@@ -495,9 +500,9 @@ class LSTM(_Recurrent):
     Output: the last layer's h of all steps, (steps, batch, hiddenSize) or (steps, hiddenSize); if there was a state, a
     list of that and of the state after the last step of each sequence.
 
-    Parameters of each layer, in this order: W (4 hiddenSize, inputSize), b, U (4 hiddenSize, hiddenSize), d. PyTorch has
-    the same with the rows of o after those of g. Source: Graves, Generating sequences with recurrent neural networks,
-    2013, without peepholes.
+    Parameters of each layer, in this order: W (4 hiddenSize, inputSize), b, U (4 hiddenSize, hiddenSize), d. PyTorch
+    has the same with the rows of o after those of g. Source: Graves, Generating sequences with recurrent neural
+    networks, 2013, without peepholes.
 
     Examples
     --------
