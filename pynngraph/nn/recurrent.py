@@ -466,11 +466,6 @@ class _Recurrent(Container):
         return f"({self.inputSize} -> {self.hiddenSize}{layers})"
 
 
-def _last_dim(shape: Shape) -> int:
-    size: int = shape[-1]
-    return size
-
-
 class LSTM(_Recurrent):
     """Layers of long short-term memory, over whole sequences.
 
