@@ -238,6 +238,8 @@ MODULES += (
     ModuleCase("LSTM-one-step", lambda: nn.LSTM(3, 2), Input((1, 1, 3)), _lstm_from_zeros, SUMS),
     ModuleCase("LSTM-dropout", lambda: nn.LSTM(3, 2, 2, 0.5), SEQUENCES, random=True),
     ModuleCase("GRU", lambda: nn.GRU(3, 2, 2), [SEQUENCES, [H, H]], _layers(recurrent.gru_step), SUMS),
+    ModuleCase("GRU-large-batch", lambda: nn.GRU(2, 1, 2), [Input((2, 32, 2)), [Input((32, 1))] * 2],
+               _layers(recurrent.gru_step), SUMS),
     ModuleCase("GRU-reset-before", lambda: nn.GRU(3, 2, 2, 0, False), [SEQUENCES, [H, H]],
                _layers(recurrent.gru_reset_before_step), SUMS),
     ModuleCase("RNN", lambda: nn.RNN(3, 2, 2), (SEQUENCES, (H, H)), _layers(recurrent.rnn_step), SUMS),

@@ -6,8 +6,9 @@ from step to step, a table of arrays of any nesting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from operator import eq, index
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -163,7 +164,7 @@ def _slices(b: Builder, x: Value, count: int) -> list[Value]:
 def _recur(
     b: Builder,
     cells: Sequence[Module],
-    steps: list[Values],
+    steps: Iterable[Values],
     state: Values,
     mask: _Mask | None,
     truncate: int | None = None,
@@ -372,10 +373,16 @@ def _transfer(module: Module | None) -> Module:
 # ---- layers --------------------------------------------------------------------------------------
 
 
+# How many rows a step has at least, for the product of its input to be a step of its own (docs/design/recurrent.md).
+ROWS_FOR_STEPS = 32
+
+
 class _Recurrent(Container):
     """Base of recurrent layers over whole sequences.
 
-    The product of the input of a layer is one for all steps; only what depends on the state is done step by step.
+    The product of the input of a layer is one for all steps, where batches are small; only what depends on the state
+    is done step by step. Large batches fill the kernels as they are: then their product is done in each step, and
+    what it gives need not be kept for all steps.
     """
 
     n_gates: ClassVar[int]
@@ -395,22 +402,26 @@ class _Recurrent(Container):
                 self.add(dropped)
 
     def lower(self, b: Builder, input: Values) -> Values:
-        """A product for all steps, and then these, for each layer."""
+        """The steps of each layer, one after the other, with products of the input before or in between."""
+        x: Values
         x, states, lengths = self._parts(b, input)
-        n_steps = b.choose(partial(self._n_steps, b.where()), x)
+        n_steps, together = b.choose(partial(self._look_at, b.where()), x)
         mask = None if lengths is None else _Mask(b, lengths, n_steps)
         after = []
+        if not together:
+            x = _slices(b, x, n_steps)
         for layer in range(self.nLayers):
             from_input, step, *between = self.modules[3 * layer : 3 * layer + 3]
-            size = self.hiddenSize if layer else self.inputSize
-            sums = _slices(b, self._of_rows(b, from_input, x, size, n_steps), n_steps)
-            state = self._zero_state(b, sums[0]) if states is None else states[layer]
-            outputs, state = _recur(b, [step] * n_steps, sums, state, mask)
+            sums = self._sums(b, from_input, x, self.hiddenSize if layer else self.inputSize, n_steps)
+            first = next(sums)
+            state = self._zero_state(b, first) if states is None else states[layer]
+            x, state = _recur(b, [step] * n_steps, chain([first], sums), state, mask)
             after.append(state)
-            x = _stacked(b, outputs)
+            x = _stacked(b, x) if together else x
             for module in between:
-                x = b.lower(module, x)
-        return x if states is None else [x, after]
+                x = b.lower(module, x) if together else [b.lower(module, y) for y in x]
+        y = x if together else _stacked(b, x)
+        return y if states is None else [y, after]
 
     def _parts(self, b: Builder, input: Values) -> tuple[Value, Sequence[Values] | None, Value | None]:
         """The sequences; the states, if there are some; and the lengths, if there are some."""
@@ -426,23 +437,27 @@ class _Recurrent(Container):
             raise StructureError(message)
         return b.array(x), states, rest[0] if rest else None
 
-    def _n_steps(self, where: str, shape: Shape) -> int:
+    def _look_at(self, where: str, shape: Shape) -> tuple[int, bool]:
+        """How many steps there are, and whether they have one product."""
         if len(shape) not in (2, 3) or shape[-1] != self.inputSize or shape[0] == 0:
             message = (
                 f"{where} expects an input of shape (steps, batch, {self.inputSize}) or "
                 f"(steps, {self.inputSize}), got {shape}"
             )
             raise ShapeError(message)
-        steps: int = shape[0]
-        return steps
+        return shape[0], len(shape) == 2 or shape[1] < ROWS_FOR_STEPS
 
-    def _of_rows(self, b: Builder, linear: Module, x: Value, size: int, n_steps: int) -> Value:
-        """A Linear on the last dim, of this size."""
+    def _sums(self, b: Builder, linear: Module, x: Values, size: int, n_steps: int) -> Iterator[Value]:
+        """What the input, with a last dim of this size, gives to the gates of each step, when it is its turn."""
+        if isinstance(x, list):
+            for step in x:
+                yield b.lower(linear, step)
+            return
         one_sequence = b.choose(len, x) == 2
+        y = b.lower(linear, x if one_sequence else b.op("reshape", [x], ints=[INFER, size]))
         if not one_sequence:
-            x = b.op("reshape", [x], ints=[INFER, size])
-        y: Value = b.lower(linear, x)
-        return y if one_sequence else b.op("reshape", [y], ints=[n_steps, INFER, self.n_gates * self.hiddenSize])
+            y = b.op("reshape", [y], ints=[n_steps, INFER, self.n_gates * self.hiddenSize])
+        yield from _slices(b, y, n_steps)
 
     def _zero_state(self, b: Builder, sums: Value) -> Values:
         like = b.op("narrow", [sums], ints=[-1, 0, self.hiddenSize])
