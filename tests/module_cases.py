@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import recurrent_reference as recurrent
 from op_cases import OP_CASES, Input
 from tolerances import CANCELLING, EXACT, NUMERICAL, NUMERICAL_DISTANCE, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
@@ -410,6 +411,67 @@ MODULES = (
     ModuleCase("gModule", _graph, [X, (X, [X, Input((2,))])]),
     ModuleCase("ModuleFromCriterion", lambda: nn.ModuleFromCriterion(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
 )  # fmt: skip
+
+
+# ---- recurrent nets ------------------------------------------------------------------------------
+
+
+def _layers(step):
+    def reference(input, *parameters):
+        return list(recurrent.layers(step, *input, *parameters))
+
+    return reference
+
+
+def _unrolled(step, *, as_list=False):
+    def reference(input, *parameters):
+        outputs, state = recurrent.unrolled(step, *input, *parameters)
+        return [outputs if as_list else np.array(outputs), state]
+
+    return reference
+
+
+def _lstm_from_zeros(x, *parameters):
+    zeros = np.zeros((*x.shape[1:-1], parameters[2].shape[1]))
+    return recurrent.layers(recurrent.lstm_step, x, [[zeros, zeros]], *parameters)[0]
+
+
+def _nested_cell():
+    """A cell of lists in tuples, of which a part of the state comes back as it was."""
+    x, state = nn.Identity()(), nn.Identity()()
+    (left, right), (h, kept) = x.split(2), state.split(2)
+    sums = nn.CAddTable()([nn.Linear(3, 2)(left), nn.Linear(3, 2)(right), nn.Identity()(h)])
+    return nn.gModule([x, state], [nn.nest([nn.Tanh()(sums), [kept]]), nn.nest([nn.Sigmoid()(sums), kept])])
+
+
+SEQUENCES = Input((3, 2, 3))
+H = Input((2, 2))
+STEPS = [Input((2, 3)), Input((2, 3))]
+
+MODULES += (
+    ModuleCase("LSTM", lambda: nn.LSTM(3, 2, 2), [SEQUENCES, [[H, H], [H, H]]], _layers(recurrent.lstm_step), SUMS),
+    ModuleCase("LSTM-from-zeros", lambda: nn.LSTM(3, 2), SEQUENCES, _lstm_from_zeros, SUMS),
+    ModuleCase("LSTM-one-sequence", lambda: nn.LSTM(3, 2), Input((4, 3)), _lstm_from_zeros, SUMS),
+    ModuleCase("LSTM-one-step", lambda: nn.LSTM(3, 2), Input((1, 1, 3)), _lstm_from_zeros, SUMS),
+    ModuleCase("LSTM-dropout", lambda: nn.LSTM(3, 2, 2, 0.5), SEQUENCES, random=True),
+    ModuleCase("GRU", lambda: nn.GRU(3, 2, 2), [SEQUENCES, [H, H]], _layers(recurrent.gru_step), SUMS),
+    ModuleCase("GRU-large-batch", lambda: nn.GRU(2, 1, 2), [Input((2, 32, 2)), [Input((32, 1))] * 2],
+               _layers(recurrent.gru_step), SUMS),
+    ModuleCase("GRU-reset-before", lambda: nn.GRU(3, 2, 2, 0, False), [SEQUENCES, [H, H]],
+               _layers(recurrent.gru_reset_before_step), SUMS),
+    ModuleCase("RNN", lambda: nn.RNN(3, 2, 2), (SEQUENCES, (H, H)), _layers(recurrent.rnn_step), SUMS),
+    ModuleCase("RNN-transfer", lambda: nn.RNN(3, 2, 1, 0, nn.Sigmoid()), [SEQUENCES, [Input((2, 2))]]),
+    ModuleCase("unroll-LSTMCell", lambda: nn.unroll(nn.LSTMCell(3, 2), 3), [SEQUENCES, [H, H]],
+               _unrolled(recurrent.lstm_step), SUMS),
+    ModuleCase("unroll-GRUCell", lambda: nn.unroll(nn.GRUCell(3, 2)), [STEPS, H],
+               _unrolled(recurrent.gru_step, as_list=True), SUMS),
+    ModuleCase("unroll-RNNCell", lambda: nn.unroll(nn.RNNCell(3, 2)), [Input((4, 3)), Input((2,))],
+               _unrolled(recurrent.rnn_step), SUMS),
+    ModuleCase("unroll-nested", lambda: nn.unroll(_nested_cell()), [[tuple(STEPS), STEPS], (H, Input((1,)))]),
+)  # fmt: skip
+
+
+# ---- criterions ----------------------------------------------------------------------------------
 
 
 def _negative_log_likelihood(weights=None, *, average=True, ignored=-100):

@@ -30,6 +30,8 @@ from .noise import *  # noqa: F403
 from .noise import __all__ as _noises
 from .product import *  # noqa: F403
 from .product import __all__ as _products
+from .recurrent import *  # noqa: F403
+from .recurrent import __all__ as _recurrent
 from .reduce import *  # noqa: F403
 from .reduce import __all__ as _reductions
 from .shape import *  # noqa: F403
@@ -62,3 +64,4 @@ __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
 __all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa: PLE0605
 __all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605
 __all__ += _composites + _decorators + _distances + _linear + _noises  # noqa: PLE0605
+__all__ += _recurrent  # noqa: PLE0605

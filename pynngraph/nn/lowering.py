@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from .. import tree
 from .._engine import INDEX, OPS, EngineFailure, Program, Shape, Shapes, Value
 from ..errors import DTypeError, Error, StructureError
 from ..watch import Debug, Evaluation, Tap, note_site
 from .host import HostNeeded, HostResults, HostStep
+from .parameter import Cell
 
 if TYPE_CHECKING:
     from ..graph.node import Node
     from .module import Module
-    from .parameter import Cell
 
 Values: TypeAlias = Any  # a value, or a nested list or tuple of values
 
@@ -179,6 +181,10 @@ class Builder:
                 del self._params[id(cell)]
             else:
                 self._params[id(cell)] = known
+
+    def constant(self, array: Any) -> Value:
+        """The value of an array that never changes."""
+        return self.param(Cell(np.asarray(array, self.dtype), has_grad=False))
 
     def op(
         self,
