@@ -117,7 +117,11 @@ struct pnng_plan {
     pnng_message message;
 };
 
-enum { PNNG_USE_FORWARD = 4 }; /* beside PNNG_GRAD_INPUTS and PNNG_GRAD_PARAMS */
+/* Beside PNNG_GRAD_INPUTS and PNNG_GRAD_PARAMS: bits of slots' uses and of steps' masks. */
+enum {
+    PNNG_USE_FORWARD = 4,
+    PNNG_UPDATES = 8 /* steps of forward that change buffers */
+};
 
 /* ---- for families ------------------------------------------------------------------------ */
 

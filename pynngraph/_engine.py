@@ -390,6 +390,10 @@ class Program:
         """Let plans read a parameter in a packed form, where that is faster; see :meth:`Plan.pack`."""
         self._check(lib.pnng_program_pack(self._c, param))
 
+    def update(self, buffer: Value, value: Value) -> None:
+        """Let forward leave a value in a buffer, when all else is done."""
+        self._check(lib.pnng_program_update(self._c, buffer, value))
+
     def op(
         self,
         info: OpInfo,
@@ -601,11 +605,11 @@ class Plan:
         """Arrays to write at the next backward run; None for indices."""
         self._bind(self._grad_input_slot, arrays)
 
-    def forward(self, seed: int) -> None:
-        """Run forward."""
+    def forward(self, seed: int, *, replay: bool = False) -> None:
+        """Run forward; a `replay` changes no buffer."""
         if self.program.hosts is not None:
             self._set_hosts(self.program.hosts)
-        status = lib.pnng_plan_forward(self._c, seed)
+        status = (lib.pnng_plan_replay if replay else lib.pnng_plan_forward)(self._c, seed)
         if status:
             self._check(status)
 

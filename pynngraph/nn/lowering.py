@@ -133,6 +133,7 @@ class Builder:
         self._n_sites = 0
         self._keeping = False  # whether a module around has keep() on
         self._params: dict[int, Value] = {}
+        self._states: dict[int, Value] = {}  # of buffers that forward changes: what they hold by now
         self._site: Site | None = None
         self._input_shapes: list[Shape] = []
         self._shapes: Shapes | None = None
@@ -164,6 +165,16 @@ class Builder:
         self.cells.append(cell)
         return value
 
+    def state(self, cell: Cell) -> Value:
+        """The value of a buffer: as it was before the run, or as a module that was lowered before leaves it."""
+        known = self._states.get(id(cell))
+        return self.param(cell) if known is None else known
+
+    def update(self, cell: Cell, value: Value) -> None:
+        """Let a forward that succeeds leave a value in a buffer. One that is run once more leaves it as it is."""
+        self._states[id(cell)] = value
+        self.program.update(self.param(cell), value)
+
     def op(
         self,
         name: str,
@@ -172,6 +183,16 @@ class Builder:
         nums: Sequence[float] = (),
     ) -> Value:
         """Append an op of the registry; its (first) output."""
+        return self.outputs(name, inputs, ints, nums)[0]
+
+    def outputs(
+        self,
+        name: str,
+        inputs: Sequence[Value],
+        ints: Sequence[int] = (),
+        nums: Sequence[float] = (),
+    ) -> list[Value]:
+        """Append an op of the registry; its outputs."""
         info = OPS[name]
         try:
             outputs = self.program.op(info, inputs, ints, nums, max(info.n_outputs, 1))
@@ -185,7 +206,7 @@ class Builder:
             raise failure.exception(message) from None
         self.sites.append(self._site)
         self.has_noise = self.has_noise or info.family == "noise"
-        return outputs[0]
+        return outputs
 
     def is_index(self, value: Value) -> bool:
         """Whether a value holds indices."""

@@ -83,13 +83,15 @@ static void op_output(attempt *a, pnng_value x) { TRY(a, pnng_program_output(a->
 static void build(attempt *a) {
     const pnng_host host = {host_infer, host_forward, host_backward, NULL};
     const pnng_shape weight = shape_of(2, COLS, COLS), bias = shape_of(1, COLS);
-    pnng_value x = 0, t = 0, w = 0, b = 0;
+    pnng_value x = 0, t = 0, w = 0, b = 0, buffer = 0;
     TRY(a, pnng_program_host(a->program, &host));
     TRY(a, pnng_program_input(a->program, PNNG_REAL, 1, &x));
     TRY(a, pnng_program_input(a->program, PNNG_REAL, 1, &t));
     TRY(a, pnng_program_param(a->program, &weight, 1, &w));
     TRY(a, pnng_program_param(a->program, &bias, 1, &b));
     TRY(a, pnng_program_pack(a->program, w));
+    TRY(a, pnng_program_param(a->program, &bias, 0, &buffer));
+    TRY(a, pnng_program_update(a->program, buffer, b));
     const pnng_value linear_in[] = {x, w, b};
     const pnng_value y = op_n(a, "linear", linear_in, 3, NULL, 0, NULL, 1);
     pnng_value h = op_1(a, "tanh", y);
