@@ -70,6 +70,16 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * gather   forward  y, w, t        y: rows x cols with stride, t: rows of int64, w: n x cols with
  *          stride; y_r = w_t. A t outside [0, n): PNNG_ERROR_VALUE, bad = {row, t}, y unchanged.
  *          backward dw, g, t       dw_t += a g_r but for t = i; stored: all of dw is written.
+ * batch_norm      x and y: n samples (stride: from one to the next), each contiguous, of rows
+ *          channels x inner elements, or of cols channels where inner == 1; all others one number a
+ *          channel. w and b may be NULL.
+ *          forward  y, m, r, v, x, w, b    r = 1 / sqrt(sum (x - m)^2 / count + a), v = sum (x -
+ *          m)^2 / (count - 1), or 0
+ *          backward dx, dw, db, g, x, m, r, w      dw and db are stored; any of the three may be
+ *          NULL
+ * channel_affine  the same layout
+ *          forward  y, x, m, s, b
+ *          backward dx, ds, db, g, x, m, s
  * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
  */
 

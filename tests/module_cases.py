@@ -102,6 +102,17 @@ def _mv(matrix, vector):
     return np.matmul(matrix, vector[..., None])[..., 0]
 
 
+def _normalized(x, weight=None, bias=None, eps=1e-5):
+    dims = (0, *range(2, x.ndim))
+    y = (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + eps)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return y if weight is None else y * weight.reshape(shape) + bias.reshape(shape)
+
+
+def _layer_normalized(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.1 / x.shape[-1])
+
+
 X = Input((BATCH, 6))
 DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
 
@@ -190,6 +201,18 @@ MODULES = (
     ModuleCase("Add-scalar", lambda: nn.Add(6, True), X, np.add, per_sample=True),
     ModuleCase("LookupTable", lambda: nn.LookupTable(9, 4), Input((BATCH, 3), "index", 9), lambda x, w: w[x],
                per_sample=True, of_indices=True),
+    ModuleCase("BatchNormalization", lambda: nn.BatchNormalization(6), X, _normalized, SUMS),
+    ModuleCase("BatchNormalization-plain", lambda: nn.BatchNormalization(6, 0.1, 0.5, False), X,
+               lambda x: _normalized(x, eps=0.1), SUMS),
+    ModuleCase("BatchNormalization-one", lambda: nn.BatchNormalization(6), Input((1, 6)), lambda x, w, b: 0 * x),
+    ModuleCase("SpatialBatchNormalization", lambda: nn.SpatialBatchNormalization(2), Input((2, 2, 3, 3)),
+               _normalized, SUMS),
+    ModuleCase("VolumetricBatchNormalization", lambda: nn.VolumetricBatchNormalization(2), Input((2, 2, 2, 1, 3)),
+               _normalized, SUMS),
+    ModuleCase("LayerNormalization", lambda: nn.LayerNormalization(6, 0.5, 0.1), X,
+               lambda x, w, b: _layer_normalized(x) * w + b, SUMS, per_sample=True),
+    ModuleCase("LayerNormalization-plain", lambda: nn.LayerNormalization(6, None, 0.1, False), X,
+               _layer_normalized, SUMS, per_sample=True),
     ModuleCase("gModule", _graph, [X, (X, [X, Input((2,))])]),
     ModuleCase("ModuleFromCriterion", lambda: nn.ModuleFromCriterion(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
 )  # fmt: skip

@@ -159,6 +159,26 @@ def _nll(ignored, average):
     return reference
 
 
+def _by_channel(numbers, x):
+    """Numbers of the channels, dim 1, in the shape of x but for sizes of 1."""
+    return numbers.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
+def _batch_norm(x, weight=None, bias=None):
+    dims = (0, *range(2, x.ndim))
+    mean, var = x.mean(dims), x.var(dims)
+    root = 1 / np.sqrt(var + 0.5)
+    y = (x - _by_channel(mean, x)) * _by_channel(root, x)
+    if weight is not None:
+        y = y * _by_channel(weight, x) + _by_channel(bias, x)
+    return y, mean, root, x.var(dims, ddof=1)
+
+
+def _channel_affine(x, mean, scale, shift=None):
+    y = (x - _by_channel(mean, x)) * _by_channel(scale, x)
+    return y if shift is None else y + _by_channel(shift, x)
+
+
 def _unary(op, module, reference, forward, backward, domain="normal", nums=()):
     """The row of an elementwise op of one input."""
     return OpCase(op, (Input((5, 7), domain),), reference, forward, backward, (module, *nums),
@@ -226,6 +246,12 @@ OP_CASES = (
     OpCase("reduce_sum", (Input((2, 37)),), lambda x: 2 * x.sum(-1, keepdims=True), SUMS, EXACT,
            ints=(-1, 1), nums=(2.0,)),
     OpCase("dropout", (X,), _dropout, ROUNDED, ROUNDED, nums=(0.3, 1.25), n_outputs=2, passes_none=(1,)),
+    *(OpCase("batch_norm", (Input(shape), Input((shape[1],), "positive"), Input((shape[1],)))[:count], _batch_norm,
+             SUMS, SUMS, nums=(0.5,), n_outputs=4, passes_none=(1, 2, 3))
+      for shape, count in (((5, 21), 3), ((5, 3), 1), ((3, 2, 5, 7), 3), ((1, 3, 19), 1))),
+    *(OpCase("channel_affine", (Input(shape), *(Input((shape[1],)),) * 3)[:count], _channel_affine,
+             CANCELLING, SUMS, no_gradient=(1,))
+      for shape, count in (((5, 21), 4), ((5, 3), 3), ((3, 2, 5, 7), 4), ((1, 3, 19), 3))),
     OpCase("linear", (X, Input((4, 7)), Input((4,))), lambda x, w, b: x @ w.T + b, SUMS, SUMS,
            ("Linear", 7, 4), n_params=2, per_sample=True),
     OpCase("linear", (X, Input((4, 7))), lambda x, w: x @ w.T, SUMS, SUMS,
