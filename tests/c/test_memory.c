@@ -136,6 +136,7 @@ enum { N_INPUT = ROWS * COLS };
 typedef struct results {
     double loss, error, mean[COLS - 4], left[ROWS * 4];
     double dx[N_INPUT], dt[N_INPUT], dw[COLS * COLS], db[COLS];
+    double kept[COLS]; /* a buffer, which becomes b */
 } results;
 
 static void run(pnng_plan *plan, results *r) {
@@ -154,8 +155,9 @@ static void run(pnng_plan *plan, results *r) {
     for (int k = 0; k < ROWS * 4; k++)
         g_left[k] = 0.5;
     memset(r, 0, sizeof *r);
-    void *const all[] = {x,     t,     &r->loss, &r->error, r->mean, r->left, w,     b,
-                         r->dw, r->db, &one,     &one,      g_mean,  g_left,  r->dx, r->dt};
+    void *const all[] = {x,    t,    &r->loss, &r->error, r->mean, r->left,
+                         w,    b,    r->kept,  r->dw,     r->db,   r->kept,
+                         &one, &one, g_mean,   g_left,    r->dx,   r->dt};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         CHECK(pnng_plan_bind(plan, k, all[k]) == PNNG_OK);
     static double packed[64 * COLS];
