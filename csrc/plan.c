@@ -219,6 +219,17 @@ static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, s
     return step;
 }
 
+void *pnng_keep(pnng_planner *planner, size_t bytes) {
+    pnng_plan *const plan = planner->plan;
+    void *const memory = ROOM(planner, plan->kept, plan->n_kept, plan->cap_kept, 1)
+                             ? pnng_allocate(planner->allocator, bytes, 1)
+                             : NULL;
+    planner->failed |= !memory;
+    if (memory)
+        plan->kept[plan->n_kept++] = memory;
+    return memory;
+}
+
 size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method) {
     pnng_plan *const plan = planner->plan;
     if (!ROOM(planner, plan->methods, plan->n_methods, plan->cap_methods, 1)) {
@@ -1202,10 +1213,12 @@ void pnng_plan_free(pnng_plan *plan) {
     if (!plan)
         return;
     pnng_program *const program = plan->program;
+    for (size_t k = 0; k < plan->n_kept; k++)
+        pnng_release(&program->allocator, plan->kept[k]);
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
                            plan->slot_use,     plan->arena_memory,  plan->sums,     plan->by,
-                           plan->methods,      plan->finishes};
+                           plan->methods,      plan->finishes,      plan->kept};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

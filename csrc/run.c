@@ -51,6 +51,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .b = step->b,
         .i = step->i,
         .j = step->j,
+        .windows = step->windows,
         .seed = step->noise ? seed_of_op(plan->seed, step->noise) : 0,
         .stream = step->stream,
         .accumulate = plan->flag_pool + step->first_flag,

@@ -27,6 +27,8 @@ static unsigned forward_cycles(pnng_op op) {
     case PNNG_OP_DIV:
     case PNNG_OP_SQRT:
     case PNNG_OP_SOFTSIGN:
+    case PNNG_OP_MAX_POOL:
+    case PNNG_OP_AVERAGE_POOL:
         return 8;
     case PNNG_OP_TANH:
     case PNNG_OP_SIGMOID:
@@ -53,6 +55,8 @@ static unsigned backward_cycles(pnng_op op) {
     case PNNG_OP_SOFTSIGN:
     case PNNG_OP_DIV:
     case PNNG_OP_BCE:
+    case PNNG_OP_MAX_POOL:
+    case PNNG_OP_AVERAGE_POOL:
         return 8;
     case PNNG_OP_LOGSIGMOID:
     case PNNG_OP_SOFTPLUS:
@@ -145,6 +149,12 @@ static void cut_channels(cut *s, unsigned samples) {
         s->by[k] = (ptrdiff_t)(s->element * (samples >> k & 1 ? step->inner : 1));
 }
 
+static void cut_planes(const cut *s) {
+    s->step->split = PNNG_SPLIT_ROWS;
+    for (size_t k = 0; k < s->step->n_operands; k++)
+        cut_rows(s, k);
+}
+
 static void cut_forward(cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
     if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
@@ -161,6 +171,8 @@ static void cut_forward(cut *s, pnng_op op, const pnng_family *family) {
         step->split = PNNG_SPLIT_ROWS;
         cut_rows(s, 0);
         s->by[2] = sizeof(int64_t);
+    } else if (step->windows) {
+        cut_planes(s);
     } else if (op == PNNG_OP_BATCH_NORM) {
         cut_channels(s, 1 << 0 | 1 << 4);
     } else if (op == PNNG_OP_CHANNEL_AFFINE) {
@@ -218,6 +230,8 @@ static void cut_backward(cut *s, pnng_op op, const pnng_family *family) {
     } else if (op == PNNG_OP_GATHER) {
         step->split = PNNG_SPLIT_COLS;
         s->by[0] = s->by[1] = (ptrdiff_t)s->element;
+    } else if (step->windows) {
+        cut_planes(s);
     } else if (op == PNNG_OP_BATCH_NORM || op == PNNG_OP_CHANNEL_AFFINE) {
         cut_channels(s, 1 << 0 | 1 << 3 | 1 << 4);
     }

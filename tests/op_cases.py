@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import windows
 from tolerances import CANCELLING, EXACT, LONG_SUMS, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
 
 SEED = 5  # of runs that draw random numbers
@@ -49,6 +50,7 @@ DOMAINS = {
     "log": _log_probabilities,
     "unit": lambda rng, spec: rng.uniform(0.05, 0.95, spec.shape),
     "bit": lambda rng, spec: rng.choice([0.0, 1.0], spec.shape),
+    "four": lambda rng, spec: rng.integers(4, size=spec.shape),
     "sign": lambda rng, spec: rng.choice([-1.0, 1.0], spec.shape),
     "index": lambda rng, spec: rng.integers(spec.below, size=spec.shape),
 }
@@ -207,7 +209,37 @@ def _matmul(ta, tb, batch):
                   ("MM", bool(ta), bool(tb)), ints=(ta, tb), per_sample=bool(batch))  # fmt: skip
 
 
+# Windows by their ints: planes in one, two and three dims; rounding up, padding, dilation, adaptive; wide enough for
+# whole vectors of single numbers with a rest, and as far apart as 1, 2 and more.
+_WINDOWS = (
+    ((2, 13), (1, 0, 1, 3, 2, 1, 1)),
+    ((1, 5, 3), (2, 0, 1, 3, 2, 0, 1, 1, 1, 0, 1)),
+    ((2, 2, 41), (2, 0, 1, 2, 2, 0, 1, 2, 2, 0, 1)),
+    ((1, 3, 40), (2, 0, 2, 3, 2, 1, 1, 3, 2, 1, 1)),
+    ((1, 4, 40), (2, 1, 1, 3, 2, 0, 1, 3, 2, 1, 1)),
+    ((1, 3, 23), (2, 0, 1, 3, 1, 1, 1, 4, 1, 2, 1)),
+    ((1, 5, 29), (2, 0, 0, 2, 3, 1, 2, 2, 1, 0, 3)),
+    ((1, 4, 17), (2, 1, 2, 2, 3, 0, 1, 3, 4, 1, 1)),
+    ((1, 4, 19), (2, 2, 1, 3, 1, 0, 1, 5, 1, 0, 1)),
+    ((1, 3, 20), (2, 2, 1, 3, 1, 0, 1, 10, 1, 0, 1)),
+    ((1, 3, 3, 6), (3, 0, 1, 2, 2, 0, 1, 2, 1, 1, 1, 3, 2, 0, 1)),
+)
+
+
+def _pooling(shape, ints):
+    """The rows of pooling by windows, and of undoing it."""
+    return (
+        OpCase("max_pool", (Input(shape, "distinct"),), windows.max_pool(ints), EXACT, SUMS, ints=ints, n_outputs=2,
+               passes_none=(1,)),
+        OpCase("average_pool", (Input(shape),), windows.average_pool(ints), SUMS, SUMS, ints=ints),
+    )  # fmt: skip
+
+
 OP_CASES = (
+    *(case for shape, ints in _WINDOWS for case in _pooling(shape, ints)),
+    OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
+           windows.max_unpool((2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1)), EXACT, EXACT,
+           ints=(2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1), no_gradient=(1, 2)),
     _unary("tanh", "Tanh", np.tanh, TRANSCENDENTAL, CANCELLING),
     _unary("sigmoid", "Sigmoid", _sigmoid, TRANSCENDENTAL, CANCELLING),
     _unary("relu", "ReLU", lambda x: np.maximum(x, 0), EXACT, EXACT, "nonzero"),

@@ -11,6 +11,8 @@ from .lookup import __all__ as _lookup
 from .module import Module
 from .normalization import *  # noqa: F403
 from .normalization import __all__ as _normalizations
+from .pooling import *  # noqa: F403
+from .pooling import __all__ as _poolings
 from .product import *  # noqa: F403
 from .product import __all__ as _products
 from .reduce import *  # noqa: F403
@@ -34,5 +36,5 @@ __all__ = [
     "setdefaulttensortype",
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
-__all__ += _normalizations  # noqa: PLE0605
+__all__ += _normalizations + _poolings  # noqa: PLE0605
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605

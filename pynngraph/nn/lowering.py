@@ -133,6 +133,7 @@ class Builder:
         self._n_sites = 0
         self._keeping = False  # whether a module around has keep() on
         self._params: dict[int, Value] = {}
+        self.pooled: dict[int, tuple[Value, Value]] = {}  # of max poolings, by id: places of the greatest, input
         self._states: dict[int, Value] = {}  # of buffers that forward changes: what they hold by now
         self._site: Site | None = None
         self._input_shapes: list[Shape] = []
