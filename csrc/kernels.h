@@ -19,17 +19,36 @@ typedef enum pnng_op {
     PNNG_OP_COUNT
 } pnng_op;
 
+/* Windows over planes of up to three dims; where there are fewer, the first ones are of size 1.
+ * Output o of dim d has of it the elements first[d][o] + i dilation[d], i < count[d][o]: those that
+ * are in the plane. An element's number in its window, its `code`, is (i_0 size[1] + i_1) size[2] +
+ * i_2. Outputs whole_from ... whole_to - 1 of the last dim have whole windows that begin `step`
+ * apart, 1 or 2: with 2, dilation[2] is 1 and size[2] at least 2. */
+enum { PNNG_POOLED_DIMS = 3 };
+typedef struct pnng_windows {
+    size_t in[PNNG_POOLED_DIMS], out[PNNG_POOLED_DIMS];
+    size_t size[PNNG_POOLED_DIMS]; /* the most that a window has */
+    size_t dilation[PNNG_POOLED_DIMS];
+    size_t step, whole_from, whole_to;
+    const int64_t *first[PNNG_POOLED_DIMS], *count[PNNG_POOLED_DIMS];
+    const int64_t *share[PNNG_POOLED_DIMS]; /* sums are divided by the product of three of these */
+    const int64_t *place; /* of each code: from a window's first element to that, in the plane */
+    size_t codes;
+    int64_t ints[]; /* what these point to */
+} pnng_windows;
+
 /* One call of a kernel. What the operands are is said per family below; addresses are aligned to
  * their elements only, and may be equal (in place) where a family says so. */
 typedef struct pnng_call {
-    void *const *ptr;          /* one address an operand; NULL for an output that is not wanted */
-    const ptrdiff_t *stride;   /* one an operand: elements from one row to the next */
-    size_t rows, cols;         /* elements of a row are next to each other in every operand */
-    size_t n;                  /* number of table entries; or the size of the dim worked along */
-    size_t inner;              /* slices, reduce: elements below that dim */
-    double a, b;               /* the op's real attributes */
-    int64_t i, j;              /* the op's integer attributes */
-    uint64_t seed;             /* noise: fixes the numbers drawn */
+    void *const *ptr;            /* one address an operand; NULL for an output that is not wanted */
+    const ptrdiff_t *stride;     /* one an operand: elements from one row to the next */
+    size_t rows, cols;           /* elements of a row are next to each other in every operand */
+    size_t n;                    /* number of table entries; or the size of the dim worked along */
+    size_t inner;                /* slices, reduce: elements below that dim */
+    double a, b;                 /* the op's real attributes */
+    int64_t i, j;                /* the op's integer attributes */
+    const pnng_windows *windows; /* pooling */
+    uint64_t seed;               /* noise: fixes the numbers drawn */
     bool stream;               /* what is written is far more than caches hold: better past them */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
     int64_t *bad; /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
@@ -76,6 +95,20 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dw, g, t       dw_t += a g_r but for t = i; stored: all of dw is written.
  * one_hot  forward  y, t           y: rows x cols with stride, t: rows of int64, n = cols. A t
  *          outside [0, n): PNNG_ERROR_VALUE, bad = {row, t}, y unchanged.
+ * batch_norm      x and y: n samples (stride: from one to the next), each contiguous, of rows
+ *          channels x inner elements, or of cols channels where inner == 1; all others one number a
+ *          channel. w and b may be NULL.
+ *          forward  y, m, r, v, x, w, b    r = 1 / sqrt(sum (x - m)^2 / count + a), v = sum (x -
+ *          m)^2 / (count - 1), or 0
+ *          backward dx, dw, db, g, x, m, r, w      dw and db are stored; any of the three may be
+ *          NULL
+ * channel_affine  the same layout
+ *          forward  y, x, m, s, b
+ *          backward dx, ds, db, g, x, m, s
+ * max_pool, max_unpool, average_pool      rows planes with strides, each contiguous, of the sizes
+ *          in windows; cols elements where they are many. `which` are codes, as reals.
+ *          forward  y, which, x;     y, x, which;     y, x
+ *          backward dx, g, which;    dx, g, which;    dx, g
  * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
  */
 

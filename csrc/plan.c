@@ -219,6 +219,17 @@ static pnng_step *push_step(pnng_planner *planner, const pnng_step *prototype, s
     return step;
 }
 
+void *pnng_keep(pnng_planner *planner, size_t bytes) {
+    pnng_plan *const plan = planner->plan;
+    void *const memory = ROOM(planner, plan->kept, plan->n_kept, plan->cap_kept, 1)
+                             ? pnng_allocate(planner->allocator, bytes, 1)
+                             : NULL;
+    planner->failed |= !memory;
+    if (memory)
+        plan->kept[plan->n_kept++] = memory;
+    return memory;
+}
+
 size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method) {
     pnng_plan *const plan = planner->plan;
     if (!ROOM(planner, plan->methods, plan->n_methods, plan->cap_methods, 1)) {
@@ -931,6 +942,34 @@ static void place_outputs(pnng_planner *planner) {
     }
 }
 
+/* Buffers are changed when all else is done. A value that is in a parameter's memory is copied
+ * before: that parameter may be among those that change. */
+static void update_buffers(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    pnng_ref *const from = pnng_refs(planner, program->n_params);
+    for (size_t k = 0; k < program->n_params && !planner->failed; k++) {
+        const pnng_value value = program->values[program->params[k]].update;
+        if (value < 0)
+            continue;
+        planner->op = maker(program, value);
+        from[k] = pnng_read(planner, value);
+        if (program->values[planner->root[value]].origin != PNNG_FROM_PARAM)
+            continue;
+        const pnng_shape *const shape = &planner->shape[value];
+        const pnng_ref copy = pnng_temporary(planner, shape);
+        pnng_emit_copy(planner, shape, copy, from[k]);
+        from[k] = copy;
+    }
+    planner->mask = PNNG_UPDATES;
+    for (size_t k = 0; k < program->n_params && !planner->failed; k++) {
+        const pnng_value param = program->params[k], value = program->values[param].update;
+        if (value < 0)
+            continue;
+        planner->op = maker(program, value);
+        pnng_emit_copy(planner, &planner->shape[param], pnng_read(planner, param), from[k]);
+    }
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static void touch(pnng_storage *storage, size_t time) {
@@ -1070,6 +1109,7 @@ static bool make_steps(pnng_planner *planner) {
         return false;
     mark_use(planner);
     place_outputs(planner);
+    update_buffers(planner);
     return !planner->failed && fuse(planner) && take_memory(planner);
 }
 
@@ -1116,6 +1156,23 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
     return PNNG_OK;
 }
 
+/* What a buffer becomes has its shape. */
+static pnng_status check_updates(pnng_plan *plan) {
+    const pnng_program *const program = plan->program;
+    for (size_t k = 0; k < program->n_params; k++) {
+        const pnng_value value = program->values[program->params[k]].update;
+        if (value < 0 || pnng_same_shape(&plan->shapes->shape[value], &program->param_shapes[k]))
+            continue;
+        char is[PNNG_SHAPE_TEXT], wanted[PNNG_SHAPE_TEXT];
+        pnng_fail(&plan->message, PNNG_ERROR_SHAPE, "a buffer of shape %s cannot become %s",
+                  pnng_shape_text(&program->param_shapes[k], wanted),
+                  pnng_shape_text(&plan->shapes->shape[value], is));
+        plan->message.op = maker(program, value);
+        return PNNG_ERROR_SHAPE;
+    }
+    return PNNG_OK;
+}
+
 static pnng_status make_plan(pnng_plan *plan, int32_t dtype, const pnng_shape *inputs,
                              size_t n_inputs, int32_t flags) {
     pnng_program *const program = plan->program;
@@ -1135,6 +1192,9 @@ static pnng_status make_plan(pnng_plan *plan, int32_t dtype, const pnng_shape *i
     if (status)
         return status;
 
+    status = check_updates(plan);
+    if (status)
+        return status;
     if (!make_slots(plan))
         return PNNG_ERROR_MEMORY;
     pnng_planner planner;
@@ -1166,10 +1226,12 @@ void pnng_plan_free(pnng_plan *plan) {
     if (!plan)
         return;
     pnng_program *const program = plan->program;
+    for (size_t k = 0; k < plan->n_kept; k++)
+        pnng_release(&program->allocator, plan->kept[k]);
     void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
                            plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
                            plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-                           plan->methods,      plan->finishes};
+                           plan->methods,      plan->finishes,      plan->kept};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

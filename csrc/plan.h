@@ -61,6 +61,7 @@ struct pnng_step {
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
+    const pnng_windows *windows; /* pooling; kept by the plan */
 };
 
 /* Why a step that may be the end of a product (may_finish) is not. */
@@ -113,6 +114,8 @@ struct pnng_plan {
         cap_by;
     pnng_method *methods; /* of products */
     size_t n_methods, cap_methods;
+    void **kept; /* what steps need for as long as the plan lives */
+    size_t n_kept, cap_kept;
     pnng_finish_step *finishes;
     size_t n_finishes, cap_finishes;
     bool may_split; /* some step may want threads */
@@ -136,7 +139,11 @@ struct pnng_plan {
     pnng_message message;
 };
 
-enum { PNNG_USE_FORWARD = 4 }; /* beside PNNG_GRAD_INPUTS and PNNG_GRAD_PARAMS */
+/* Beside PNNG_GRAD_INPUTS and PNNG_GRAD_PARAMS: bits of slots' uses and of steps' masks. */
+enum {
+    PNNG_USE_FORWARD = 4,
+    PNNG_UPDATES = 8 /* steps of forward that change buffers */
+};
 
 /* ---- for families ------------------------------------------------------------------------ */
 
@@ -239,6 +246,8 @@ void pnng_emit_repeated(pnng_planner *planner, const pnng_step *prototype, const
 void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_sizes sizes,
                         const pnng_ref operands[4], const ptrdiff_t row_strides[3],
                         const pnng_target *target, size_t count, const ptrdiff_t *by);
+/* Memory for what steps of the plan point to, kept for as long as it lives; NULL: none left. */
+void *pnng_keep(pnng_planner *planner, size_t bytes);
 /* Keep how a product is made; its number. */
 size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method);
 /* Append an elementwise step: loops are found from the strides. */

@@ -67,7 +67,7 @@ static pnng_status check_open(pnng_program *program) {
 static pnng_value push_value(pnng_program *program, int kind, pnng_origin origin, size_t index) {
     const pnng_value value = (pnng_value)program->n_values++;
     program->values[value] = (pnng_value_info){
-        .kind = (uint8_t)kind, .origin = (uint8_t)origin, .index = (uint32_t)index};
+        .kind = (uint8_t)kind, .origin = (uint8_t)origin, .update = -1, .index = (uint32_t)index};
     return value;
 }
 
@@ -133,6 +133,24 @@ pnng_status pnng_program_pack(pnng_program *program, pnng_value param) {
         return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "value %d is not a parameter",
                          param);
     program->values[param].packs = 1;
+    return PNNG_OK;
+}
+
+pnng_status pnng_program_update(pnng_program *program, pnng_value buffer, pnng_value value) {
+    const pnng_status status = check_open(program);
+    if (status)
+        return status;
+    if (buffer < 0 || (size_t)buffer >= program->n_values ||
+        program->values[buffer].origin != PNNG_FROM_PARAM || program->values[buffer].has_grad)
+        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "value %d is not a buffer",
+                         buffer);
+    if (value < 0 || (size_t)value >= program->n_values)
+        return pnng_fail(&program->message, PNNG_ERROR_ARGUMENT, "value %d is not of this program",
+                         value);
+    if (program->values[value].kind != PNNG_REAL)
+        return pnng_fail(&program->message, PNNG_ERROR_TYPE,
+                         "a buffer cannot become value %d, which holds indices", value);
+    program->values[buffer].update = value;
     return PNNG_OK;
 }
 

@@ -26,11 +26,12 @@ pnng_status pnng_fail(pnng_message *message, pnng_status status, const char *for
 typedef enum pnng_origin { PNNG_FROM_INPUT, PNNG_FROM_PARAM, PNNG_FROM_OP } pnng_origin;
 
 typedef struct pnng_value_info {
-    uint8_t kind;     /* PNNG_REAL or PNNG_INDEX */
-    uint8_t origin;   /* pnng_origin */
-    uint8_t has_grad; /* inputs and parameters: a gradient may be asked for */
-    uint8_t packs;    /* parameters: a packed form may be read */
-    uint32_t index;   /* which input, parameter or op */
+    uint8_t kind;      /* PNNG_REAL or PNNG_INDEX */
+    uint8_t origin;    /* pnng_origin */
+    uint8_t has_grad;  /* inputs and parameters: a gradient may be asked for */
+    uint8_t packs;     /* parameters: a packed form may be read */
+    pnng_value update; /* parameters: what forward leaves there, or -1: it leaves it alone */
+    uint32_t index;    /* which input, parameter or op */
 } pnng_value_info;
 
 typedef struct pnng_op_node {

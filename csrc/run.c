@@ -56,6 +56,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .b = step->b,
         .i = step->i,
         .j = step->j,
+        .windows = step->windows,
         .seed = step->noise ? seed_of_op(plan->seed, step->noise) : 0,
         .stream = step->stream,
         .accumulate = plan->flag_pool + step->first_flag,
@@ -245,7 +246,7 @@ static bool begin(pnng_plan *plan) {
     return true;
 }
 
-pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
+static pnng_status run_forward(pnng_plan *plan, uint64_t seed, uint32_t mask) {
     if (!begin(plan))
         return PNNG_ERROR_BUSY;
     pnng_status status = check_made(plan);
@@ -255,11 +256,19 @@ pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
         plan->seed = seed;
         plan->scale = 1;
         plan->mask = PNNG_ALWAYS;
-        status = run_direction(plan, PNNG_FORWARD, PNNG_ALWAYS);
+        status = run_direction(plan, PNNG_FORWARD, mask);
         plan->ran_forward = status == PNNG_OK;
     }
     atomic_flag_clear(&plan->busy);
     return status;
+}
+
+pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed) {
+    return run_forward(plan, seed, PNNG_ALWAYS);
+}
+
+pnng_status pnng_plan_replay(pnng_plan *plan, uint64_t seed) {
+    return run_forward(plan, seed, PNNG_ALWAYS & ~PNNG_UPDATES);
 }
 
 static pnng_status check_order(pnng_plan *plan, int32_t mask) {

@@ -28,6 +28,8 @@ static unsigned forward_cycles(pnng_op op) {
     case PNNG_OP_SQRT:
     case PNNG_OP_ROOT:
     case PNNG_OP_SOFTSIGN:
+    case PNNG_OP_MAX_POOL:
+    case PNNG_OP_AVERAGE_POOL:
         return 8;
     case PNNG_OP_TANH:
     case PNNG_OP_SIGMOID:
@@ -57,6 +59,8 @@ static unsigned backward_cycles(pnng_op op) {
     case PNNG_OP_SOFTSIGN:
     case PNNG_OP_DIV:
     case PNNG_OP_BCE:
+    case PNNG_OP_MAX_POOL:
+    case PNNG_OP_AVERAGE_POOL:
         return 8;
     case PNNG_OP_LOGSIGMOID:
     case PNNG_OP_SOFTPLUS:
@@ -87,6 +91,7 @@ typedef struct cut {
     pnng_step *step;
     ptrdiff_t *by;
     size_t element;
+    size_t times; /* how often as many elements are gone through as the rows and cols have */
 } cut;
 
 static void cut_rows(const cut *s, size_t operand) {
@@ -145,7 +150,25 @@ static void cut_extreme(const cut *s, size_t sliced) {
         s->by[k] = (ptrdiff_t)((k == sliced ? s->step->cols : s->step->inner) * s->element);
 }
 
-static void cut_forward(const cut *s, pnng_op op, const pnng_family *family) {
+/* Channels: rows, or cols where they are single numbers. Operands of the bits `samples` are arrays
+ * of samples, all others have a number a channel. */
+static void cut_channels(cut *s, unsigned samples) {
+    pnng_step *const step = s->step;
+    const bool single = step->inner == 1;
+    step->split = single ? PNNG_SPLIT_COLS : PNNG_SPLIT_ROWS;
+    if (single)
+        s->times = step->n;
+    for (size_t k = 0; k < step->n_operands; k++)
+        s->by[k] = (ptrdiff_t)(s->element * (samples >> k & 1 ? step->inner : 1));
+}
+
+static void cut_planes(const cut *s) {
+    s->step->split = PNNG_SPLIT_ROWS;
+    for (size_t k = 0; k < s->step->n_operands; k++)
+        cut_rows(s, k);
+}
+
+static void cut_forward(cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
     if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
         family == &pnng_family_sum || family == &pnng_family_nary) {
@@ -166,6 +189,12 @@ static void cut_forward(const cut *s, pnng_op op, const pnng_family *family) {
         step->split = PNNG_SPLIT_ROWS;
         cut_rows(s, 0);
         s->by[op == PNNG_OP_GATHER ? 2 : 1] = sizeof(int64_t);
+    } else if (step->windows) {
+        cut_planes(s);
+    } else if (op == PNNG_OP_BATCH_NORM) {
+        cut_channels(s, 1 << 0 | 1 << 4);
+    } else if (op == PNNG_OP_CHANNEL_AFFINE) {
+        cut_channels(s, 1 << 0 | 1 << 1);
     }
 }
 
@@ -196,7 +225,7 @@ static bool gradients_overlap(const cut *s, size_t first) {
     return false;
 }
 
-static void cut_backward(const cut *s, pnng_op op, const pnng_family *family) {
+static void cut_backward(cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
     if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
         family == &pnng_family_noise) {
@@ -221,11 +250,15 @@ static void cut_backward(const cut *s, pnng_op op, const pnng_family *family) {
     } else if (op == PNNG_OP_GATHER) {
         step->split = PNNG_SPLIT_COLS;
         s->by[0] = s->by[1] = (ptrdiff_t)s->element;
+    } else if (step->windows) {
+        cut_planes(s);
+    } else if (op == PNNG_OP_BATCH_NORM || op == PNNG_OP_CHANNEL_AFFINE) {
+        cut_channels(s, 1 << 0 | 1 << 3 | 1 << 4);
     }
 }
 
 /* By kernels, not by ops: an op has steps of other ones' kernels too. */
-static unsigned cut_step(const cut *s, pnng_op op) {
+static unsigned cut_step(cut *s, pnng_op op) {
     const pnng_kernels *const kernels = s->plan->kernels;
     pnng_kernel *const kernel = s->step->kernel;
     if (kernel == kernels->common.scale || kernel == kernels->common.fill ||
@@ -254,13 +287,13 @@ bool pnng_split_step(const pnng_plan *plan, pnng_step *step, ptrdiff_t by[PNNG_S
     /* Copies of indices are of doubles, whatever the plan's number type. */
     const pnng_common *const doubled = &pnng_chosen_isa()->f64.common;
     const bool doubles = step->kernel == doubled->scale || step->kernel == doubled->transpose;
-    const cut s = {plan, step, by, doubles ? sizeof(double) : plan->element};
+    cut s = {plan, step, by, doubles ? sizeof(double) : plan->element, 1};
     memset(by, 0, step->n_operands * sizeof *by);
     const pnng_op op = step->op < 0 ? PNNG_OP_IDENTITY : plan->program->ops[step->op].code;
     const unsigned cycles = cut_step(&s, op);
     if (step->split == PNNG_SPLIT_NONE)
         return false;
-    size_t bytes = step->rows * step->cols * s.element;
+    size_t bytes = step->rows * step->cols * s.times * s.element;
     for (size_t l = 0; l < step->n_outer && step->split == PNNG_SPLIT_TURNS; l++)
         bytes *= (size_t)plan->outer[step->first_outer + l];
     step->nanoseconds = estimate(cycles, bytes, step->n_operands);

@@ -403,6 +403,10 @@ class Program:
         """Let plans read a parameter in a packed form, where that is faster; see :meth:`Plan.pack`."""
         self._check(lib.pnng_program_pack(self._c, param))
 
+    def update(self, buffer: Value, value: Value) -> None:
+        """Let forward leave a value in a buffer, when all else is done."""
+        self._check(lib.pnng_program_update(self._c, buffer, value))
+
     def op(
         self,
         info: OpInfo,
@@ -743,11 +747,11 @@ class Plan:
         """
         return partial(lib.pnng_plan_forward, self._c), partial(lib.pnng_plan_backward, self._c)
 
-    def forward(self, seed: int) -> None:
-        """Run forward."""
+    def forward(self, seed: int, *, replay: bool = False) -> None:
+        """Run forward; a `replay` changes no buffer."""
         if self.program.hosts is not None:
             self._set_hosts(self.program.hosts)
-        status = lib.pnng_plan_forward(self._c, seed)
+        status = (lib.pnng_plan_replay if replay else lib.pnng_plan_forward)(self._c, seed)
         if status:
             self._check(status)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import recurrent_reference as recurrent
+import windows
 from op_cases import OP_CASES, Input
 from tolerances import CANCELLING, EXACT, NUMERICAL, NUMERICAL_DISTANCE, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
@@ -19,6 +20,9 @@ from pynngraph._engine import OPS
 
 # What other classes derive from, of no use by itself.
 BASES = {nn.Module, nn.Container, nn.Criterion}
+
+# What needs another module beside it, and has rows inside of others.
+INSIDE = {nn.SpatialMaxUnpooling, nn.VolumetricMaxUnpooling}
 
 BATCH = 4  # size of the first dim in rows with `per_sample`
 
@@ -104,6 +108,31 @@ def _cosine(a, b):
 
 def _mv(matrix, vector):
     return np.matmul(matrix, vector[..., None])[..., 0]
+
+
+def _normalized(x, weight=None, bias=None, eps=1e-5):
+    dims = (0, *range(2, x.ndim))
+    y = (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + eps)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return y if weight is None else y * weight.reshape(shape) + bias.reshape(shape)
+
+
+def _layer_normalized(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.1 / x.shape[-1])
+
+
+def _unpooled(pool, unpool):
+    return _add(nn.Sequential(), pool, nn.MulConstant(2), unpool(pool))
+
+
+def _twice_unpooled(x):
+    ints = (2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1)
+    y, which = windows.max_pool(ints)(x)
+    return windows.max_unpool(ints)(2 * y, which, x)
+
+
+def _max_pooled(*ints):
+    return lambda x: windows.max_pool(ints)(x)[0]
 
 
 X = Input((BATCH, 6))
@@ -408,6 +437,49 @@ MODULES = (
     ModuleCase("Add-scalar", lambda: nn.Add(6, True), X, np.add, per_sample=True),
     ModuleCase("LookupTable", lambda: nn.LookupTable(9, 4), Input((BATCH, 3), "index", 9), lambda x, w: w[x],
                per_sample=True, of_indices=True),
+    ModuleCase("SpatialMaxPooling", lambda: nn.SpatialMaxPooling(2, 3, 2, 1), Input((2, 1, 4, 5), "distinct"),
+               _max_pooled(2, 0, 0, 3, 1, 0, 1, 2, 2, 0, 1), per_sample=True),
+    ModuleCase("SpatialMaxPooling-ceil", lambda: nn.SpatialMaxPooling(3, 3, 2, 2, 1, 1).ceil(),
+               Input((2, 1, 4, 5), "distinct"), _max_pooled(2, 1, 0, 3, 2, 1, 1, 3, 2, 1, 1), per_sample=True),
+    ModuleCase("SpatialDilatedMaxPooling", lambda: nn.SpatialDilatedMaxPooling(2, 2, 1, 1, 0, 1, 2, 1),
+               Input((2, 1, 3, 5), "distinct"), _max_pooled(2, 0, 0, 2, 1, 1, 1, 2, 1, 0, 2), per_sample=True),
+    ModuleCase("TemporalMaxPooling", lambda: nn.TemporalMaxPooling(3, 2), Input((2, 6, 2), "distinct"),
+               _max_pooled(2, 0, 0, 3, 2, 0, 1, 1, 1, 0, 1), per_sample=True),
+    ModuleCase("VolumetricMaxPooling", lambda: nn.VolumetricMaxPooling(2, 3, 2, 1, 2, 1, 0, 1, 1),
+               Input((2, 1, 3, 2, 4), "distinct"), _max_pooled(3, 0, 0, 2, 1, 0, 1, 2, 1, 1, 1, 3, 2, 1, 1),
+               per_sample=True),
+    ModuleCase("VolumetricDilatedMaxPooling",
+               lambda: nn.VolumetricDilatedMaxPooling(2, 1, 2, None, None, None, 0, 0, 1, 2, 1, 2),
+               Input((2, 1, 3, 3, 2), "distinct"), _max_pooled(3, 0, 0, 2, 2, 0, 2, 2, 2, 1, 2, 1, 1, 0, 1),
+               per_sample=True),
+    ModuleCase("SpatialAveragePooling", lambda: nn.SpatialAveragePooling(2, 3, 2, 2, 1, 1), Input((2, 1, 4, 5)),
+               windows.average_pool((2, 0, 1, 3, 2, 1, 1, 2, 2, 1, 1)), SUMS, per_sample=True),
+    ModuleCase("SpatialAveragePooling-ceil",
+               lambda: nn.SpatialAveragePooling(2, 3, 2, 2, 1, 1).ceil().setCountExcludePad(), Input((2, 1, 4, 4)),
+               windows.average_pool((2, 1, 2, 3, 2, 1, 1, 2, 2, 1, 1)), SUMS, per_sample=True),
+    ModuleCase("VolumetricAveragePooling", lambda: nn.VolumetricAveragePooling(2, 2, 1, 1), Input((2, 1, 3, 2, 4)),
+               windows.average_pool((3, 0, 1, 2, 1, 0, 1, 1, 1, 0, 1, 2, 2, 0, 1)), SUMS, per_sample=True),
+    ModuleCase("SpatialAdaptiveMaxPooling", lambda: nn.SpatialAdaptiveMaxPooling(3, 2), Input((2, 1, 3, 5), "distinct"),
+               _max_pooled(2, 2, 0, 2, 1, 0, 1, 3, 1, 0, 1), per_sample=True),
+    ModuleCase("SpatialAdaptiveAveragePooling", lambda: nn.SpatialAdaptiveAveragePooling(3, 2), Input((2, 1, 3, 5)),
+               windows.average_pool((2, 2, 1, 2, 1, 0, 1, 3, 1, 0, 1)), SUMS, per_sample=True),
+    ModuleCase("SpatialMaxUnpooling", lambda: _unpooled(nn.SpatialMaxPooling(2, 2), nn.SpatialMaxUnpooling),
+               Input((2, 1, 4, 5), "distinct"), _twice_unpooled, per_sample=True),
+    ModuleCase("VolumetricMaxUnpooling",
+               lambda: _unpooled(nn.VolumetricMaxPooling(1, 2, 1), nn.VolumetricMaxUnpooling),
+               Input((2, 1, 1, 2, 5), "distinct"), per_sample=True),
+    ModuleCase("BatchNormalization", lambda: nn.BatchNormalization(6), X, _normalized, SUMS),
+    ModuleCase("BatchNormalization-plain", lambda: nn.BatchNormalization(6, 0.1, 0.5, False), X,
+               lambda x: _normalized(x, eps=0.1), SUMS),
+    ModuleCase("BatchNormalization-one", lambda: nn.BatchNormalization(6), Input((1, 6)), lambda x, w, b: 0 * x),
+    ModuleCase("SpatialBatchNormalization", lambda: nn.SpatialBatchNormalization(2), Input((2, 2, 3, 3)),
+               _normalized, SUMS),
+    ModuleCase("VolumetricBatchNormalization", lambda: nn.VolumetricBatchNormalization(2), Input((2, 2, 2, 1, 3)),
+               _normalized, SUMS),
+    ModuleCase("LayerNormalization", lambda: nn.LayerNormalization(6, 0.5, 0.1), X,
+               lambda x, w, b: _layer_normalized(x) * w + b, SUMS, per_sample=True),
+    ModuleCase("LayerNormalization-plain", lambda: nn.LayerNormalization(6, None, 0.1, False), X,
+               _layer_normalized, SUMS, per_sample=True),
     ModuleCase("gModule", _graph, [X, (X, [X, Input((2,))])]),
     ModuleCase("ModuleFromCriterion", lambda: nn.ModuleFromCriterion(nn.MSECriterion()), [X, X], _mean_squares, SUMS),
 )  # fmt: skip

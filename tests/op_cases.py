@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+import windows
 from tolerances import CANCELLING, EXACT, LONG_SUMS, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
 
 SEED = 5  # of runs that draw random numbers
@@ -57,6 +58,7 @@ DOMAINS = {
     "log": _log_probabilities,
     "unit": lambda rng, spec: rng.uniform(0.05, 0.95, spec.shape),
     "bit": lambda rng, spec: rng.choice([0.0, 1.0], spec.shape),
+    "four": lambda rng, spec: rng.integers(4, size=spec.shape),
     "sign": lambda rng, spec: rng.choice([-1.0, 1.0], spec.shape),
     "labels": _labels,
     "index": lambda rng, spec: rng.integers(spec.below, size=spec.shape),
@@ -189,6 +191,26 @@ def _nll(ignored, average):
     return reference
 
 
+def _by_channel(numbers, x):
+    """Numbers of the channels, dim 1, in the shape of x but for sizes of 1."""
+    return numbers.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
+def _batch_norm(x, weight=None, bias=None):
+    dims = (0, *range(2, x.ndim))
+    mean, var = x.mean(dims), x.var(dims)
+    root = 1 / np.sqrt(var + 0.5)
+    y = (x - _by_channel(mean, x)) * _by_channel(root, x)
+    if weight is not None:
+        y = y * _by_channel(weight, x) + _by_channel(bias, x)
+    return y, mean, root, x.var(dims, ddof=1)
+
+
+def _channel_affine(x, mean, scale, shift=None):
+    y = (x - _by_channel(mean, x)) * _by_channel(scale, x)
+    return y if shift is None else y + _by_channel(shift, x)
+
+
 def _unary(op, module, reference, forward, backward, domain="normal", nums=()):
     """The row of an elementwise op of one input."""
     return OpCase(op, (Input((5, 7), domain),), reference, forward, backward, (module, *nums),
@@ -217,7 +239,37 @@ def _matmul(ta, tb, batch):
                   ("MM", bool(ta), bool(tb)), ints=(ta, tb), per_sample=bool(batch))  # fmt: skip
 
 
+# Windows by their ints: planes in one, two and three dims; rounding up, padding, dilation, adaptive; wide enough for
+# whole vectors of single numbers with a rest, and as far apart as 1, 2 and more.
+_WINDOWS = (
+    ((2, 13), (1, 0, 1, 3, 2, 1, 1)),
+    ((1, 5, 3), (2, 0, 1, 3, 2, 0, 1, 1, 1, 0, 1)),
+    ((2, 2, 41), (2, 0, 1, 2, 2, 0, 1, 2, 2, 0, 1)),
+    ((1, 3, 40), (2, 0, 2, 3, 2, 1, 1, 3, 2, 1, 1)),
+    ((1, 4, 40), (2, 1, 1, 3, 2, 0, 1, 3, 2, 1, 1)),
+    ((1, 3, 23), (2, 0, 1, 3, 1, 1, 1, 4, 1, 2, 1)),
+    ((1, 5, 29), (2, 0, 0, 2, 3, 1, 2, 2, 1, 0, 3)),
+    ((1, 4, 17), (2, 1, 2, 2, 3, 0, 1, 3, 4, 1, 1)),
+    ((1, 4, 19), (2, 2, 1, 3, 1, 0, 1, 5, 1, 0, 1)),
+    ((1, 3, 20), (2, 2, 1, 3, 1, 0, 1, 10, 1, 0, 1)),
+    ((1, 3, 3, 6), (3, 0, 1, 2, 2, 0, 1, 2, 1, 1, 1, 3, 2, 0, 1)),
+)
+
+
+def _pooling(shape, ints):
+    """The rows of pooling by windows, and of undoing it."""
+    return (
+        OpCase("max_pool", (Input(shape, "distinct"),), windows.max_pool(ints), EXACT, SUMS, ints=ints, n_outputs=2,
+               passes_none=(1,)),
+        OpCase("average_pool", (Input(shape),), windows.average_pool(ints), SUMS, SUMS, ints=ints),
+    )  # fmt: skip
+
+
 OP_CASES = (
+    *(case for shape, ints in _WINDOWS for case in _pooling(shape, ints)),
+    OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
+           windows.max_unpool((2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1)), EXACT, EXACT,
+           ints=(2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1), no_gradient=(1, 2)),
     _unary("tanh", "Tanh", np.tanh, TRANSCENDENTAL, CANCELLING),
     _unary("sigmoid", "Sigmoid", _sigmoid, TRANSCENDENTAL, CANCELLING),
     _unary("relu", "ReLU", lambda x: np.maximum(x, 0), EXACT, EXACT, "nonzero"),
@@ -256,6 +308,12 @@ OP_CASES = (
     OpCase("reduce_sum", (Input((2, 37)),), lambda x: 2 * x.sum(-1, keepdims=True), SUMS, EXACT,
            ints=(-1, 1), nums=(2.0,)),
     OpCase("dropout", (X,), _dropout, ROUNDED, ROUNDED, nums=(0.3, 1.25), n_outputs=2, passes_none=(1,)),
+    *(OpCase("batch_norm", (Input(shape), Input((shape[1],), "positive"), Input((shape[1],)))[:count], _batch_norm,
+             SUMS, SUMS, nums=(0.5,), n_outputs=4, passes_none=(1, 2, 3))
+      for shape, count in (((5, 21), 3), ((5, 3), 1), ((3, 2, 5, 7), 3), ((1, 3, 19), 1))),
+    *(OpCase("channel_affine", (Input(shape), *(Input((shape[1],)),) * 3)[:count], _channel_affine,
+             CANCELLING, SUMS, no_gradient=(1,))
+      for shape, count in (((5, 21), 4), ((5, 3), 3), ((3, 2, 5, 7), 4), ((1, 3, 19), 3))),
     OpCase("linear", (X, Input((4, 7)), Input((4,))), lambda x, w, b: x @ w.T + b, SUMS, SUMS,
            ("Linear", 7, 4), n_params=2, per_sample=True),
     OpCase("linear", (X, Input((4, 7))), lambda x, w: x @ w.T, SUMS, SUMS,

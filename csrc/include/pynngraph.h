@@ -161,7 +161,7 @@ PNNG_API pnng_status pnng_program_input(pnng_program *program, int32_t kind, int
                                         pnng_value *out);
 
 /* A new parameter: reals of a fixed shape that live outside of the program.
- * @param has_grad  0 for a buffer that is read only and has no gradient.
+ * @param has_grad  0 for a buffer, which has no gradient.
  * Errors: as pnng_program_input, and PNNG_ERROR_SHAPE. */
 PNNG_API pnng_status pnng_program_param(pnng_program *program, const pnng_shape *shape,
                                         int32_t has_grad, pnng_value *out);
@@ -173,6 +173,16 @@ PNNG_API pnng_status pnng_program_param(pnng_program *program, const pnng_shape 
  * bits of results may differ. Before sealing.
  * Errors: PNNG_ERROR_ARGUMENT (sealed, not a parameter). */
 PNNG_API pnng_status pnng_program_pack(pnng_program *program, pnng_value param);
+
+/* Let forward change a buffer: when all else is done, what is bound to it becomes `value`. Ops of
+ * the same run read what was there before; a run that fails leaves that. Backward reads what is
+ * there then, so that ops whose backward reads their inputs should not read such a buffer. Again
+ * for the same buffer: the last value counts. Before sealing.
+ * @param value  reals of the buffer's shape.
+ * Errors: PNNG_ERROR_ARGUMENT (sealed, no buffer, no such value), PNNG_ERROR_TYPE. Of another shape
+ * than the buffer's: PNNG_ERROR_SHAPE of plans. */
+PNNG_API pnng_status pnng_program_update(pnng_program *program, pnng_value buffer,
+                                         pnng_value value);
 
 /* Append an op. Attributes are described in docs/ops.md.
  * @param in  `n_in` values; the same may come twice.
@@ -305,12 +315,16 @@ PNNG_API size_t pnng_plan_packed_size(const pnng_plan *plan, size_t param);
 PNNG_API pnng_status pnng_plan_pack(const pnng_plan *plan, size_t param, const void *data,
                                     void *packed);
 
-/* Run forward: reads inputs and parameters, writes outputs. Inputs are never written. A run that
- * fails half-way may have written some outputs.
+/* Run forward: reads inputs and parameters, writes outputs, changes buffers (pnng_program_update).
+ * Inputs are never written. A run that fails half-way may have written some outputs.
  * @param seed  fixes the random numbers of this run.
  * Errors: PNNG_ERROR_UNBOUND, PNNG_ERROR_ARGUMENT (misaligned), PNNG_ERROR_VALUE,
  * PNNG_ERROR_HOST, PNNG_ERROR_BUSY. */
 PNNG_API pnng_status pnng_plan_forward(pnng_plan *plan, uint64_t seed);
+
+/* Run an earlier forward once more, or one that is only to be looked at: the same, but no buffer is
+ * changed (see pnng_program_update). Errors: as pnng_plan_forward. */
+PNNG_API pnng_status pnng_plan_replay(pnng_plan *plan, uint64_t seed);
 
 /* What a backward run shall produce: bits of `mask`. */
 enum {

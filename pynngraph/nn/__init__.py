@@ -28,6 +28,10 @@ from .lookup import __all__ as _lookup
 from .module import Module
 from .noise import *  # noqa: F403
 from .noise import __all__ as _noises
+from .normalization import *  # noqa: F403
+from .normalization import __all__ as _normalizations
+from .pooling import *  # noqa: F403
+from .pooling import __all__ as _poolings
 from .product import *  # noqa: F403
 from .product import __all__ as _products
 from .recurrent import *  # noqa: F403
@@ -60,6 +64,7 @@ __all__ = [
     "setdefaulttensortype",
 ]
 __all__ += _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
+__all__ += _normalizations + _poolings  # noqa: PLE0605
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
 __all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa: PLE0605
 __all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605

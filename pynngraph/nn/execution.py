@@ -379,14 +379,14 @@ class Execution:
         nothing: tree.Structure = (list,)
         lowered = self._sealed(builder, values, (), nothing, nothing, nothing)
         ready = self._planned(lowered, [array.shape for array in arrays], backward=False)
-        return self._run_ready(ready, arrays, seed)
+        return self._run_ready(ready, arrays, seed, replay=True)
 
     def replay(self, call: Call) -> None:
         """Make an earlier forward the last one again: what it left in the plan's memory is made anew."""
         with self._lock:
             if self._last is not call:
                 with self._aside():
-                    self._run_ready(call.ready, call.arrays, call.seed)
+                    self._run_ready(call.ready, call.arrays, call.seed, replay=True)
                 self._last = call
 
     @contextmanager
@@ -422,7 +422,8 @@ class Execution:
                 self._output = ready.build_output(outputs)
                 return self._output
 
-    def _run_ready(self, ready: Ready, arrays: list[Array], seed: int) -> list[Array]:
+    def _run_ready(self, ready: Ready, arrays: list[Array], seed: int, *, replay: bool = False) -> list[Array]:
+        """Run a plan. A `replay` is no forward of a user's: modules keep their state as it is."""
         last = self._last
         if last is not None and last.ready.lowered is not ready.lowered and not self._hosts.is_quiet:
             for evaluation in last.ready.lowered.evaluations:
@@ -433,7 +434,7 @@ class Execution:
         self._no_last = FAILED
         outputs = ready.renew_outputs()
         try:
-            ready.plan.forward(seed)
+            ready.plan.forward(seed, replay=replay)
         except EngineFailure as failure:
             raise self._translated(failure, ready.lowered.sites) from None
         return outputs

@@ -137,6 +137,8 @@ class Builder:
         self._n_sites = 0
         self._keeping = False  # whether a module around has keep() on
         self._params: dict[int, Value] = {}
+        self.pooled: dict[int, tuple[Value, Value]] = {}  # of max poolings, by id: places of the greatest, input
+        self._states: dict[int, Value] = {}  # of buffers that forward changes: what they hold by now
         self._site: Site | None = None
         self._input_shapes: list[Shape] = []
         self._shapes: Shapes | None = None
@@ -185,6 +187,15 @@ class Builder:
     def constant(self, array: Any) -> Value:
         """The value of an array that never changes."""
         return self.param(Cell(np.asarray(array, self.dtype), has_grad=False))
+    def state(self, cell: Cell) -> Value:
+        """The value of a buffer: as it was before the run, or as a module that was lowered before leaves it."""
+        known = self._states.get(id(cell))
+        return self.param(cell) if known is None else known
+
+    def update(self, cell: Cell, value: Value) -> None:
+        """Let a forward that succeeds leave a value in a buffer. One that is run once more leaves it as it is."""
+        self._states[id(cell)] = value
+        self.program.update(self.param(cell), value)
 
     def op(
         self,
@@ -192,9 +203,18 @@ class Builder:
         inputs: Sequence[Value],
         ints: Sequence[int] = (),
         nums: Sequence[float] = (),
-        output: int = 0,
     ) -> Value:
-        """Append an op of the registry; its output of that place."""
+        """Append an op of the registry; its (first) output."""
+        return self.outputs(name, inputs, ints, nums)[0]
+
+    def outputs(
+        self,
+        name: str,
+        inputs: Sequence[Value],
+        ints: Sequence[int] = (),
+        nums: Sequence[float] = (),
+    ) -> list[Value]:
+        """Append an op of the registry; its outputs."""
         info = OPS[name]
         try:
             outputs = self.program.op(info, inputs, ints, nums, max(info.n_outputs, 1))
@@ -208,7 +228,7 @@ class Builder:
             raise failure.exception(message) from None
         self.sites.append(self._site)
         self.has_noise = self.has_noise or info.family in ("noise", "draw")
-        return outputs[output]
+        return outputs
 
     def is_index(self, value: Value) -> bool:
         """Whether a value holds indices."""

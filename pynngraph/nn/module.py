@@ -71,14 +71,16 @@ class CellArray:
 class BufferArray:
     """An attribute that is a buffer's array: reading gives the array, assigning copies values in."""
 
-    def __init__(self, cell: str) -> None:
-        self.cell = cell
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
     def __get__(self, module: Module | None, owner: type | None = None) -> Any:
-        return self if module is None else module._buffers[self.cell].data
+        if module is None:
+            return self
+        return module._buffers[self.name].data
 
     def __set__(self, module: Module, value: Any) -> None:
-        copy_in(module._buffers[self.cell].data, value, f"the {self.cell} of {module.label()}")
+        copy_in(module._buffers[self.name].data, value, f"the {self.name} of {module.label()}")
 
 
 class Module:
@@ -568,7 +570,8 @@ class Module:
         other
             Whose parameters to use.
         names
-            ``"weight"``, ``"bias"``, and for the gradients too ``"gradWeight"``, ``"gradBias"``.
+            ``"weight"``, ``"bias"``, and for the gradients too ``"gradWeight"``, ``"gradBias"``; buffers such as
+            ``"running_mean"``.
         """
         mine, theirs = self.listModules(), other.listModules()
         _check_names(names, theirs)
@@ -580,6 +583,9 @@ class Module:
                 cell = source._cells[name]
                 grad_name = f"grad{name[0].upper()}{name[1:]}"
                 module._cells[name] = cell if grad_name in names else cell.with_own_grad()
+                module._changed()
+            for name in set(names) & set(source._buffers):
+                module._buffers[name] = source._buffers[name]
                 module._changed()
         return self
 

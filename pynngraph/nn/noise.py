@@ -57,7 +57,7 @@ class SpatialDropout(Module):
         first = x
         for dim in range(1, self.n_inner + 1):
             first = b.op("narrow", [first], ints=[-dim, 0, 1])
-        mask = b.op("dropout", [first], nums=[self.p, 1.0], output=1)
+        mask = b.outputs("dropout", [first], nums=[self.p, 1.0])[1]
         return b.op("mul", [x, b.op("expand", [mask, x])])
 
     def _is_empty(self, shape: Shape) -> bool:

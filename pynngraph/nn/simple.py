@@ -274,7 +274,7 @@ class Constant(Module):
            [1., 2.]])
     """
 
-    value = BufferArray("value")
+    value = BufferArray()
 
     def __init__(self, value: Any, nInputDim: int | None = None) -> None:
         self.nInputDim = nInputDim

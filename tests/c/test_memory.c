@@ -83,13 +83,15 @@ static void op_output(attempt *a, pnng_value x) { TRY(a, pnng_program_output(a->
 static void build(attempt *a) {
     const pnng_host host = {host_infer, host_forward, host_backward, NULL};
     const pnng_shape weight = shape_of(2, COLS, COLS), bias = shape_of(1, COLS);
-    pnng_value x = 0, t = 0, w = 0, b = 0;
+    pnng_value x = 0, t = 0, w = 0, b = 0, buffer = 0;
     TRY(a, pnng_program_host(a->program, &host));
     TRY(a, pnng_program_input(a->program, PNNG_REAL, 1, &x));
     TRY(a, pnng_program_input(a->program, PNNG_REAL, 1, &t));
     TRY(a, pnng_program_param(a->program, &weight, 1, &w));
     TRY(a, pnng_program_param(a->program, &bias, 1, &b));
     TRY(a, pnng_program_pack(a->program, w));
+    TRY(a, pnng_program_param(a->program, &bias, 0, &buffer));
+    TRY(a, pnng_program_update(a->program, buffer, b));
     const pnng_value linear_in[] = {x, w, b};
     const pnng_value y = op_n(a, "linear", linear_in, 3, NULL, 0, NULL, 1);
     pnng_value h = op_1(a, "tanh", y);
@@ -134,6 +136,7 @@ enum { N_INPUT = ROWS * COLS };
 typedef struct results {
     double loss, error, mean[COLS - 4], left[ROWS * 4];
     double dx[N_INPUT], dt[N_INPUT], dw[COLS * COLS], db[COLS];
+    double kept[COLS]; /* a buffer, which becomes b */
 } results;
 
 static void run(pnng_plan *plan, results *r) {
@@ -152,8 +155,9 @@ static void run(pnng_plan *plan, results *r) {
     for (int k = 0; k < ROWS * 4; k++)
         g_left[k] = 0.5;
     memset(r, 0, sizeof *r);
-    void *const all[] = {x,     t,     &r->loss, &r->error, r->mean, r->left, w,     b,
-                         r->dw, r->db, &one,     &one,      g_mean,  g_left,  r->dx, r->dt};
+    void *const all[] = {x,    t,    &r->loss, &r->error, r->mean, r->left,
+                         w,    b,    r->kept,  r->dw,     r->db,   r->kept,
+                         &one, &one, g_mean,   g_left,    r->dx,   r->dt};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         CHECK(pnng_plan_bind(plan, k, all[k]) == PNNG_OK);
     static double packed[64 * COLS];
