@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import windows
 from op_cases import OP_CASES, Input
 from tolerances import EXACT, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
@@ -102,10 +103,40 @@ def _mv(matrix, vector):
     return np.matmul(matrix, vector[..., None])[..., 0]
 
 
+def _depthwise(x, w, b=None):
+    """A weight (planes of a plane, planes times taps), as groups."""
+    planes = x.shape[1]
+    w = w.reshape(len(w), planes, 3, 2).swapaxes(0, 1).reshape(-1, 1, 3, 2)
+    return windows.convolution(x, w, None if b is None else b.T.ravel(), (2, 1), (1, 0), groups=planes)
+
+
+IMAGES = Input((2, 3, 6, 5))
+
+CONVOLUTIONS = (
+    ModuleCase("SpatialConvolution-noBias", lambda: nn.SpatialConvolution(3, 2, 3, 3).noBias(), IMAGES,
+               windows.convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolution-one", lambda: nn.SpatialConvolution(3, 2, 3, 3), Input((1, 3, 6, 5)),
+               windows.convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionMM", lambda: nn.SpatialConvolutionMM(3, 2, 2, 3, 2, 1, 1), IMAGES,
+               lambda x, w, b: windows.convolution(x, w.reshape(2, 3, 3, 2), b, (1, 2), (1, 1)), SUMS,
+               per_sample=True),
+    ModuleCase("SpatialFullConvolution-noBias", lambda: nn.SpatialFullConvolution(3, 2, 3, 3).noBias(), IMAGES,
+               windows.full_convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialFullConvolution-sizes", lambda: nn.SpatialFullConvolution(3, 2, 3, 4, 3, 2),
+               [IMAGES, Input((2, 15, 17))],
+               lambda x, w, b: windows.full_convolution(x[0], w, b, (2, 3), extra=(1, 2)), SUMS),
+    ModuleCase("SpatialDepthWiseConvolution", lambda: nn.SpatialDepthWiseConvolution(3, 2, 2, 3, 1, 2, 0, 1), IMAGES,
+               _depthwise, SUMS, per_sample=True),
+    ModuleCase("SpatialDepthWiseConvolution-noBias",
+               lambda: nn.SpatialDepthWiseConvolution(3, 1, 2, 3, 1, 2, 0, 1).noBias(), IMAGES, _depthwise, SUMS,
+               per_sample=True),
+)  # fmt: skip
+
 X = Input((BATCH, 6))
 DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
 
 MODULES = (
+    *CONVOLUTIONS,
     *(_of_op(case) for case in OP_CASES if case.module),
     ModuleCase("Identity-table", nn.Identity, DEEP, lambda x: x, per_sample=True),
     ModuleCase("ReLU-inplace", lambda: nn.ReLU(True), Input((BATCH, 6), "nonzero"), lambda x: np.maximum(x, 0)),

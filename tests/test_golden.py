@@ -11,7 +11,7 @@ DTYPES = (np.float64, np.float32)
 SCALES = (1.0, 0.5)  # of the first pass, and of those after it
 
 # At least so many cases of each file run: none may drop out silently.
-LEAST = {"modules": 114, "criterions": 13, "graphs": 16, "random_graphs": 40}
+LEAST = {"modules": 114, "convolutions": 5, "criterions": 13, "graphs": 16, "random_graphs": 40}
 
 
 def cases(*files):
@@ -41,7 +41,7 @@ def shaped_as(tree, other):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=("float64", "float32"))
-@pytest.mark.parametrize("case", cases("modules", "graphs", "random_graphs"))
+@pytest.mark.parametrize("case", cases("modules", "convolutions", "graphs", "random_graphs"))
 def test_modules_and_graphs_answer_as_torch7(case, dtype):
     module = built(case, dtype)
     tolerance = golden_cases.tolerance(case.spec)
@@ -99,7 +99,7 @@ def test_no_golden_case_drops_out(file):
 
 def test_the_golden_files_are_whole():
     sizes = {file: len(load(file)) for file in LEAST}
-    assert sizes == {"modules": 169, "criterions": 30, "graphs": 16, "random_graphs": 40}
+    assert sizes == {"modules": 169, "convolutions": 31, "criterions": 30, "graphs": 16, "random_graphs": 40}
 
 
 def test_a_missing_golden_gradient_stands_for_zeros():

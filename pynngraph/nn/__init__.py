@@ -3,6 +3,8 @@
 from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
 from .container import ConcatTable, Container, ParallelTable, Sequential
+from .convolution import *  # noqa: F403
+from .convolution import __all__ as _convolutions
 from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterions
 from .dtype import getdefaulttensortype, setdefaulttensortype
@@ -33,3 +35,4 @@ __all__ = [
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
+__all__ += _convolutions  # noqa: PLE0605
