@@ -1,5 +1,6 @@
 """Modules and criterions. Everything here is also in :mod:`pynngraph` itself."""
 
+from . import tables
 from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
 from .container import ConcatTable, Container, ParallelTable, Sequential
@@ -32,6 +33,7 @@ __all__ = [
     "Sequential",
     "getdefaulttensortype",
     "setdefaulttensortype",
+    "tables",
 ]
 __all__ += _criterions + _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
