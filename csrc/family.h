@@ -2,8 +2,8 @@
  * a plan gets for an op, forward and backward. The registry (ops.def) names each op's family.
  *
  * The rules are in family_elementwise.c, family_slices.c, family_expand.c, family_losses.c,
- * family_linear.c, family_matmul.c, family_gather.c, family_normalize.c, family_pooling.c,
- * family_resample.c, family_views.c and family_host.c.
+ * family_linear.c, family_matmul.c, family_convolution.c, family_gather.c, family_normalize.c,
+ * family_pooling.c, family_resample.c, family_views.c and family_host.c.
  */
 #ifndef PNNG_FAMILY_H
 #define PNNG_FAMILY_H
@@ -50,10 +50,11 @@ const pnng_family *pnng_family_of(pnng_op op);
 extern const pnng_family pnng_family_unary_x, pnng_family_unary_y, pnng_family_sum,
     pnng_family_nary, pnng_family_slices, pnng_family_reduce, pnng_family_noise, pnng_family_loss,
     pnng_family_extreme, pnng_family_draw, pnng_family_one_hot, pnng_family_turn, pnng_family_nll,
-    pnng_family_to_index, pnng_family_linear, pnng_family_matmul, pnng_family_gather,
-    pnng_family_batch_norm, pnng_family_channel_affine, pnng_family_max_pool,
-    pnng_family_max_unpool, pnng_family_average_pool, pnng_family_alias, pnng_family_detach,
-    pnng_family_expand, pnng_family_join, pnng_family_host;
+    pnng_family_to_index, pnng_family_linear, pnng_family_matmul, pnng_family_convolution,
+    pnng_family_full_convolution, pnng_family_frames, pnng_family_gather, pnng_family_batch_norm,
+    pnng_family_channel_affine, pnng_family_max_pool, pnng_family_max_unpool,
+    pnng_family_average_pool, pnng_family_alias, pnng_family_detach, pnng_family_expand,
+    pnng_family_join, pnng_family_host;
 
 /* For infer functions: a dim attribute, negative from the end, as a place; or -1 with a message. */
 int64_t pnng_resolve_dim(const pnng_inference *inference, int64_t dim, int64_t ndim);

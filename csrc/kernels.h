@@ -163,6 +163,55 @@ typedef struct pnng_gemm_table {
     size_t lanes;       /* elements of a vector */
 } pnng_gemm_table;
 
+/* A plane, and a copy of a box of it: what padding adds is there, and columns are sorted by their
+ * place in a stride, so that neighbouring windows read neighbours. Row (d, h) of the copy is at
+ * ((d * height + h) * phases) * pitch; of its phase p, element j is column first[2] + p +
+ * j * stride[2] of the plane. Rows that no window touches need not be there. */
+typedef struct pnng_plane_copy {
+    size_t size[3];               /* of the plane */
+    ptrdiff_t first[3];           /* place in it of the copy's first element */
+    size_t rows[2];               /* of the copy */
+    size_t stride[3], touched[2]; /* of `stride` rows, the first `touched` are */
+    size_t height, phases, pitch;
+} pnng_plane_copy;
+
+/* Windows in copies of planes. Places of windows are counted along rows of `width`, of which
+ * `height` make a plane. The windows' element `tap` of a place is tap[tap] from where the place
+ * is. A line is all of one tap in one plane, number plane * taps + tap. Of copies, whole vectors
+ * may be read where a part of one is wanted. */
+typedef struct pnng_windows {
+    size_t width, height;
+    ptrdiff_t row, plane; /* from a row of places to the next, from a plane of them */
+    ptrdiff_t channel;    /* from the copy of a plane to that of the next one */
+    size_t taps;
+    const ptrdiff_t *tap;
+} pnng_windows;
+
+/* Copies are read and written as said above; x, y, lines and weights to the element. */
+typedef struct pnng_convolution_table {
+    /* copy = x, with zeros around it */
+    void (*copy)(const pnng_plane_copy *p, const void *x, void *copy);
+    /* x = or += copy, of all of x */
+    void (*uncopy)(const pnng_plane_copy *p, const void *copy, void *x, bool accumulate);
+    /* y = b_r in row r of `rows` x `cols`, or zero where b is NULL */
+    void (*planes)(void *y, ptrdiff_t ldy, size_t rows, size_t cols, const void *b);
+    /* lines `first` ... of n places from place `at` on, into rows of `to` */
+    void (*lines)(const pnng_windows *w, const void *copy, size_t first, size_t lines, size_t at,
+                  size_t n, void *to, ptrdiff_t ld);
+    /* add all lines of `channels` planes, of n places from the first on, to the copies */
+    void (*add_lines)(const pnng_windows *w, void *copy, size_t channels, size_t n,
+                      const void *lines, ptrdiff_t ld);
+    /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias] */
+    void (*window_sums)(const pnng_windows *w, const void *copy, size_t n, const void *weight,
+                        const void *bias, void *y, bool accumulate);
+    /* copy += weight_t y, for each tap */
+    void (*add_windows)(const pnng_windows *w, void *copy, size_t n, const void *weight,
+                        const void *y);
+    /* weight_t += alpha sum y line_t */
+    void (*window_products)(const pnng_windows *w, const void *copy, size_t n, const void *y,
+                            double alpha, void *weight);
+} pnng_convolution_table;
+
 /* One step of an optimiser over n parameters x with gradient g. What is kept from step to step is s
  * and t; each method has its formula in kernels/optim.inc. Arrays are aligned to their elements and
  * do not overlap, but g may be x. */
@@ -195,6 +244,7 @@ typedef struct pnng_kernels {
     pnng_common common;
     pnng_optim optim;
     pnng_gemm_table gemm;
+    pnng_convolution_table convolution;
 } pnng_kernels;
 
 enum { PNNG_MAX_VECTOR_BYTES = 64, PNNG_TABLE_SOME = 16 };

@@ -240,6 +240,27 @@ size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method) {
     return plan->n_methods++;
 }
 
+void pnng_emit_convolution(pnng_planner *planner, const pnng_convolution *convolution,
+                           const pnng_ref operands[4], const pnng_target *target) {
+    pnng_plan *const plan = planner->plan;
+    const pnng_convolution_method method = pnng_convolution_choose(plan->kernels, convolution);
+    if (!ROOM(planner, plan->convolutions, plan->n_convolutions, plan->cap_convolutions, 1)) {
+        planner->failed = true;
+        return;
+    }
+    const pnng_step prototype = {.run = pnng_run_convolution,
+                                 .a = 1,
+                                 .j = (int64_t)plan->n_convolutions,
+                                 .mask = target ? target->mask : 0,
+                                 .scaled = target && target->scaled};
+    plan->convolutions[plan->n_convolutions++] = method;
+    pnng_ref refs[PNNG_CONVOLUTION_OPERANDS];
+    memcpy(refs, operands, 4 * sizeof *refs);
+    refs[PNNG_CONVOLUTION_WORK] = pnng_work_space(planner, pnng_convolution_work_size(&method));
+    const uint8_t accumulate = target && target->accumulate;
+    pnng_emit(planner, &prototype, refs, NULL, PNNG_CONVOLUTION_OPERANDS, &accumulate, 1);
+}
+
 /* Note whether several threads may do a step, whose operands are there now. */
 static void plan_split(pnng_planner *planner, pnng_step *step) {
     pnng_plan *const plan = planner->plan;
@@ -1079,8 +1100,10 @@ static void close_planner(pnng_planner *planner) {
         pnng_release(planner->allocator, parts[k]);
 }
 
-/* Whether a step may want threads: one that is split, or a product of several parts. */
+/* Whether a step may want threads: one that is split, or one of several parts. */
 static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
+    if (step->run == pnng_run_convolution)
+        return plan->convolutions[step->j].parts > 1;
     return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
                                       : step->split != PNNG_SPLIT_NONE;
 }
@@ -1228,10 +1251,11 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     for (size_t k = 0; k < plan->n_kept; k++)
         pnng_release(&program->allocator, plan->kept[k]);
-    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands, plan->strides,
-                           plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-                           plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-                           plan->methods,      plan->finishes,      plan->kept};
+    void *const parts[] = {
+        plan->forward.step, plan->backward.step, plan->operands, plan->strides,
+        plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
+        plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
+        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -7,6 +7,7 @@
 #ifndef PNNG_PLAN_H
 #define PNNG_PLAN_H
 
+#include "convolution.h"
 #include "family.h"
 #include "gemm.h"
 
@@ -116,6 +117,8 @@ struct pnng_plan {
     size_t n_methods, cap_methods;
     void **kept; /* what steps need for as long as the plan lives */
     size_t n_kept, cap_kept;
+    pnng_convolution_method *convolutions;
+    size_t n_convolutions, cap_convolutions;
     pnng_finish_step *finishes;
     size_t n_finishes, cap_finishes;
     bool may_split; /* some step may want threads */
@@ -250,6 +253,11 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
 void *pnng_keep(pnng_planner *planner, size_t bytes);
 /* Keep how a product is made; its number. */
 size_t pnng_keep_method(pnng_planner *planner, const pnng_method *method);
+/* Append a convolution.
+ * @param operands  x, y, the weight and the bias, or no array.
+ * @param target  what is made, where it is a gradient; else NULL. */
+void pnng_emit_convolution(pnng_planner *planner, const pnng_convolution *convolution,
+                           const pnng_ref operands[4], const pnng_target *target);
 /* Append an elementwise step: loops are found from the strides. */
 void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
                            const pnng_shape *shape, const pnng_ref *refs, size_t n_refs,
@@ -266,6 +274,7 @@ pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, i
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
 
@@ -280,6 +289,16 @@ enum {
     PNNG_PRODUCT_BIAS,
     PNNG_PRODUCT_WORK,
     PNNG_PRODUCT_OPERANDS
+};
+
+/* Operands of a step of a convolution. */
+enum {
+    PNNG_CONVOLUTION_X,
+    PNNG_CONVOLUTION_Y,
+    PNNG_CONVOLUTION_WEIGHT,
+    PNNG_CONVOLUTION_BIAS,
+    PNNG_CONVOLUTION_WORK,
+    PNNG_CONVOLUTION_OPERANDS
 };
 
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */

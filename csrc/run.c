@@ -90,6 +90,18 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     return PNNG_OK;
 }
 
+/* j: the method; accumulate as for kernels. */
+pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    const pnng_convolution_arrays arrays = {.x = ptr[PNNG_CONVOLUTION_X],
+                                            .y = ptr[PNNG_CONVOLUTION_Y],
+                                            .weight = ptr[PNNG_CONVOLUTION_WEIGHT],
+                                            .bias = ptr[PNNG_CONVOLUTION_BIAS]};
+    pnng_convolve(plan->kernels, &plan->convolutions[step->j], &arrays,
+                  step->scaled ? step->a * plan->scale : step->a, plan->flag_pool[step->first_flag],
+                  ptr[PNNG_CONVOLUTION_WORK]);
+    return PNNG_OK;
+}
+
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns) {
     const int64_t *const extent = plan->outer + step->first_outer;
     const int64_t *const stride = extent + step->n_outer;

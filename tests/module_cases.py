@@ -135,6 +135,87 @@ def _max_pooled(*ints):
     return lambda x: windows.max_pool(ints)(x)[0]
 
 
+def _depthwise(x, w, b=None):
+    """A weight (planes of a plane, planes times taps), as groups."""
+    planes = x.shape[1]
+    w = w.reshape(len(w), planes, 3, 2).swapaxes(0, 1).reshape(-1, 1, 3, 2)
+    return windows.convolution(x, w, None if b is None else b.T.ravel(), (2, 1), (1, 0), groups=planes)
+
+
+def _by_features(x, w, b, step):
+    """Windows over frames whose features stay apart; w (features, 1, window)."""
+    return windows.convolution(x.swapaxes(-1, -2), w, b, (step,), groups=len(w)).swapaxes(-1, -2)
+
+
+def _local(x, w, b=0):
+    """A weight (places, planes of y, planes of x, sizes) for each place, steps (1, 2), padding (0, 1)."""
+    x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(1, 1)])
+    (oh, ow), (kh, kw) = w.shape[:2], w.shape[-2:]
+    rows = [[np.einsum("...chw,ochw->...o", x[..., i : i + kh, 2 * j : 2 * j + kw], w[i, j]) for j in range(ow)]
+            for i in range(oh)]  # fmt: skip
+    return np.moveaxis(np.stack([np.stack(row, -1) for row in rows], -2), x.ndim - 3, x.ndim - 3) + b
+
+
+def _mapped(table, inner, *, is_full):
+    """A weight (connections, sizes), spread out over all pairs of planes."""
+
+    def reference(x, w, b):
+        dense = np.zeros((*np.max(table, 0)[[0, 1] if is_full else [1, 0]] + 1, *w.shape[1:]))
+        for (source, to), kernel in zip(table, w, strict=True):
+            dense[(source, to) if is_full else (to, source)] += kernel
+        return inner(x, dense, b, (1, 2))
+
+    return reference
+
+
+TWICE = [[0, 0], [2, 1], [1, 0], [0, 0], [2, 2]]
+IMAGES = Input((2, 3, 6, 5))
+FRAMES = Input((2, 9, 4))
+VOLUMES = Input((2, 2, 3, 4, 4))
+
+CONVOLUTIONS = (
+    ModuleCase("SpatialConvolution-noBias", lambda: nn.SpatialConvolution(3, 2, 3, 3).noBias(), IMAGES,
+               windows.convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolution-one", lambda: nn.SpatialConvolution(3, 2, 3, 3), Input((1, 3, 6, 5)),
+               windows.convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionMM", lambda: nn.SpatialConvolutionMM(3, 2, 2, 3, 2, 1, 1), IMAGES,
+               lambda x, w, b: windows.convolution(x, w.reshape(2, 3, 3, 2), b, (1, 2), (1, 1)), SUMS,
+               per_sample=True),
+    ModuleCase("SpatialFullConvolution-noBias", lambda: nn.SpatialFullConvolution(3, 2, 3, 3).noBias(), IMAGES,
+               windows.full_convolution, SUMS, per_sample=True),
+    ModuleCase("SpatialFullConvolution-sizes", lambda: nn.SpatialFullConvolution(3, 2, 3, 4, 3, 2),
+               [IMAGES, Input((2, 15, 17))],
+               lambda x, w, b: windows.full_convolution(x[0], w, b, (2, 3), extra=(1, 2)), SUMS),
+    ModuleCase("SpatialDepthWiseConvolution", lambda: nn.SpatialDepthWiseConvolution(3, 2, 2, 3, 1, 2, 0, 1), IMAGES,
+               _depthwise, SUMS, per_sample=True),
+    ModuleCase("TemporalRowConvolution", lambda: nn.TemporalRowConvolution(4, 3, 2), FRAMES,
+               lambda x, w, b: _by_features(x, w, b, 2), SUMS, per_sample=True),
+    ModuleCase("TemporalRowConvolution-featFirst", lambda: nn.TemporalRowConvolution(9, 3, 1, True).noBias(), FRAMES,
+               lambda x, w: windows.convolution(x, w, groups=9), SUMS, per_sample=True),
+    ModuleCase("TemporalSubSampling", lambda: nn.TemporalSubSampling(4, 3, 2), FRAMES,
+               lambda x, w, b: _by_features(x, np.repeat(w[:, None, None], 3, 2), b, 2), SUMS, per_sample=True),
+    ModuleCase("SpatialSubSampling", lambda: nn.SpatialSubSampling(3, 2, 3, 2, 1), IMAGES,
+               lambda x, w, b: windows.convolution(x, np.tile(w[:, None, None, None], (1, 1, 3, 2)), b, (1, 2),
+                                                   groups=3), SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionLocal", lambda: nn.SpatialConvolutionLocal(3, 2, 5, 6, 3, 2, 2, 1, 1, 0), IMAGES,
+               _local, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionLocal-noBias",
+               lambda: nn.SpatialConvolutionLocal(3, 2, 5, 6, 3, 2, 2, 1, 1, 0).noBias(), Input((1, 3, 6, 5)),
+               _local, SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionMap", lambda: nn.SpatialConvolutionMap(nn.tables.full(3, 2), 3, 2, 2), IMAGES,
+               _mapped(nn.tables.full(3, 2), windows.convolution, is_full=False), SUMS, per_sample=True),
+    ModuleCase("SpatialConvolutionMap-twice", lambda: nn.SpatialConvolutionMap(TWICE, 3, 2, 2), IMAGES,
+               _mapped(TWICE, windows.convolution, is_full=False), SUMS, per_sample=True),
+    ModuleCase("SpatialFullConvolutionMap", lambda: nn.SpatialFullConvolutionMap(TWICE, 3, 2, 2), IMAGES,
+               _mapped(TWICE, windows.full_convolution, is_full=True), SUMS, per_sample=True),
+    ModuleCase("VolumetricFullConvolution-sizes", lambda: nn.VolumetricFullConvolution(2, 2, 1, 2, 2, 1, 2, 3),
+               [VOLUMES, Input((3, 13, 9))],
+               lambda x, w, b: windows.full_convolution(x[0], w, b, (1, 3, 2), extra=(0, 2, 1)), SUMS),
+    ModuleCase("SpatialDepthWiseConvolution-noBias",
+               lambda: nn.SpatialDepthWiseConvolution(3, 1, 2, 3, 1, 2, 0, 1).noBias(), IMAGES, _depthwise, SUMS,
+               per_sample=True),
+)  # fmt: skip
+
 X = Input((BATCH, 6))
 DEEP = [X, (Input((BATCH, 2)), [Input((BATCH, 3))])]
 
@@ -353,6 +434,7 @@ MODULES = (
     *DISTANCES_AND_LINEAR,
     *TRANSFERS_AND_EXTREMES,
     *CONTAINERS_AND_TABLES,
+    *CONVOLUTIONS,
     *(_of_op(case) for case in OP_CASES if case.module),
     ModuleCase("Identity-table", nn.Identity, DEEP, lambda x: x, per_sample=True),
     ModuleCase("ReLU-inplace", lambda: nn.ReLU(True), Input((BATCH, 6), "nonzero"), lambda x: np.maximum(x, 0)),

@@ -265,7 +265,64 @@ def _pooling(shape, ints):
     )  # fmt: skip
 
 
+def _windowed(x, w, module=None, *, full=False, bias=True, stride=(), padding=(), dilation=(), groups=1, extra=()):
+    """The row of a convolution; settings are of the dims that there are."""
+    n = len(w) - 2
+    stride, padding, dilation = stride or (1,) * n, padding or (0,) * n, dilation or (1,) * n
+    shapes = (x, w, ((w[1] if full else w[0] // groups) * groups,))[: 3 if bias else 2]
+    ints = (*(1,) * (3 - n), *stride, *(0,) * (3 - n), *padding, *(1,) * (3 - n), *dilation, groups)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if full:
+        ints += (*(0,) * (3 - n), *(extra or (0,) * n))
+        settings["extra"] = extra
+    inner = windows.full_convolution if full else windows.convolution
+    return OpCase("full_convolution" if full else "convolution", tuple(map(Input, shapes)),
+                  lambda x, w, b=None: inner(x, w, b, **settings), SUMS, SUMS, module, ints=ints,
+                  n_params=len(shapes) - 1, per_sample=len(x) == n + 2)  # fmt: skip
+
+
+def _frames(x, w, window, step, module=None, *, bias=True):
+    shapes = (x, w, (w[0],))[: 3 if bias else 2]
+    return OpCase("frames", tuple(map(Input, shapes)), lambda x, w, b=None: windows.frames(x, w, b, window, step),
+                  SUMS, SUMS, module, ints=(window, step), n_params=len(shapes) - 1,
+                  per_sample=len(x) == 3)  # fmt: skip
+
+
+CONVOLUTION_CASES = (
+    _windowed((2, 3, 6, 5), (4, 3, 3, 2), ("SpatialConvolution", 3, 4, 2, 3)),
+    _windowed((3, 7, 6), (4, 3, 3, 2), ("SpatialConvolution", 3, 4, 2, 3, 2, 3, 1, 2), stride=(3, 2), padding=(2, 1)),
+    _windowed((2, 3, 4, 5), (2, 3, 1, 1), ("SpatialConvolution", 3, 2, 1, 1)),
+    _windowed((2, 2, 5, 4), (3, 2, 1, 1), ("SpatialConvolution", 2, 3, 1, 1, 2, 3), stride=(3, 2)),
+    _windowed((2, 2, 6, 7), (3, 2, 2, 3), ("SpatialDilatedConvolution", 2, 3, 3, 2, 1, 2, 1, 2, 2, 3), stride=(2, 1),
+              padding=(2, 1), dilation=(3, 2)),
+    _windowed((2, 6, 9, 7), (6, 1, 3, 3), groups=6, padding=(1, 1)),
+    _windowed((2, 3, 9, 8), (6, 1, 3, 2), groups=3, stride=(2, 3), padding=(1, 0)),
+    _windowed((2, 4, 5, 6), (6, 2, 3, 3), groups=2, padding=(3, 4)),
+    _windowed((4, 33), (5, 4, 3), bias=False),
+    _windowed((2, 4, 33), (7, 4, 3), stride=(2,), padding=(4,), dilation=(2,)),
+    _windowed((2, 2, 4, 5, 3), (3, 2, 2, 3, 2),
+              ("VolumetricDilatedConvolution", 2, 3, 2, 2, 3, 1, 1, 2, 1, 1, 0, 1, 2, 1), stride=(1, 2, 1),
+              padding=(1, 0, 1), dilation=(1, 1, 2)),
+    _windowed((2, 3, 4, 3), (2, 2, 1, 2, 3), ("VolumetricConvolution", 2, 2, 1, 3, 2, 2, 1, 1, 1),
+              stride=(2, 1, 1), padding=(1, 1, 1)),
+    _windowed((1, 70, 3, 5), (35, 70, 2, 2)),
+    _windowed((2, 3, 4, 3), (3, 4, 3, 2), ("SpatialFullConvolution", 3, 4, 2, 3), full=True),
+    _windowed((3, 4, 3), (3, 4, 3, 4), ("SpatialFullConvolution", 3, 4, 4, 3, 3, 2, 1, 1, 2, 1), full=True,
+              stride=(2, 3), padding=(1, 1), extra=(1, 2)),
+    _windowed((2, 3, 4, 4), (3, 2, 1, 1), ("SpatialFullConvolution", 3, 2, 1, 1), full=True),
+    _windowed((2, 3, 4, 3), (3, 2, 1, 1), ("SpatialFullConvolution", 3, 2, 1, 1, 2, 2, 0, 0, 1, 0), full=True,
+              stride=(2, 2), extra=(0, 1)),
+    _windowed((2, 2, 7), (2, 1, 3), full=True, bias=False, dilation=(2,), groups=2),
+    _windowed((1, 2, 2, 3, 2), (2, 3, 2, 2, 2),
+              ("VolumetricFullConvolution", 2, 3, 2, 2, 2, 2, 2, 1, 0, 0, 1, 1, 0, 0), full=True, stride=(2, 1, 2),
+              padding=(0, 1, 0), extra=(1, 0, 0)),
+    _frames((2, 9, 4), (5, 12), 3, 2, ("TemporalConvolution", 4, 5, 3, 2)),
+    _frames((9, 4), (5, 12), 3, 1, ("TemporalConvolution", 4, 5, 3)),
+    _frames((9, 2), (3, 4), 2, 3, bias=False),
+)  # fmt: skip
+
 OP_CASES = (
+    *CONVOLUTION_CASES,
     *(case for shape, ints in _WINDOWS for case in _pooling(shape, ints)),
     OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
            windows.max_unpool((2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1)), EXACT, EXACT,

@@ -1,4 +1,7 @@
-"""Pooling by loops over windows, in NumPy: what the ops of pooling must give."""
+"""Windows in NumPy, which rows of the tables of cases are compared with.
+
+Pooling goes from window to window, convolutions from tap to tap.
+"""
 
 import itertools
 from functools import cache
@@ -85,3 +88,71 @@ def max_unpool(ints):
         return y
 
     return reference
+
+
+# ---- convolutions ----------------------------------------------------------------------------------
+
+
+def _taps(kernel, places, stride, dilation):
+    """Each place in a kernel, and where in a padded plane all windows have it."""
+    for tap in itertools.product(*map(range, kernel)):
+        starts = [t * d for t, d in zip(tap, dilation, strict=True)]
+        yield tap, tuple(slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, places, stride, strict=True))
+
+
+def _settings(w, stride, padding, dilation):
+    n = w.ndim - 2
+    return stride or (1,) * n, padding or (0,) * n, dilation or (1,) * n
+
+
+def _by_group(w, bias, groups):
+    return np.split(w, groups), [None] * groups if bias is None else np.split(bias, groups)
+
+
+def _add_bias(y, bias):
+    return y if bias is None else y + bias.reshape(-1, *[1] * (y.ndim - 2))
+
+
+def convolution(x, w, bias=None, stride=None, padding=None, dilation=None, groups=1):
+    """y_o = sum of w_oc x_c over windows, + b_o; with a batch or without."""
+    stride, padding, dilation = _settings(w, stride, padding, dilation)
+    if x.ndim == w.ndim - 1:
+        return convolution(x[None], w, bias, stride, padding, dilation, groups)[0]
+    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    kernel = w.shape[2:]
+    places = [(n - d * (k - 1) - 1) // s + 1
+              for n, d, k, s in zip(padded.shape[2:], dilation, kernel, stride, strict=True)]  # fmt: skip
+    parts = []
+    for part, of_group, b in zip(np.split(padded, groups, 1), *_by_group(w, bias, groups), strict=True):
+        y = sum(np.einsum("nc...,oc->no...", part[(..., *where)], of_group[(..., *tap)])
+                for tap, where in _taps(kernel, places, stride, dilation))  # fmt: skip
+        parts.append(_add_bias(y, b))
+    return np.concatenate(parts, 1)
+
+
+def full_convolution(x, w, bias=None, stride=None, padding=None, dilation=None, groups=1, extra=None):
+    """Each element of x adds w times it to a window of y; with a batch or without."""
+    stride, padding, dilation = _settings(w, stride, padding, dilation)
+    extra = extra or (0,) * len(stride)
+    if x.ndim == w.ndim - 1:
+        return full_convolution(x[None], w, bias, stride, padding, dilation, groups, extra)[0]
+    kernel, places = w.shape[2:], x.shape[2:]
+    sizes = [(n - 1) * s + d * (k - 1) + 1 + e
+             for n, s, d, k, e in zip(places, stride, dilation, kernel, extra, strict=True)]  # fmt: skip
+    parts = []
+    biases = _by_group(w, bias, groups)[1]
+    for part, of_group, b in zip(np.split(x, groups, 1), np.split(w, groups), biases, strict=True):
+        y = np.zeros((len(x), w.shape[1], *sizes), x.dtype)
+        for tap, where in _taps(kernel, places, stride, dilation):
+            y[(..., *where)] += np.einsum("nc...,co->no...", part, of_group[(..., *tap)])
+        cut = tuple(slice(p, n - p) for p, n in zip(padding, sizes, strict=True))
+        parts.append(_add_bias(y[(..., *cut)], b))
+    return np.concatenate(parts, 1)
+
+
+def frames(x, w, bias=None, window=1, step=1):
+    """y_t = w (x_s ... x_(s + window - 1)) + b, s = t step; with a batch or without."""
+    count = (x.shape[-2] - window) // step + 1
+    rows = [x[..., t * step : t * step + window, :].reshape(*x.shape[:-2], -1) for t in range(count)]
+    y = np.stack(rows, -2) @ w.T
+    return y if bias is None else y + bias

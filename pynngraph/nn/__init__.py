@@ -1,10 +1,13 @@
 """Modules and criterions. Everything here is also in :mod:`pynngraph` itself."""
 
+from . import tables
 from .affine import *  # noqa: F403
 from .affine import __all__ as _affine
 from .composite import *  # noqa: F403
 from .composite import __all__ as _composites
 from .container import Concat, ConcatTable, Container, DepthConcat, MapTable, Parallel, ParallelTable, Sequential
+from .convolution import *  # noqa: F403
+from .convolution import __all__ as _convolutions
 from .criterion import *  # noqa: F403
 from .criterion import __all__ as _criterion
 from .criterion_classes import *  # noqa: F403
@@ -62,6 +65,7 @@ __all__ = [
     "StochasticGradient",
     "getdefaulttensortype",
     "setdefaulttensortype",
+    "tables",
 ]
 __all__ += _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
 __all__ += _normalizations + _poolings  # noqa: PLE0605
@@ -70,3 +74,4 @@ __all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa:
 __all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605
 __all__ += _composites + _decorators + _distances + _linear + _noises  # noqa: PLE0605
 __all__ += _recurrent  # noqa: PLE0605
+__all__ += _convolutions  # noqa: PLE0605

@@ -187,6 +187,7 @@ class Builder:
     def constant(self, array: Any) -> Value:
         """The value of an array that never changes."""
         return self.param(Cell(np.asarray(array, self.dtype), has_grad=False))
+
     def state(self, cell: Cell) -> Value:
         """The value of a buffer: as it was before the run, or as a module that was lowered before leaves it."""
         known = self._states.get(id(cell))

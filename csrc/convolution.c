@@ -1,0 +1,645 @@
+/* Convolutions as products of matrices, and plane by plane.
+ *
+ * y of x is the product of the weight (outs x ins * taps) with the lines of x (ins * taps x places
+ * of windows). The lines are never all there: a box of places is made after the other, of each a
+ * few planes of x, and of these one panel of the lines at a time, right where the product wants it:
+ *
+ *     for each box of places                    what it sees of x stays near
+ *       for each block of planes                  copied with its padding
+ *         for each panel of places                  lines in L1, in the form that tiles read
+ *           for all rows of the weight                in registers
+ *
+ * x of y is the product with the weight turned: of a block of planes of x, the lines of a box are
+ * made at once and added to their windows. The weight's gradient is the product of y with lines,
+ * turned, of all samples in turn. Where a window has one element, lines are rows of x as they lie.
+ *
+ * With one plane of x for few of y there is nothing that a product could share: windows are summed
+ * up where they are. What was measured: docs/design/convolution.md. */
+#include "convolution.h"
+
+#include "cpu.h"
+#include "threads.h"
+
+static size_t min_size(size_t x, size_t y) { return x < y ? x : y; }
+static size_t max_size(size_t x, size_t y) { return x > y ? x : y; }
+static size_t ceil_div(size_t x, size_t y) { return (x + y - 1) / y; }
+static size_t round_up(size_t x, size_t multiple) { return ceil_div(x, multiple) * multiple; }
+static size_t product_of(const size_t sizes[PNNG_SPACE]) { return sizes[0] * sizes[1] * sizes[2]; }
+
+/* The size of the parts when n is cut into as few as possible of at most `most`, nearly equal. */
+static size_t even_part(size_t n, size_t most) {
+    return n ? ceil_div(n, ceil_div(n, max_size(most, 1))) : 1;
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+/* Windows of one element, next to each other: space is one row. */
+static bool lies_as_lines(const pnng_convolution *c) {
+    for (size_t d = 0; d < PNNG_SPACE; d++)
+        if (c->kernel[d] != 1 || c->stride[d] != 1 || c->padding[d] != 0 || c->x[d] != c->y[d])
+            return false;
+    return true;
+}
+
+static void flatten(pnng_convolution *c) {
+    const size_t places = product_of(c->y);
+    for (size_t d = 0; d < PNNG_SPACE; d++)
+        c->x[d] = c->y[d] = d == PNNG_SPACE - 1 ? places : 1;
+}
+
+/* A box is a stretch of places: parts of one row, or rows of one plane, or planes. */
+static void choose_box(pnng_convolution_method *m, size_t most) {
+    const size_t *const y = m->c.y;
+    m->box[2] = even_part(y[2], most);
+    m->box[1] = m->box[2] == y[2] ? even_part(y[1], most / y[2]) : 1;
+    m->box[0] = m->box[1] == y[1] ? even_part(y[0], most / (y[1] * y[2])) : 1;
+    for (size_t d = 0; d < PNNG_SPACE; d++)
+        m->boxes[d] = ceil_div(y[d], m->box[d]);
+}
+
+/* Of a dim, how far a kernel reaches beyond its first element. */
+static size_t reach(const pnng_convolution *c, size_t d) {
+    return (c->kernel[d] - 1) * c->dilation[d];
+}
+
+/* What is copied: what the windows of a box see; of x that is made, all of it. */
+static void choose_copy(pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    const bool all = c->kind == PNNG_CONVOLVE_X;
+    for (size_t d = 0; d < PNNG_SPACE; d++) {
+        m->seen[d] = ((all ? c->y[d] : m->box[d]) - 1) * c->stride[d] + reach(c, d) + 1;
+        if (all)
+            m->seen[d] = max_size(m->seen[d], c->x[d] + (size_t)c->padding[d]);
+    }
+    m->phases = all ? c->stride[2] : min_size(c->stride[2], reach(c, 2) + 1);
+    m->pitch = ceil_div(m->seen[2], c->stride[2]);
+}
+
+static size_t copy_elements(const pnng_convolution_method *m) {
+    return m->seen[0] * m->seen[1] * m->phases * m->pitch;
+}
+
+/* The sizes of blocks do not depend on the machine where results depend on them. */
+enum {
+    PLACES = 256,        /* of which sums are made before they are added up */
+    PLANE_PLACES = 4096, /* plane by plane: what is copied of them stays in L1 */
+    MOST_PLACES = 1024,  /* of y that is made at once */
+    NEAR = 512 << 10,    /* bytes that stay near while more is done */
+    FEW = 4              /* planes for which a product has too little to do */
+};
+
+static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    const size_t e = c->element, depth = gemm->kc;
+    m->channels = even_part(c->ins, max_size(depth / m->taps, 1));
+    m->columns = c->ins * m->taps;
+    switch (c->kind) {
+    case PNNG_CONVOLVE_Y:
+        choose_box(m, min_size(max_size(NEAR / (c->outs * e), 4 * gemm->nr), MOST_PLACES));
+        choose_copy(m);
+        m->panel_bytes = m->channels * m->taps * gemm->nr * e;
+        m->units = c->batch * c->groups * product_of(m->boxes);
+        break;
+    case PNNG_CONVOLVE_X:
+        choose_box(m, PLACES);
+        choose_copy(m);
+        m->channels = min_size(m->channels, max_size(NEAR / (copy_elements(m) * e), 1));
+        m->channels = even_part(c->ins, m->channels);
+        /* a panel of y, and the lines of the box with whole vectors */
+        m->panel_bytes = c->outs * gemm->nr * e +
+                         m->channels * m->taps * round_up(product_of(m->box), gemm->nr) * e;
+        m->units = c->batch * c->groups * ceil_div(c->ins, m->channels);
+        break;
+    case PNNG_CONVOLVE_WEIGHT:
+        choose_box(m, PLACES);
+        choose_copy(m);
+        m->columns = min_size(m->columns, 4 * gemm->nr);
+        m->channels = min_size(c->ins, (m->columns - 1 + m->taps - 1) / m->taps + 1);
+        m->panel_bytes = 2 * gemm->nr * (product_of(m->box) + gemm->nr) * e;
+        m->units = c->groups * ceil_div(c->ins * m->taps, m->columns);
+        break;
+    }
+}
+
+static void choose_planes(pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    m->channels = 1;
+    choose_box(m, PLANE_PLACES);
+    choose_copy(m);
+    m->units = c->groups * (c->kind == PNNG_CONVOLVE_WEIGHT ? 1 : c->batch);
+}
+
+/* Where there are few units, rows of the product are cut too, each part with lines of its own. */
+static void choose_parts(const pnng_gemm_table *gemm, pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    m->nanoseconds = (uint64_t)c->batch * c->groups * c->outs * c->ins * m->taps *
+                     product_of(c->y) / gemm->lanes / 3;
+    m->slices = m->parts = 1;
+    if (!pnng_threads_may_help(m->nanoseconds))
+        return;
+    const size_t threads = pnng_threads_limit();
+    if (m->way == PNNG_CONVOLVE_TILES && c->kind != PNNG_CONVOLVE_X && m->units < threads)
+        m->slices = max_size(
+            1, min_size(ceil_div(threads, max_size(m->units, 1)), c->outs / (2 * gemm->mr)));
+    m->parts = max_size(1, min_size(threads, m->units * m->slices));
+}
+
+/* Where windows are next to each other, what they add up to in x is seen by windows of y, through
+ * the kernel from its end to its beginning: sums that are written once. */
+static bool turn(pnng_convolution *c) {
+    for (size_t d = 0; d < PNNG_SPACE; d++)
+        if (c->stride[d] != 1)
+            return false;
+    const pnng_convolution of_x = *c;
+    c->kind = PNNG_CONVOLVE_Y;
+    c->mirrored = true;
+    c->ins = of_x.outs;
+    c->outs = of_x.ins;
+    c->x_sample = of_x.y_sample;
+    c->y_sample = of_x.x_sample;
+    for (size_t d = 0; d < PNNG_SPACE; d++) {
+        c->x[d] = of_x.y[d];
+        c->y[d] = of_x.x[d];
+        c->padding[d] = (ptrdiff_t)reach(&of_x, d) - of_x.padding[d];
+    }
+    return true;
+}
+
+pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
+                                                const pnng_convolution *convolution) {
+    pnng_convolution_method m = {.c = *convolution, .taps = product_of(convolution->kernel)};
+    const bool is_plane = m.c.ins == 1 && m.c.outs <= FEW;
+    m.as_it_lies = lies_as_lines(&m.c) && !is_plane;
+    m.turned = is_plane && m.c.kind == PNNG_CONVOLVE_X && turn(&m.c);
+    if (m.as_it_lies)
+        flatten(&m.c);
+    m.way = is_plane ? PNNG_CONVOLVE_PLANES : PNNG_CONVOLVE_TILES;
+    if (is_plane)
+        choose_planes(&m);
+    else
+        choose_tiles(&kernels->gemm, &m);
+    /* Whole vectors are read at the end of the copies. */
+    if (!m.as_it_lies)
+        m.copy_bytes = round_up(m.channels * copy_elements(&m) * m.c.element, 64) + 64;
+    m.tap_bytes = round_up(m.taps * sizeof(ptrdiff_t), 64);
+    m.part_work = m.tap_bytes + m.copy_bytes + round_up(m.panel_bytes, 64) + 64;
+    choose_parts(&kernels->gemm, &m);
+    return m;
+}
+
+size_t pnng_convolution_work_size(const pnng_convolution_method *method) {
+    return method->parts * method->part_work;
+}
+
+/* ---- what all loops share -------------------------------------------------------------------- */
+
+/* What is made: all of a convolution, by one part after the other. */
+typedef struct job {
+    const pnng_kernels *kernels;
+    const pnng_convolution_method *method;
+    char *x, *y, *weight;
+    const char *bias;
+    double alpha;
+    bool accumulate;
+    char *work;
+} job;
+
+/* The work space of one part. */
+typedef struct space {
+    ptrdiff_t *tap;
+    char *copy, *panel;
+    pnng_windows windows;
+} space;
+
+typedef struct box {
+    size_t origin[PNNG_SPACE], size[PNNG_SPACE];
+    size_t first, places; /* in a plane of y */
+} box;
+
+static box box_number(const pnng_convolution_method *m, size_t k) {
+    const size_t *const y = m->c.y;
+    box b;
+    for (size_t d = PNNG_SPACE; d-- > 0; k /= m->boxes[d]) {
+        b.origin[d] = k % m->boxes[d] * m->box[d];
+        b.size[d] = min_size(m->box[d], y[d] - b.origin[d]);
+    }
+    b.first = (b.origin[0] * y[1] + b.origin[1]) * y[2] + b.origin[2];
+    b.places = product_of(b.size);
+    return b;
+}
+
+static void find_taps(const pnng_convolution_method *m, space *s) {
+    const pnng_convolution *const c = &m->c;
+    const size_t row = m->phases * m->pitch;
+    ptrdiff_t *tap = s->tap;
+    for (size_t d = 0; d < c->kernel[0]; d++)
+        for (size_t h = 0; h < c->kernel[1]; h++)
+            for (size_t w = 0; w < c->kernel[2]; w++) {
+                const size_t k[] = {c->mirrored ? c->kernel[0] - 1 - d : d,
+                                    c->mirrored ? c->kernel[1] - 1 - h : h,
+                                    c->mirrored ? c->kernel[2] - 1 - w : w};
+                const size_t col = k[2] * c->dilation[2];
+                *tap++ =
+                    (ptrdiff_t)((k[0] * c->dilation[0] * m->seen[1] + k[1] * c->dilation[1]) * row +
+                                col % c->stride[2] * m->pitch + col / c->stride[2]);
+            }
+}
+
+static space open_space(const job *j, size_t part) {
+    const pnng_convolution_method *const m = j->method;
+    char *const work = j->work + part * m->part_work;
+    space s = {.tap = (ptrdiff_t *)(void *)work, .copy = work + m->tap_bytes};
+    s.panel = s.copy + m->copy_bytes;
+    const ptrdiff_t row = (ptrdiff_t)(m->phases * m->pitch);
+    s.windows = (pnng_windows){
+        .width = m->box[2],
+        .height = m->box[1],
+        .row = (ptrdiff_t)m->c.stride[1] * row,
+        .plane = (ptrdiff_t)(m->c.stride[0] * m->seen[1]) * row,
+        .channel = (ptrdiff_t)copy_elements(m),
+        .taps = m->taps,
+        .tap = s.tap,
+    };
+    if (!m->as_it_lies)
+        find_taps(m, &s);
+    return s;
+}
+
+/* The windows of a box. */
+static pnng_windows windows_of(const space *s, const box *b) {
+    pnng_windows w = s->windows;
+    w.width = b->size[2];
+    w.height = b->size[1];
+    return w;
+}
+
+static pnng_plane_copy plane_copy(const pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    pnng_plane_copy p = {.height = m->seen[1], .phases = m->phases, .pitch = m->pitch};
+    for (size_t d = 0; d < PNNG_SPACE; d++) {
+        p.size[d] = c->x[d];
+        p.stride[d] = c->stride[d];
+        p.first[d] = -c->padding[d];
+    }
+    return p;
+}
+
+/* Copy what a box sees of `count` planes of x. */
+static void copy_planes(const job *j, const space *s, const box *b, const char *x, size_t count) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    pnng_plane_copy p = plane_copy(m);
+    for (size_t d = 0; d < PNNG_SPACE; d++)
+        p.first[d] += (ptrdiff_t)(b->origin[d] * c->stride[d]);
+    for (size_t d = 0; d < 2; d++) {
+        p.rows[d] = (b->size[d] - 1) * c->stride[d] + reach(c, d) + 1;
+        p.touched[d] = min_size(c->stride[d], reach(c, d) + 1);
+    }
+    for (size_t k = 0; k < count; k++)
+        j->kernels->convolution.copy(&p, x + k * product_of(c->x) * c->element,
+                                     s->copy + k * copy_elements(m) * c->element);
+}
+
+/* Plane k of a group of a sample. */
+static char *plane_of_x(const job *j, size_t sample, size_t group, size_t k) {
+    const pnng_convolution *const c = &j->method->c;
+    const ptrdiff_t planes = (ptrdiff_t)((group * c->ins + k) * product_of(c->x));
+    return j->x + ((ptrdiff_t)sample * c->x_sample + planes) * (ptrdiff_t)c->element;
+}
+
+static char *plane_of_y(const job *j, size_t sample, size_t group, size_t k) {
+    const pnng_convolution *const c = &j->method->c;
+    const ptrdiff_t planes = (ptrdiff_t)((group * c->outs + k) * product_of(c->y));
+    return j->y + ((ptrdiff_t)sample * c->y_sample + planes) * (ptrdiff_t)c->element;
+}
+
+static const char *bias_of(const job *j, size_t plane) {
+    return j->bias ? j->bias + plane * j->method->c.element : NULL;
+}
+
+/* The weight's row for plane k of a group of y, from a plane of x on. */
+static char *weight_of(const job *j, size_t group, size_t k, size_t channel) {
+    const pnng_convolution *const c = &j->method->c;
+    return j->weight + ((group * c->outs + k) * c->ins + channel) * j->method->taps * c->element;
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* Rows of one slice. */
+typedef struct slice {
+    size_t first, rows;
+} slice;
+
+static slice slice_number(const job *j, size_t k) {
+    const size_t n = j->method->c.outs, unit = j->kernels->gemm.mr;
+    const size_t size = round_up(ceil_div(n, j->method->slices), unit);
+    const size_t first = min_size(k * size, n);
+    return (slice){first, min_size(size, n - first)};
+}
+
+/* What of a panel's tiles does not depend on the panel: A, whose rows are `row` apart. */
+static pnng_gemm_tiles tiles_of(const job *j, size_t rows, size_t depth, const void *a,
+                                ptrdiff_t row, ptrdiff_t col) {
+    const size_t high = even_part(rows, j->kernels->gemm.mr);
+    return (pnng_gemm_tiles){.rows = rows,
+                             .depth = depth,
+                             .high = high,
+                             .a = a,
+                             .a_row = row,
+                             .a_col = col,
+                             .a_tile = (ptrdiff_t)high * row,
+                             .ldb = (ptrdiff_t)j->kernels->gemm.nr,
+                             .alpha = 1};
+}
+
+/* A box of y, from a block of planes of x on. */
+static void y_of_planes(const job *j, const space *s, const box *b, size_t sample, size_t group,
+                        size_t channel, slice rows, bool accumulate) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t e = c->element, nr = j->kernels->gemm.nr;
+    const size_t channels = min_size(m->channels, c->ins - channel);
+    const char *const x = plane_of_x(j, sample, group, channel);
+    const pnng_windows windows = windows_of(s, b);
+    if (!m->as_it_lies)
+        copy_planes(j, s, b, x, channels);
+    pnng_gemm_tiles tiles =
+        tiles_of(j, rows.rows, channels * m->taps, weight_of(j, group, rows.first, channel),
+                 (ptrdiff_t)(c->ins * m->taps), 1);
+    tiles.b = s->panel;
+    tiles.ldc = (ptrdiff_t)product_of(c->y);
+    tiles.accumulate = accumulate;
+    for (size_t at = 0; at < b->places; at += nr) {
+        tiles.cols = min_size(b->places - at, nr);
+        tiles.c = plane_of_y(j, sample, group, rows.first) + (b->first + at) * e;
+        if (m->as_it_lies)
+            j->kernels->gemm.pack(s->panel, x + (b->first + at) * e, 1, (ptrdiff_t)product_of(c->x),
+                                  tiles.cols, channels, nr);
+        else
+            j->kernels->convolution.lines(&windows, s->copy, 0, channels * m->taps, at, tiles.cols,
+                                          s->panel, (ptrdiff_t)nr);
+        j->kernels->gemm.tiles(&tiles);
+    }
+}
+
+static void make_y(const job *j, const space *s, size_t unit, slice rows) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t boxes = product_of(m->boxes);
+    const box b = box_number(m, unit % boxes);
+    const size_t group = unit / boxes % c->groups, sample = unit / boxes / c->groups;
+    if (j->bias)
+        j->kernels->convolution.planes(plane_of_y(j, sample, group, rows.first) +
+                                           b.first * c->element,
+                                       (ptrdiff_t)product_of(c->y), rows.rows, b.places,
+                                       bias_of(j, group * c->outs + rows.first));
+    for (size_t channel = 0; channel < c->ins; channel += m->channels)
+        y_of_planes(j, s, &b, sample, group, channel, rows,
+                    j->accumulate || j->bias || channel > 0);
+}
+
+/* The lines of a box of x, from those of y. */
+static void lines_of_y(const job *j, const char *panel, const char *weight, size_t lines,
+                       pnng_gemm_tiles *tiles) {
+    const pnng_convolution *const c = &j->method->c;
+    const size_t depth = even_part(c->outs, j->kernels->gemm.kc);
+    const ptrdiff_t row = (ptrdiff_t)(c->ins * j->method->taps);
+    const bool accumulate = tiles->accumulate;
+    for (size_t p = 0; p < c->outs; p += depth) {
+        pnng_gemm_tiles t = tiles_of(j, lines, min_size(depth, c->outs - p),
+                                     weight + (ptrdiff_t)p * row * (ptrdiff_t)c->element, 1, row);
+        t.b = panel + p * j->kernels->gemm.nr * c->element;
+        t.cols = tiles->cols;
+        t.c = tiles->c;
+        t.ldc = tiles->ldc;
+        t.accumulate = accumulate || p > 0;
+        j->kernels->gemm.tiles(&t);
+    }
+}
+
+static void x_of_box(const job *j, const space *s, const box *b, size_t sample, size_t group,
+                     size_t channel, size_t channels) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t e = c->element, nr = j->kernels->gemm.nr;
+    char *const lines = s->panel + c->outs * nr * e;
+    const char *const y = plane_of_y(j, sample, group, 0) + b->first * e;
+    const size_t ld = round_up(product_of(m->box), nr);
+    for (size_t at = 0; at < b->places; at += nr) {
+        pnng_gemm_tiles tiles = {.cols = min_size(b->places - at, nr)};
+        if (m->as_it_lies) {
+            tiles.c = plane_of_x(j, sample, group, channel) + (b->first + at) * e;
+            tiles.ldc = (ptrdiff_t)product_of(c->x);
+            tiles.accumulate = j->accumulate || j->bias;
+        } else {
+            tiles.c = lines + at * e;
+            tiles.ldc = (ptrdiff_t)ld;
+        }
+        j->kernels->gemm.pack(s->panel, y + at * e, 1, (ptrdiff_t)product_of(c->y), tiles.cols,
+                              c->outs, nr);
+        lines_of_y(j, s->panel, weight_of(j, group, 0, channel), channels * m->taps, &tiles);
+    }
+    if (m->as_it_lies)
+        return;
+    const pnng_windows windows = windows_of(s, b);
+    const size_t first =
+        (b->origin[0] * (size_t)windows.plane + b->origin[1] * (size_t)windows.row + b->origin[2]) *
+        e;
+    j->kernels->convolution.add_lines(&windows, s->copy + first, channels, b->places, lines,
+                                      (ptrdiff_t)ld);
+}
+
+static void make_x(const job *j, const space *s, size_t unit) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t blocks = ceil_div(c->ins, m->channels);
+    const size_t channel = unit % blocks * m->channels;
+    const size_t group = unit / blocks % c->groups, sample = unit / blocks / c->groups;
+    const size_t channels = min_size(m->channels, c->ins - channel);
+    char *const x = plane_of_x(j, sample, group, channel);
+    const char *const bias = bias_of(j, group * c->ins + channel);
+    if (!m->as_it_lies)
+        j->kernels->convolution.planes(s->copy, s->windows.channel, channels, copy_elements(m),
+                                       bias);
+    else if (j->bias)
+        j->kernels->convolution.planes(x, (ptrdiff_t)product_of(c->x), channels, product_of(c->x),
+                                       bias);
+    for (size_t k = 0; k < product_of(m->boxes); k++) {
+        const box b = box_number(m, k);
+        x_of_box(j, s, &b, sample, group, channel, channels);
+    }
+    if (m->as_it_lies)
+        return;
+    const pnng_plane_copy p = plane_copy(m);
+    for (size_t k = 0; k < channels; k++)
+        j->kernels->convolution.uncopy(&p, s->copy + k * copy_elements(m) * c->element,
+                                       x + k * product_of(c->x) * c->element, j->accumulate);
+}
+
+/* Columns of the weight's gradient. */
+typedef struct columns {
+    size_t first, count, channel, channels; /* and the planes of x that they are of */
+} columns;
+
+static void weight_of_box(const job *j, const space *s, const box *b, size_t sample, size_t group,
+                          const columns *of, slice rows) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t e = c->element, nr = j->kernels->gemm.nr;
+    const size_t ld = product_of(m->box) + nr;
+    char *const lines = s->panel + nr * ld * e;
+    const char *const x = plane_of_x(j, sample, group, of->channel);
+    const pnng_windows windows = windows_of(s, b);
+    if (!m->as_it_lies)
+        copy_planes(j, s, b, x, of->channels);
+    pnng_gemm_tiles tiles =
+        tiles_of(j, rows.rows, b->places, plane_of_y(j, sample, group, rows.first) + b->first * e,
+                 (ptrdiff_t)product_of(c->y), 1);
+    tiles.b = s->panel;
+    tiles.ldc = (ptrdiff_t)(c->ins * m->taps);
+    tiles.alpha = j->alpha;
+    tiles.accumulate = true;
+    for (size_t at = 0; at < of->count; at += nr) {
+        tiles.cols = min_size(of->count - at, nr);
+        tiles.c = weight_of(j, group, rows.first, 0) + (of->first + at) * e;
+        if (m->as_it_lies) {
+            j->kernels->gemm.pack(s->panel, x + (at * product_of(c->x) + b->first) * e,
+                                  (ptrdiff_t)product_of(c->x), 1, tiles.cols, b->places, nr);
+        } else {
+            j->kernels->convolution.lines(&windows, s->copy, of->first - of->channel * m->taps + at,
+                                          tiles.cols, 0, b->places, lines, (ptrdiff_t)ld);
+            j->kernels->gemm.pack(s->panel, lines, (ptrdiff_t)ld, 1, tiles.cols, b->places, nr);
+        }
+        j->kernels->gemm.tiles(&tiles);
+    }
+}
+
+static void make_weight(const job *j, const space *s, size_t unit, slice rows) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t all = c->ins * m->taps, blocks = ceil_div(all, m->columns);
+    const size_t group = unit / blocks;
+    columns of = {.first = unit % blocks * m->columns};
+    of.count = min_size(m->columns, all - of.first);
+    of.channel = of.first / m->taps;
+    of.channels = ceil_div(of.first + of.count, m->taps) - of.channel;
+    if (!j->accumulate)
+        j->kernels->convolution.planes(weight_of(j, group, rows.first, 0) + of.first * c->element,
+                                       (ptrdiff_t)all, rows.rows, of.count, NULL);
+    for (size_t sample = 0; sample < c->batch; sample++)
+        for (size_t k = 0; k < product_of(m->boxes); k++) {
+            const box b = box_number(m, k);
+            weight_of_box(j, s, &b, sample, group, &of, rows);
+        }
+}
+
+/* ---- plane by plane -------------------------------------------------------------------------- */
+
+static void make_y_by_planes(const job *j, const space *s, size_t group, size_t sample) {
+    const pnng_convolution *const c = &j->method->c;
+    for (size_t n = 0; n < product_of(j->method->boxes); n++) {
+        const box b = box_number(j->method, n);
+        const pnng_windows windows = windows_of(s, &b);
+        for (size_t channel = 0; channel < c->ins; channel++) {
+            copy_planes(j, s, &b, plane_of_x(j, sample, group, channel), 1);
+            for (size_t k = 0; k < c->outs; k++)
+                j->kernels->convolution.window_sums(
+                    &windows, s->copy, b.places, weight_of(j, group, k, channel),
+                    channel ? NULL : bias_of(j, group * c->outs + k),
+                    plane_of_y(j, sample, group, k) + b.first * c->element,
+                    j->accumulate || channel > 0);
+        }
+    }
+}
+
+static void make_x_by_planes(const job *j, const space *s, size_t group, size_t sample) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const pnng_plane_copy p = plane_copy(m);
+    j->kernels->convolution.planes(s->copy, 0, 1, copy_elements(m), bias_of(j, group));
+    for (size_t n = 0; n < product_of(m->boxes); n++) {
+        const box b = box_number(m, n);
+        const pnng_windows windows = windows_of(s, &b);
+        const size_t first =
+            b.origin[0] * (size_t)windows.plane + b.origin[1] * (size_t)windows.row + b.origin[2];
+        for (size_t k = 0; k < c->outs; k++)
+            j->kernels->convolution.add_windows(
+                &windows, s->copy + first * c->element, b.places, weight_of(j, group, k, 0),
+                plane_of_y(j, sample, group, k) + b.first * c->element);
+    }
+    j->kernels->convolution.uncopy(&p, s->copy, plane_of_x(j, sample, group, 0), j->accumulate);
+}
+
+static void make_weight_by_planes(const job *j, const space *s, size_t group) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    if (!j->accumulate)
+        j->kernels->convolution.planes(weight_of(j, group, 0, 0), (ptrdiff_t)m->taps, c->outs,
+                                       m->taps, NULL);
+    for (size_t sample = 0; sample < c->batch; sample++)
+        for (size_t n = 0; n < product_of(m->boxes); n++) {
+            const box b = box_number(m, n);
+            const pnng_windows windows = windows_of(s, &b);
+            copy_planes(j, s, &b, plane_of_x(j, sample, group, 0), 1);
+            for (size_t k = 0; k < c->outs; k++)
+                j->kernels->convolution.window_products(&windows, s->copy, b.places,
+                                                        plane_of_y(j, sample, group, k) +
+                                                            b.first * c->element,
+                                                        j->alpha, weight_of(j, group, k, 0));
+        }
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void make_unit(const job *j, const space *s, size_t number) {
+    const pnng_convolution_method *const m = j->method;
+    const size_t unit = number / m->slices;
+    const size_t group = unit % m->c.groups, sample = unit / m->c.groups;
+    const bool by_planes = m->way == PNNG_CONVOLVE_PLANES;
+    const slice rows = slice_number(j, number % m->slices);
+    switch (m->c.kind) {
+    case PNNG_CONVOLVE_Y:
+        if (by_planes)
+            make_y_by_planes(j, s, group, sample);
+        else
+            make_y(j, s, unit, rows);
+        break;
+    case PNNG_CONVOLVE_X:
+        if (by_planes)
+            make_x_by_planes(j, s, group, sample);
+        else
+            make_x(j, s, unit);
+        break;
+    case PNNG_CONVOLVE_WEIGHT:
+        if (by_planes)
+            make_weight_by_planes(j, s, group);
+        else
+            make_weight(j, s, unit, rows);
+        break;
+    }
+}
+
+static void make_part(void *context, size_t part) {
+    const job *const j = context;
+    const pnng_convolution_method *const m = j->method;
+    const size_t count = m->units * m->slices;
+    const space s = open_space(j, part);
+    for (size_t k = count * part / m->parts; k < count * (part + 1) / m->parts; k++)
+        make_unit(j, &s, k);
+}
+
+void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
+                   void *work) {
+    job j = {.kernels = kernels,
+             .method = method,
+             .x = method->turned ? arrays->y : arrays->x,
+             .y = method->turned ? arrays->x : arrays->y,
+             .weight = arrays->weight,
+             .bias = arrays->bias,
+             .alpha = alpha,
+             .accumulate = accumulate,
+             .work = work};
+    pnng_parallel(method->parts > 1 ? pnng_threads_wanted(method->nanoseconds) : 1, method->parts,
+                  make_part, &j);
+}

@@ -1,0 +1,65 @@
+/* Convolutions over tables of kernels: which way one is made, and the loops around the kernels. */
+#ifndef PNNG_CONVOLUTION_H
+#define PNNG_CONVOLUTION_H
+
+#include "gemm.h"
+
+/* x is what windows slide over, y has an element for each place of them. A convolution makes y of
+ * x; the gradient of x, which is also a full convolution, makes x of y. */
+typedef enum pnng_convolution_kind {
+    PNNG_CONVOLVE_Y,     /* y = x * w [+ bias of each plane] */
+    PNNG_CONVOLVE_X,     /* x = what each element of y adds to its window [+ bias] */
+    PNNG_CONVOLVE_WEIGHT /* w += alpha times the products of y with its windows */
+} pnng_convolution_kind;
+
+enum { PNNG_SPACE = 3 }; /* dims of a plane, the last one along memory; 1 where there are fewer */
+
+/* All of a convolution that is known before it is made. Planes are contiguous and lie one after
+ * another. The weight is (groups * outs, ins, kernel), contiguous. */
+typedef struct pnng_convolution {
+    pnng_convolution_kind kind;
+    size_t element;                      /* bytes of a real */
+    size_t batch, groups, ins, outs;     /* ins, outs: planes of x and of y, of one group */
+    size_t x[PNNG_SPACE], y[PNNG_SPACE]; /* sizes of a plane */
+    size_t kernel[PNNG_SPACE], stride[PNNG_SPACE], dilation[PNNG_SPACE];
+    ptrdiff_t padding[PNNG_SPACE];
+    ptrdiff_t x_sample, y_sample; /* elements from one sample to the next */
+    bool mirrored;                /* the kernel is applied from its end to its beginning */
+} pnng_convolution;
+
+/* How it is made. */
+typedef struct pnng_convolution_method {
+    pnng_convolution c;                                     /* or another one that gives the same */
+    bool turned;                                            /* whose x is what was called y */
+    enum { PNNG_CONVOLVE_TILES, PNNG_CONVOLVE_PLANES } way; /* products; or plane by plane */
+    bool as_it_lies;                        /* windows of one element: x is read where it is */
+    size_t taps;                            /* elements of a window in one plane */
+    size_t box[PNNG_SPACE];                 /* places that are worked on at once, at most */
+    size_t channels;                        /* planes of x that are, of a group */
+    size_t columns;                         /* weight: columns that are, of a row */
+    size_t seen[PNNG_SPACE], phases, pitch; /* what is copied of a plane: see convolution.inc */
+    size_t boxes[PNNG_SPACE];               /* how many there are */
+    size_t units, slices;                   /* that may be made alone; rows cut into so many */
+    size_t parts, part_work;                /* groups of units for threads; bytes for each */
+    size_t tap_bytes, copy_bytes, panel_bytes;
+    uint64_t nanoseconds; /* that one thread takes, about */
+} pnng_convolution_method;
+
+typedef struct pnng_convolution_arrays {
+    void *x, *y, *weight; /* the one that is made is written */
+    const void *bias;     /* or NULL */
+} pnng_convolution_arrays;
+
+pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
+                                                const pnng_convolution *convolution);
+
+/* Bytes of work space, aligned to 64. */
+size_t pnng_convolution_work_size(const pnng_convolution_method *method);
+
+/* Make it, or add it to what is there. The result is the same, bit for bit, whatever threads make
+ * it. */
+void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
+                   void *work);
+
+#endif
