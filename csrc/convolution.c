@@ -208,7 +208,7 @@ typedef struct job {
 typedef struct space {
     ptrdiff_t *tap;
     char *copy, *panel;
-    pnng_windows windows;
+    pnng_plane_windows windows;
 } space;
 
 typedef struct box {
@@ -251,7 +251,7 @@ static space open_space(const job *j, size_t part) {
     space s = {.tap = (ptrdiff_t *)(void *)work, .copy = work + m->tap_bytes};
     s.panel = s.copy + m->copy_bytes;
     const ptrdiff_t row = (ptrdiff_t)(m->phases * m->pitch);
-    s.windows = (pnng_windows){
+    s.windows = (pnng_plane_windows){
         .width = m->box[2],
         .height = m->box[1],
         .row = (ptrdiff_t)m->c.stride[1] * row,
@@ -266,8 +266,8 @@ static space open_space(const job *j, size_t part) {
 }
 
 /* The windows of a box. */
-static pnng_windows windows_of(const space *s, const box *b) {
-    pnng_windows w = s->windows;
+static pnng_plane_windows windows_of(const space *s, const box *b) {
+    pnng_plane_windows w = s->windows;
     w.width = b->size[2];
     w.height = b->size[1];
     return w;
@@ -360,7 +360,7 @@ static void y_of_planes(const job *j, const space *s, const box *b, size_t sampl
     const size_t e = c->element, nr = j->kernels->gemm.nr;
     const size_t channels = min_size(m->channels, c->ins - channel);
     const char *const x = plane_of_x(j, sample, group, channel);
-    const pnng_windows windows = windows_of(s, b);
+    const pnng_plane_windows windows = windows_of(s, b);
     if (!m->as_it_lies)
         copy_planes(j, s, b, x, channels);
     pnng_gemm_tiles tiles =
@@ -441,7 +441,7 @@ static void x_of_box(const job *j, const space *s, const box *b, size_t sample, 
     }
     if (m->as_it_lies)
         return;
-    const pnng_windows windows = windows_of(s, b);
+    const pnng_plane_windows windows = windows_of(s, b);
     const size_t first =
         (b->origin[0] * (size_t)windows.plane + b->origin[1] * (size_t)windows.row + b->origin[2]) *
         e;
@@ -489,7 +489,7 @@ static void weight_of_box(const job *j, const space *s, const box *b, size_t sam
     const size_t ld = product_of(m->box) + nr;
     char *const lines = s->panel + nr * ld * e;
     const char *const x = plane_of_x(j, sample, group, of->channel);
-    const pnng_windows windows = windows_of(s, b);
+    const pnng_plane_windows windows = windows_of(s, b);
     if (!m->as_it_lies)
         copy_planes(j, s, b, x, of->channels);
     pnng_gemm_tiles tiles =
@@ -539,7 +539,7 @@ static void make_y_by_planes(const job *j, const space *s, size_t group, size_t 
     const pnng_convolution *const c = &j->method->c;
     for (size_t n = 0; n < product_of(j->method->boxes); n++) {
         const box b = box_number(j->method, n);
-        const pnng_windows windows = windows_of(s, &b);
+        const pnng_plane_windows windows = windows_of(s, &b);
         for (size_t channel = 0; channel < c->ins; channel++) {
             copy_planes(j, s, &b, plane_of_x(j, sample, group, channel), 1);
             for (size_t k = 0; k < c->outs; k++)
@@ -559,7 +559,7 @@ static void make_x_by_planes(const job *j, const space *s, size_t group, size_t 
     j->kernels->convolution.planes(s->copy, 0, 1, copy_elements(m), bias_of(j, group));
     for (size_t n = 0; n < product_of(m->boxes); n++) {
         const box b = box_number(m, n);
-        const pnng_windows windows = windows_of(s, &b);
+        const pnng_plane_windows windows = windows_of(s, &b);
         const size_t first =
             b.origin[0] * (size_t)windows.plane + b.origin[1] * (size_t)windows.row + b.origin[2];
         for (size_t k = 0; k < c->outs; k++)
@@ -579,7 +579,7 @@ static void make_weight_by_planes(const job *j, const space *s, size_t group) {
     for (size_t sample = 0; sample < c->batch; sample++)
         for (size_t n = 0; n < product_of(m->boxes); n++) {
             const box b = box_number(m, n);
-            const pnng_windows windows = windows_of(s, &b);
+            const pnng_plane_windows windows = windows_of(s, &b);
             copy_planes(j, s, &b, plane_of_x(j, sample, group, 0), 1);
             for (size_t k = 0; k < c->outs; k++)
                 j->kernels->convolution.window_products(&windows, s->copy, b.places,

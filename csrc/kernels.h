@@ -179,13 +179,13 @@ typedef struct pnng_plane_copy {
  * `height` make a plane. The windows' element `tap` of a place is tap[tap] from where the place
  * is. A line is all of one tap in one plane, number plane * taps + tap. Of copies, whole vectors
  * may be read where a part of one is wanted. */
-typedef struct pnng_windows {
+typedef struct pnng_plane_windows {
     size_t width, height;
     ptrdiff_t row, plane; /* from a row of places to the next, from a plane of them */
     ptrdiff_t channel;    /* from the copy of a plane to that of the next one */
     size_t taps;
     const ptrdiff_t *tap;
-} pnng_windows;
+} pnng_plane_windows;
 
 /* Copies are read and written as said above; x, y, lines and weights to the element. */
 typedef struct pnng_convolution_table {
@@ -196,19 +196,19 @@ typedef struct pnng_convolution_table {
     /* y = b_r in row r of `rows` x `cols`, or zero where b is NULL */
     void (*planes)(void *y, ptrdiff_t ldy, size_t rows, size_t cols, const void *b);
     /* lines `first` ... of n places from place `at` on, into rows of `to` */
-    void (*lines)(const pnng_windows *w, const void *copy, size_t first, size_t lines, size_t at,
-                  size_t n, void *to, ptrdiff_t ld);
+    void (*lines)(const pnng_plane_windows *w, const void *copy, size_t first, size_t lines,
+                  size_t at, size_t n, void *to, ptrdiff_t ld);
     /* add all lines of `channels` planes, of n places from the first on, to the copies */
-    void (*add_lines)(const pnng_windows *w, void *copy, size_t channels, size_t n,
+    void (*add_lines)(const pnng_plane_windows *w, void *copy, size_t channels, size_t n,
                       const void *lines, ptrdiff_t ld);
     /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias] */
-    void (*window_sums)(const pnng_windows *w, const void *copy, size_t n, const void *weight,
+    void (*window_sums)(const pnng_plane_windows *w, const void *copy, size_t n, const void *weight,
                         const void *bias, void *y, bool accumulate);
     /* copy += weight_t y, for each tap */
-    void (*add_windows)(const pnng_windows *w, void *copy, size_t n, const void *weight,
+    void (*add_windows)(const pnng_plane_windows *w, void *copy, size_t n, const void *weight,
                         const void *y);
     /* weight_t += alpha sum y line_t */
-    void (*window_products)(const pnng_windows *w, const void *copy, size_t n, const void *y,
+    void (*window_products)(const pnng_plane_windows *w, const void *copy, size_t n, const void *y,
                             double alpha, void *weight);
 } pnng_convolution_table;
 
