@@ -94,13 +94,13 @@ class Tensor:
         self.offset = offset
         self.storage = storage
 
-    def array(self) -> Array:
+    def array(self, *, writeable: bool = False) -> Array:
         """Its elements, as a view of the storage. A tensor without dims is empty."""
         if not self.sizes or self.storage is None:
             return np.empty(0, element_type(self.name, 8))
         array = self.storage.array[self.offset :]
         strides = [stride * array.itemsize for stride in self.strides]
-        return np.lib.stride_tricks.as_strided(array, self.sizes, strides, writeable=False)
+        return np.lib.stride_tricks.as_strided(array, self.sizes, strides, writeable=writeable)
 
 
 class Record:
