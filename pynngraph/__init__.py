@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .graph.explain import explain
     from .graph.profile import profile
     from .graph.summary import summary
+    from .io.files import load, save
 
 __all__ = [
     "CpuInfo",
@@ -38,10 +39,12 @@ __all__ = [
     "explain",
     "gModule",
     "get_num_threads",
+    "load",
     "manualSeed",
     "nest",
     "optim",
     "profile",
+    "save",
     "setDebug",
     "set_num_threads",
     "summary",
@@ -55,7 +58,9 @@ _LATER = {
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
     "explain": ".graph.explain",
+    "load": ".io.files",
     "profile": ".graph.profile",
+    "save": ".io.files",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
 }

@@ -1,6 +1,6 @@
 """What a ``.t7`` file holds, as it is: Lua's values, before any meaning is given to them.
 
-:func:`read` and :func:`write` are exact: what was read from a file that Torch7 wrote, and is written again in the same
+``t7_reader`` and ``t7_writer`` are exact: what was read from a file that Torch7 wrote, and is written again in the same
 form, has the same bytes. Nothing in a file is ever executed.
 
 Lua's nil, booleans, numbers and strings are None, bool, float and str here (bytes that are no UTF-8 are kept by

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import stat
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -26,27 +27,25 @@ _TOKEN = re.compile(rb"\s*(\S+)")
 _DIGITS = re.compile(rb"\s*[0-8]\s")
 
 
-def read(path: str | os.PathLike[str]) -> Any:
-    """The object in a ``.t7`` file, binary or ascii, of a system with longs of 4 or 8 bytes.
+def contents(path: str | os.PathLike[str]) -> bytes | mmap.mmap:
+    """The bytes of a file; those of a large one are mapped into memory, and what is not looked at is not read."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size >= _MAPPED:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return file.read()
 
-    Tensors are read-only views of the file, which is mapped into memory: what is not looked at is not read.
+
+def parse(data: bytes | mmap.mmap) -> Any:
+    """The object in the bytes of a ``.t7`` file, binary or ascii, of a system with longs of 4 or 8 bytes.
+
+    Tensors are read-only views of the bytes.
 
     Raises
     ------
     FileFormatError
-        If the file is anything else, naming the byte.
+        If the bytes are anything else, naming the one at fault.
     """
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
-        size = os.fstat(file.fileno()).st_size
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size >= _MAPPED else file.read()
-    try:
-        return parse(data)
-    except FileFormatError as error:
-        raise FileFormatError(f"{os.fspath(path)}: {error}") from None
-
-
-def parse(data: bytes | mmap.mmap) -> Any:
-    """The object in the bytes of a ``.t7`` file."""
     return parse_with_form(data)[0]
 
 
@@ -80,7 +79,7 @@ def looks_like_ascii(data: bytes | mmap.mmap) -> bool:
 
 def release(array: Array) -> None:
     """Let the system have back the memory of a view of a mapped file whose elements were copied."""
-    if array.nbytes < _LARGE:
+    if array.nbytes < _LARGE or not array.flags.c_contiguous:
         return
     base: Any = array
     while isinstance(base, np.ndarray):
@@ -88,7 +87,8 @@ def release(array: Array) -> None:
     mapped = base.obj if isinstance(base, memoryview) else base
     if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         start = np.frombuffer(mapped, np.uint8, 1).ctypes.data
-        low, high = np.lib.array_utils.byte_bounds(array) if hasattr(np.lib, "array_utils") else np.byte_bounds(array)
+        low = array.ctypes.data
+        high = low + array.nbytes
         first = -(-(low - start) // mmap.PAGESIZE) * mmap.PAGESIZE
         length = (high - start) - first
         if length > 0:

@@ -19,8 +19,8 @@ from .inert import Inert
 from .t7 import Function, Record, Storage, Table, Tensor
 from .t7_reader import release
 from .torch_classes import Argument, Row
+from .visits import MAX_DEPTH, count_visits
 
-MAX_DEPTH = 100  # of modules in modules
 _WHOLE = 2**53  # up to it, doubles tell all whole numbers apart
 
 _TYPES = {"Double": "float64", "CudaDouble": "float64"}  # all others are float32 here
@@ -48,13 +48,17 @@ class Loader:
         self._arrays: dict[int, Any] = {}  # copies of storages
         self._cells: dict[Any, list[tuple[Any, Cell]]] = {}  # by where they lie
         self._dtypes: list[str] = []  # of modules, as they are met
-        self._roots: list[Module] = []  # modules that are in no other
+        self._roots: list[tuple[Module, Record]] = []  # modules that are in no other
 
     def load(self, raw: Any) -> Any:
         """The Python object for the object of a file."""
         with at_most(self._limit):
             value = self.value(raw)
-        for module in self._roots:  # all modules of a whole compute in one dtype
+        for module, record in self._roots:  # all modules of a whole compute in one dtype
+            try:
+                count_visits(module)
+            except ValueError as error:
+                raise self.fail(record, f"cannot be made here: {error}") from None
             module.type(self._dtypes[0] if self._dtypes else "float64")
         return value
 
@@ -116,7 +120,7 @@ class Loader:
         """A module, or the record itself if it is none."""
         if _is_module(record) or record.name in self._classes:
             module = self.module(record)
-            self._roots.append(module)
+            self._roots.append((module, record))
             return module
         return record
 
