@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import memory
 from ..errors import FileFormatError
 from . import t7
 from .t7 import Form, Function, Record, Storage, Table, Tensor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_DIMS = 32  # NumPy's, in its older versions
 _MAPPED = 1 << 20  # bytes; smaller files are read at once
-_LARGE = 1 << 20  # bytes of a mapped array that are given back to the system once they were copied
+_LARGE = 1 << 20  # bytes of an array that are read, not copied from where they are mapped
 
 _SPACE = re.compile(rb"\s*")
 _TOKEN = re.compile(rb"\s*(\S+)")
@@ -32,7 +33,9 @@ def contents(path: str | os.PathLike[str]) -> bytes | mmap.mmap:
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_size >= _MAPPED:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped.file_number = os.dup(file.fileno())
+            return mapped
         return file.read()
 
 
@@ -77,22 +80,40 @@ def looks_like_ascii(data: bytes | mmap.mmap) -> bool:
     return _DIGITS.match(data) is not None
 
 
-def release(array: Array) -> None:
-    """Let the system have back the memory of a view of a mapped file whose elements were copied."""
-    if array.nbytes < _LARGE or not array.flags.c_contiguous:
-        return
+class MappedFile(mmap.mmap):
+    """A file in memory, read-only, of which large parts can also be read: that is faster than a fault for each page."""
+
+    file_number: int
+
+    def __del__(self) -> None:
+        os.close(self.file_number)
+
+
+def copy(array: Array) -> Array:
+    """A copy of an array that is a view of a file, or of bytes. Large ones are read, so that they are not in memory twice."""
+    result = memory.empty(array.shape, array.dtype)
+    mapped = _mapped(array) if array.nbytes >= _LARGE and array.flags.c_contiguous else None
+    if mapped is None:
+        result[...] = array
+        return result
+    start = array.ctypes.data - np.frombuffer(mapped, np.uint8, 1).ctypes.data
+    target = memoryview(result.reshape(-1)).cast("B")
+    done = 0
+    while done < len(target):
+        count = os.preadv(mapped.file_number, [target[done:]], start + done)
+        if count == 0:
+            raise FileFormatError(f"at byte {start + done}: the file became shorter while it was read")
+        done += count
+    return result
+
+
+def _mapped(array: Array) -> MappedFile | None:
+    """The file that an array is a view of, if it is one."""
     base: Any = array
-    while isinstance(base, np.ndarray):
+    while not isinstance(base, mmap.mmap) and hasattr(base, "base"):  # arrays, and what as_strided puts between
         base = base.base
-    mapped = base.obj if isinstance(base, memoryview) else base
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        start = np.frombuffer(mapped, np.uint8, 1).ctypes.data
-        low = array.ctypes.data
-        high = low + array.nbytes
-        first = -(-(low - start) // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = (high - start) - first
-        if length > 0:
-            mapped.madvise(mmap.MADV_DONTNEED, first, length)
+    base = getattr(base, "obj", base)  # of a memoryview
+    return base if isinstance(base, MappedFile) and hasattr(os, "preadv") else None
 
 
 class _Reader:

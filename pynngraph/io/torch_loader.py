@@ -17,7 +17,7 @@ from ..nn.parameter import Cell, at_most
 from . import torch_classes
 from .inert import Inert
 from .t7 import Function, Record, Storage, Table, Tensor
-from .t7_reader import release
+from .t7_reader import copy
 from .torch_classes import Argument, Row
 from .visits import MAX_DEPTH, count_visits
 
@@ -102,8 +102,7 @@ class Loader:
     def _storage(self, storage: Storage) -> Any:
         known = self._arrays.get(id(storage))
         if known is None:
-            known = self._arrays[id(storage)] = np.array(storage.array)
-            release(storage.array)
+            known = self._arrays[id(storage)] = copy(storage.array)
         return known
 
     def tensor(self, tensor: Tensor) -> Any:
@@ -301,7 +300,7 @@ class Loader:
             if fields.has_tensor(field):
                 raw = fields.get(field)
                 array = self._parameter(record, field, raw, module._buffers.get(name))
-                module._buffers[name] = Cell(array, has_grad=False)
+                module._buffers[name] = Cell.owning(copy(array), has_grad=False)
         module._changed()
 
     def _parameter(self, record: Record, field: str, raw: Any, like: Cell | None) -> Any:
@@ -326,9 +325,8 @@ class Loader:
         for other_key, cell in known:
             if grad_key is None or other_key == grad_key:
                 return cell
-        cell = known[0][1].with_own_grad() if known else Cell(array)
+        cell = known[0][1].with_own_grad() if known else Cell.owning(copy(array))
         known.append((grad_key, cell))
-        release(raw.array())
         return cell
 
 

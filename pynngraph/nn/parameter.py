@@ -141,6 +141,14 @@ class Cell:
         self.data_store = Store(memory.copy(data))
         self.grad_store = Store(memory.zeros(data.shape, data.dtype), is_grad=True) if has_grad else None
 
+    @classmethod
+    def owning(cls, data: Array, *, has_grad: bool = True) -> Cell:
+        """A cell of an array that nobody else has: it is not copied."""
+        cell = cls.__new__(cls)
+        cell.data_store = Store(data)
+        cell.grad_store = Store(memory.zeros(data.shape, data.dtype), is_grad=True) if has_grad else None
+        return cell
+
     @property
     def data(self) -> Array:
         """The array itself: what is written to it is seen at once."""
