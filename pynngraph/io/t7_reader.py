@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import struct
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .._engine import Array
 
 MAX_DIMS = 32  # NumPy's, in its older versions
+_MOST_ELEMENTS = 1 << 58  # of an array; many may be one and the same
 _MAPPED = 1 << 20  # bytes; smaller files are read at once
 _LARGE = 1 << 20  # bytes of an array that are read, not copied from where they are mapped
 
@@ -323,6 +325,8 @@ class _OpenTensor(_Open):
             raise self._reader.fail(f"a {tensor.name} has no storage, but something else", self._begin)
         if value is not None and value.array.dtype != self._dtype:
             raise self._reader.fail(f"a {tensor.name} lies in a {value.name}", self._begin)
+        if prod(size or 1 for size in tensor.sizes) > _MOST_ELEMENTS:
+            raise self._reader.fail(f"a {tensor.name} of sizes {tensor.sizes} is more than there can be", self._begin)
         if tensor.sizes and all(tensor.sizes):
             length = 0 if value is None else len(value.array)
             last = sum((size - 1) * stride for size, stride in zip(tensor.sizes, tensor.strides, strict=True))

@@ -130,7 +130,7 @@ class _Writer:
             return iter([value.fields])
         if isinstance(value, Storage):
             self.longs((len(value.array),))
-            self.elements(value.array)
+            self.elements(value.array.astype(t7.element_type(value.name, self._long_size), copy=False))
             return None
         if not isinstance(value, Tensor):
             raise TypeError(f"a .t7 file holds no {type(value).__name__}")
@@ -151,10 +151,6 @@ class _Writer:
         if count > _MAX_INT:
             raise FileFormatError(f"a .t7 file cannot hold {count} {what}")
         self.int(count)
-
-    def element_type(self, array: Any) -> Any:
-        """The NumPy type that the elements of an array are written as."""
-        return "<i4" if array.dtype == np.int64 and self._long_size == 4 else array.dtype
 
 
 class _BinaryWriter(_Writer):
@@ -180,7 +176,7 @@ class _BinaryWriter(_Writer):
 
     def elements(self, array: Any) -> None:
         """As they are."""
-        self._write(memoryview(np.ascontiguousarray(array, self.element_type(array))).cast("B"))
+        self._write(memoryview(np.ascontiguousarray(array)).cast("B"))
 
 
 class _AsciiWriter(_Writer):

@@ -13,7 +13,8 @@ that it comes from:
 ``bias?``        whether there is such a field: read only
 ``a|b``          whichever field is there
 ``v2:not``       a flag that says the opposite here
-``=1``           no field at all, but this value
+``sizeAverage!`` a field of an object inside: read only
+``=None``        no field at all, but this value
 ===============  =======================================================================================
 
 On writing, a field's value is our attribute of that name, or of the argument's name in our constructor.
@@ -28,7 +29,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-_ARGUMENT = re.compile(r"=(?P<value>.+)|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+))?")
+_ARGUMENT = re.compile(r"=(?P<value>.+)|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+))?(?P<inner>!)?")
 
 
 class Argument(NamedTuple):
@@ -39,11 +40,12 @@ class Argument(NamedTuple):
     size: int | None = None  # which size of a tensor
     present: bool = False
     value: Any = None  # if there is no field
+    inner: bool = False  # whether the field is one of an object inside
 
     @property
     def is_written(self) -> bool:
         """Whether there is a field to write."""
-        return bool(self.fields) and self.size is None and not self.present
+        return bool(self.fields) and self.size is None and not self.present and not self.inner
 
 
 class Row(NamedTuple):
@@ -75,7 +77,8 @@ def arguments(text: str) -> list[Argument]:
             continue
         size = None if match["size"] is None else int(match["size"])
         kind = match["kind"] or ""
-        found.append(Argument(tuple(match["field"].split("|")), kind, size, match["present"] is not None))
+        names_of_field = tuple(match["field"].split("|"))
+        found.append(Argument(names_of_field, kind, size, match["present"] is not None, inner=match["inner"] is not None))
     return found
 
 
@@ -282,7 +285,7 @@ ROWS: dict[str, Row] = {
         "output_tensor": "Tensor1", "total_weight_tensor": "Tensor1", "target": "LongTensor1"}),
     "ClassSimplexCriterion": _criterion("nClasses", extra="sizeAverage", constants={"output_tensor": "Tensor1"}),
     "CosineEmbeddingCriterion": _criterion("margin", extra="sizeAverage", tables="gradInput"),
-    "CrossEntropyCriterion": _criterion("weights:tensor sizeAverage"),
+    "CrossEntropyCriterion": _criterion("weights:tensor! sizeAverage!"),
     "DistKLDivCriterion": _criterion(extra="sizeAverage", constants={"output_tensor": "Tensor1"}),
     "DistanceRatioCriterion": _criterion("sizeAverage"),
     "HingeEmbeddingCriterion": _criterion("margin", extra="sizeAverage"),

@@ -186,8 +186,6 @@ class Saver:
             return self.value([[to_one(dim) for dim in pair] for pair in value])
         if kind == "dim":
             return float(to_one(value))
-        if kind == "not":
-            return not value
         if kind == "module":
             return self.module(value)
         if kind == "indices":
@@ -251,9 +249,7 @@ def _attribute(module: Module, argument: Argument, spelled: str) -> tuple[str, A
         for name in (field, f"{field}_", spelled):
             value = getattr(module, name, None)
             if value is not None:
-                return field, value
-    if argument.kind == "not":
-        return argument.fields[0], None
+                return field, not value if argument.kind == "not" and name == spelled else value
     if not any(hasattr(module, name) for name in (*argument.fields, f"{argument.fields[0]}_", spelled)):
         kind = type(module).__name__
         raise GraphError(f"{kind} cannot be saved as .t7: it has no attribute {argument.fields[0]} or {spelled}")
@@ -267,8 +263,6 @@ def _complete(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
     """Add the fields that a row does not name."""
     name = type(module).__name__
     if name == "CrossEntropyCriterion":
-        pairs.pop("sizeAverage", None)
-        pairs.pop("weights", None)
         pairs["nll"] = saver.module(module.nll)
         pairs["lsm"] = saver.module(nn.LogSoftMax().type(module.type()))
     elif name in ("MultiCriterion", "ParallelCriterion"):
