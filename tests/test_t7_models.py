@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import re
 
 import numpy as np
@@ -104,7 +103,16 @@ def records(value):
 
 
 # What Torch7 adds while it runs, and makes anew if it is not there.
-MADE_BY_RUNS = {"addBuffer", "copiedInput", "iheight", "iwidth", "output_tensor", "input", "gradOutput", "gradOutputBuffer"}
+MADE_BY_RUNS = {
+    "addBuffer",
+    "copiedInput",
+    "iheight",
+    "iwidth",
+    "output_tensor",
+    "input",
+    "gradOutput",
+    "gradOutputBuffer",
+}
 
 
 @by_case
@@ -197,9 +205,7 @@ def test_every_criterion_comes_back(row, tmp_path, rng):
 
 def test_every_module_has_a_row():
     names = {
-        name
-        for name in nn.__all__
-        if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
+        name for name in nn.__all__ if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
     }
     missing = names - set(torch_classes.ROWS) - torch_classes.COMPOSITES - {"gModule"} - NOT_WRITTEN
     assert not missing
@@ -378,7 +384,7 @@ def test_a_graph_of_an_older_nngraph_is_read():
 @pytest.mark.parametrize("name", ["innode", "outnode"])
 def test_a_graph_without_ends_is_refused(name):
     data = Record("nngraph.Node", 1, table(data=Table()))
-    with pytest.raises(FileFormatError, match="byte 7: nn.gModule"):
+    with pytest.raises(FileFormatError, match=r"byte 7: nn\.gModule"):
         loaded(Record("nn.gModule", 1, table(**{name: data}), 7))
 
 
@@ -419,7 +425,7 @@ def test_an_unknown_class_is_told_with_its_node():
     graph = loaded(
         Record("nn.gModule", 1, table(**{k: Record("nngraph.Node", 1, table(data=v)) for k, v in ends.items()}))
     )
-    with pytest.raises(GraphError, match="odd, my.Strange at .* cannot run"):
+    with pytest.raises(GraphError, match=r"odd, my\.Strange at .* cannot run"):
         graph.forward(np.ones(2))
 
 
@@ -549,7 +555,7 @@ def test_what_lua_has_nothing_for_is_refused(value, tmp_path):
     with pytest.raises(DTypeError, match=r"saved as \.t7"):
         nn.save(path, value)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["data.t7"]
+    assert [file.name for file in tmp_path.iterdir()] == ["data.t7"]
 
 
 def test_a_module_of_a_users_own_class_is_refused(tmp_path):
@@ -558,7 +564,7 @@ def test_a_module_of_a_users_own_class_is_refused(tmp_path):
 
     with pytest.raises(GraphError, match=r"Tanh cannot be saved as \.t7"):
         nn.save(tmp_path / "net.t7", nn.Sequential(Tanh()))
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_ascii_is_text(tmp_path):

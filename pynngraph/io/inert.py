@@ -25,7 +25,7 @@ class Inert(Module):
     """
 
     def __init__(self, record: Any, reason: str) -> None:
-        self.className = record.name
+        self.className: str = record.name
         self.record = record
         self.reason = reason
 

@@ -130,7 +130,7 @@ class _Reader:
 
     # ---- what a form defines ---------------------------------------------------------------------
 
-    def int(self) -> int:
+    def whole(self) -> int:
         """A whole number of 4 bytes."""
         raise NotImplementedError
 
@@ -142,7 +142,7 @@ class _Reader:
         """A double."""
         raise NotImplementedError
 
-    def bytes(self, count: int) -> bytes:
+    def raw(self, count: int) -> bytes:
         """So many bytes."""
         raise NotImplementedError
 
@@ -162,7 +162,7 @@ class _Reader:
 
     def count(self, what: str, smallest: int = 1) -> int:
         """How many of something follow, each of at least so many bytes."""
-        return self.checked_count(self.int(), what, smallest)
+        return self.checked_count(self.whole(), what, smallest)
 
     def checked_count(self, count: int, what: str, smallest: int) -> int:
         """`count`, if the file is long enough for so many."""
@@ -195,7 +195,7 @@ class _Reader:
     def _start(self) -> tuple[Any, _Open | None]:
         """An object that is complete, or one that others belong to which follow."""
         self._begin = self.position
-        tag = self.int()
+        tag = self.whole()
         if tag == t7.NIL:
             return None, None
         if tag == t7.NUMBER:
@@ -208,7 +208,7 @@ class _Reader:
             return self._function(tag, None)
         if not t7.TABLE <= tag <= t7.RECURSIVE_FUNCTION:
             raise self.fail(f"objects have tags from 0 to {t7.RECURSIVE_FUNCTION}, got {tag}")
-        index = self.int()
+        index = self.whole()
         if index in self._objects:
             return self._objects[index], None
         if tag == t7.TABLE:
@@ -221,16 +221,16 @@ class _Reader:
 
     def string(self) -> str:
         """A string."""
-        return self.bytes(self.count("bytes of a string")).decode("utf-8", "surrogateescape")
+        return self.raw(self.count("bytes of a string")).decode("utf-8", "surrogateescape")
 
     def _boolean(self) -> bool:
-        value = self.int()
+        value = self.whole()
         if value not in (0, 1):
             raise self.fail(f"a boolean is 0 or 1, got {value}")
         return value == 1
 
     def _function(self, tag: int, index: int | None) -> tuple[Function, _Open]:
-        function = Function(tag, self.bytes(self.count("bytes of a function")))
+        function = Function(tag, self.raw(self.count("bytes of a function")))
         if index is not None:
             self._objects[index] = function
         return function, _OpenField(function, "upvalues")
@@ -258,7 +258,7 @@ class _Reader:
         return Storage(name, self.elements(dtype, count))
 
     def _tensor(self, name: str) -> Tensor:
-        ndim = self.int()
+        ndim = self.whole()
         if not 0 <= ndim <= MAX_DIMS:
             raise self.fail(f"a {name} has {ndim} dims; from 0 to {MAX_DIMS} are possible")
         sizes, strides = self.longs(ndim), self.longs(ndim)
@@ -349,7 +349,7 @@ class _BinaryReader(_Reader):
         self.position = start + size
         return start
 
-    def int(self) -> int:
+    def whole(self) -> int:
         """A whole number of 4 bytes."""
         (value,) = struct.unpack_from("<i", self.data, self._take(4))
         return int(value)
@@ -364,7 +364,7 @@ class _BinaryReader(_Reader):
         (value,) = struct.unpack_from("<d", self.data, self._take(8))
         return float(value)
 
-    def bytes(self, count: int) -> bytes:
+    def raw(self, count: int) -> bytes:
         """So many bytes."""
         start = self._take(count)
         return self.data[start : start + count]
@@ -388,7 +388,7 @@ class _AsciiReader(_Reader):
         self.position = found.end()
         return found[1]
 
-    def _whole(self, low: int, high: int) -> int:
+    def _between(self, low: int, high: int) -> int:
         token = self._token()
         try:
             value = int(token) if len(token) <= 20 and b"_" not in token else high
@@ -398,13 +398,13 @@ class _AsciiReader(_Reader):
             raise self.fail(f"a whole number should be here, got {token[:20]!r}", self.position - len(token))
         return value
 
-    def int(self) -> int:
+    def whole(self) -> int:
         """A whole number of 4 bytes."""
-        return self._whole(-(1 << 31), 1 << 31)
+        return self._between(-(1 << 31), 1 << 31)
 
     def longs(self, count: int) -> tuple[int, ...]:
         """So many longs."""
-        return tuple(self._whole(-(1 << 63), 1 << 63) for _ in range(count))
+        return tuple(self._between(-(1 << 63), 1 << 63) for _ in range(count))
 
     def number(self) -> float:
         """A double."""
@@ -419,7 +419,7 @@ class _AsciiReader(_Reader):
         if self.data[self.position : self.position + 1] == b"\n":
             self.position += 1
 
-    def bytes(self, count: int) -> bytes:
+    def raw(self, count: int) -> bytes:
         """So many bytes, on a line of their own."""
         self._skip_line()
         start = self.position
@@ -436,7 +436,7 @@ class _AsciiReader(_Reader):
         kind = np.dtype(dtype)
         self.checked_count(count, "elements of a storage", 1)
         if kind.itemsize == 1:
-            return np.frombuffer(self.bytes(count), kind)
+            return np.frombuffer(self.raw(count), kind)
         start = self.position
         tokens = self._tokens(count)
         try:
@@ -446,7 +446,7 @@ class _AsciiReader(_Reader):
 
     def _tokens(self, count: int) -> list[bytes]:
         """So many tokens: mostly all of a line."""
-        start = _SPACE.match(self.data, self.position).end()  # type: ignore[union-attr] - it matches nothing too
+        start = _SPACE.match(self.data, self.position).end()  # type: ignore[union-attr]  # it matches nothing too
         end = self.data.find(b"\n", start)
         tokens = self.data[start:end].split() if end > start and count else []
         if len(tokens) != count:

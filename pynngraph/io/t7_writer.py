@@ -35,7 +35,7 @@ class _Writer:
 
     # ---- what a form defines ---------------------------------------------------------------------
 
-    def int(self, value: int) -> None:
+    def whole(self, value: int) -> None:
         """A whole number of 4 bytes."""
         raise NotImplementedError
 
@@ -47,7 +47,7 @@ class _Writer:
         """A double."""
         raise NotImplementedError
 
-    def bytes(self, value: bytes) -> None:
+    def raw(self, value: bytes) -> None:
         """Bytes."""
         raise NotImplementedError
 
@@ -73,15 +73,15 @@ class _Writer:
     def _start(self, value: Any) -> Iterator[Any] | None:
         """Write an object up to others that belong to it, which are returned."""
         if value is None:
-            self.int(t7.NIL)
+            self.whole(t7.NIL)
         elif isinstance(value, bool):
-            self.int(t7.BOOLEAN)
-            self.int(int(value))
+            self.whole(t7.BOOLEAN)
+            self.whole(int(value))
         elif isinstance(value, float):
-            self.int(t7.NUMBER)
+            self.whole(t7.NUMBER)
             self.number(value)
         elif isinstance(value, str):
-            self.int(t7.STRING)
+            self.whole(t7.STRING)
             self.string(value)
         elif isinstance(value, Function) and value.tag == t7.FUNCTION:
             return self._function(value)
@@ -101,8 +101,8 @@ class _Writer:
         if index is None and tag != t7.FUNCTION:
             self._kept.append(value)
             self._indices[id(value)] = len(self._kept)
-        self.int(tag)
-        self.int(len(self._kept) if index is None else index)
+        self.whole(tag)
+        self.whole(len(self._kept) if index is None else index)
         if index is not None:
             return None
         if isinstance(value, Table):
@@ -113,12 +113,12 @@ class _Writer:
         return self._torch(value)
 
     def _function(self, value: Function) -> Iterator[Any]:
-        self.int(value.tag)
+        self.whole(value.tag)
         return self._code(value)
 
     def _code(self, value: Function) -> Iterator[Any]:
         self.count(len(value.code), "bytes of a function")
-        self.bytes(value.code)
+        self.raw(value.code)
         return iter([value.upvalues])
 
     def _torch(self, value: Any) -> Iterator[Any] | None:
@@ -134,7 +134,7 @@ class _Writer:
             return None
         if not isinstance(value, Tensor):
             raise TypeError(f"a .t7 file holds no {type(value).__name__}")
-        self.int(len(value.sizes))
+        self.whole(len(value.sizes))
         self.longs(value.sizes)
         self.longs(value.strides)
         self.longs((value.offset + 1,))
@@ -144,17 +144,17 @@ class _Writer:
         """A string."""
         encoded = value.encode("utf-8", "surrogateescape")
         self.count(len(encoded), "bytes of a string")
-        self.bytes(encoded)
+        self.raw(encoded)
 
     def count(self, count: int, what: str) -> None:
         """How many of something follow."""
         if count > _MAX_INT:
             raise FileFormatError(f"a .t7 file cannot hold {count} {what}")
-        self.int(count)
+        self.whole(count)
 
 
 class _BinaryWriter(_Writer):
-    def int(self, value: int) -> None:
+    def whole(self, value: int) -> None:
         """Four bytes."""
         self._write(struct.pack("<i", value))
 
@@ -170,7 +170,7 @@ class _BinaryWriter(_Writer):
         """Eight bytes."""
         self._write(struct.pack("<d", value))
 
-    def bytes(self, value: bytes) -> None:
+    def raw(self, value: bytes) -> None:
         """As they are."""
         self._write(value)
 
@@ -185,7 +185,7 @@ class _AsciiWriter(_Writer):
         if line:
             self._write(f"{line}\n".encode())
 
-    def int(self, value: int) -> None:
+    def whole(self, value: int) -> None:
         """A line."""
         self._write(b"%d\n" % value)
 
@@ -197,7 +197,7 @@ class _AsciiWriter(_Writer):
         """A line."""
         self._write(b"%.17g\n" % value)
 
-    def bytes(self, value: bytes) -> None:
+    def raw(self, value: bytes) -> None:
         """A line; none for none."""
         if value:
             self._write(value + b"\n")
@@ -205,7 +205,7 @@ class _AsciiWriter(_Writer):
     def elements(self, array: Any) -> None:
         """A line; none for none."""
         if array.dtype.itemsize == 1:
-            self.bytes(array.tobytes())
+            self.raw(array.tobytes())
             return
         style = "%.17g" if array.dtype == np.float64 else "%.9g"
         for start in range(0, len(array), _PART):

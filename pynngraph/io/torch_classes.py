@@ -29,7 +29,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-_ARGUMENT = re.compile(r"=(?P<value>.+)|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+))?(?P<inner>!)?")
+_ARGUMENT = re.compile(
+    r"=(?P<value>.+)|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+))?(?P<inner>!)?"
+)
 
 
 class Argument(NamedTuple):
@@ -78,7 +80,9 @@ def arguments(text: str) -> list[Argument]:
         size = None if match["size"] is None else int(match["size"])
         kind = match["kind"] or ""
         names_of_field = tuple(match["field"].split("|"))
-        found.append(Argument(names_of_field, kind, size, match["present"] is not None, inner=match["inner"] is not None))
+        found.append(
+            Argument(names_of_field, kind, size, match["present"] is not None, inner=match["inner"] is not None)
+        )
     return found
 
 

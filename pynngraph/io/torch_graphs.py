@@ -216,7 +216,7 @@ class _GraphSaver:
         """The fields."""
         inner = self._add({}, [])
         places = {id(node): place for place, node in enumerate(self._graph.inputs)}
-        fed = {place: inner for place in places.values()}
+        fed = dict.fromkeys(places.values(), inner)
         if len(places) > 1:
             split = self._add({"nSplitOutputs": float(len(places))}, [inner], suffix="-mnode")
             fed = {place: self._part(split, place) for place in places.values()}

@@ -420,7 +420,7 @@ def _construct(cls: type[Module], given: list[Any]) -> Module:
     """A module whose parameters are not drawn: they will be set."""
     module: Module = cls.__new__(cls, *given)
     module.__dict__["reset"] = lambda *_: None
-    module.__init__(*given)  # type: ignore[misc] - as calling the class does
+    cls.__init__(module, *given)
     del module.__dict__["reset"]
     return module
 
@@ -438,7 +438,8 @@ def _prepare(loader: Loader, name: str, fields: Fields) -> None:
     elif name == "WeightNorm":
         _prepare_weight_norm(loader, fields)
     elif name.endswith("BatchNormalization"):
-        std, eps = known.get("running_std"), known.get("eps")
+        std: Any = known.get("running_std")
+        eps = known.get("eps")
         if fields.has_tensor("running_std") and not fields.has("running_var"):
             # Older files have 1 / sqrt(variance + eps).
             variance = loader.tensor(std).astype(np.float64) ** -2 - (eps if isinstance(eps, float) else 1e-5)

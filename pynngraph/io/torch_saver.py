@@ -128,7 +128,7 @@ class Saver:
         if ours is gModule:
             from .torch_graphs import save_graph  # noqa: PLC0415 - most files have no graph
 
-            pairs.update(save_graph(self, module))  # type: ignore[arg-type]
+            pairs.update(save_graph(self, module))
         else:
             self._add_fields(module, row, pairs)
         record.fields = Table(list(pairs.items()))
