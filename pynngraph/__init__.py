@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from .graph.explain import explain
     from .graph.profile import profile
     from .graph.summary import summary
+    from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from .io.files import load, save
 
 __all__ = [
+    "Checkpoint",
     "CpuInfo",
     "Node",
     "__version__",
@@ -40,11 +42,13 @@ __all__ = [
     "gModule",
     "get_num_threads",
     "load",
+    "load_checkpoint",
     "manualSeed",
     "nest",
     "optim",
     "profile",
     "save",
+    "save_checkpoint",
     "setDebug",
     "set_num_threads",
     "summary",
@@ -55,12 +59,15 @@ __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
 
 # What is not needed at once, and the module that has it.
 _LATER = {
+    "Checkpoint": ".io.checkpoint",
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
     "explain": ".graph.explain",
     "load": ".io.files",
+    "load_checkpoint": ".io.checkpoint",
     "profile": ".graph.profile",
     "save": ".io.files",
+    "save_checkpoint": ".io.checkpoint",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DTypeError, FileFormatError
 from ..nn.module import Module
-from . import t7_reader, t7_writer
+from . import safetensors, t7_reader, t7_writer
 from .atomic import replacing
 from .parameters import named_cells
 from .t7 import Form
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENDINGS = (".t7", ".safetensors", ".npz")
 
 
-def save(path: str | os.PathLike[str], object: Any, *, ascii: bool = False) -> None:
+def save(path: str | os.PathLike[str], object: Any, *, ascii: bool = False, input: Any = None) -> None:
     """Save a module, or data, in a file.
 
     Parameters
@@ -29,13 +29,16 @@ def save(path: str | os.PathLike[str], object: Any, *, ascii: bool = False) -> N
     path
         Its ending says what the file will be:
 
-        - ``.t7``: a file that Torch7 reads, of a module; or of data: numbers, strings, arrays, lists, dicts and modules,
-          nested freely.
+        - ``.safetensors``: a module of any class, or data; its weights can be read by all who read that format.
+        - ``.t7``: a file that Torch7 reads.
         - ``.npz``: the parameters alone, by name, for NumPy.
     object
-        What to save.
+        A module; or data: numbers, texts, arrays, lists, dicts and modules, nested freely.
     ascii
         True for the form of ``.t7`` that is text.
+    input
+        For ``.safetensors``: an input of the module. What the engine computes for inputs of such sizes is saved
+        too, for programs without Python.
 
     The file is complete or not there: until all is written, a file of that name stays as it was. Neither gradients nor
     results are saved.
@@ -65,6 +68,11 @@ def save(path: str | os.PathLike[str], object: Any, *, ascii: bool = False) -> N
         value = Saver().value(object)
         with replacing(path) as file:
             t7_writer.write(file, value, Form(is_ascii=ascii))
+    elif ending == ".safetensors":
+        from . import model_file  # noqa: PLC0415 - as above
+
+        with replacing(path) as file:
+            model_file.write(file, object, input)
     elif ending == ".npz":
         arrays = _named_arrays(object)
         with replacing(path) as file:
@@ -88,17 +96,17 @@ def load(path: str | os.PathLike[str], classes: Mapping[str, Callable[..., Modul
     Parameters
     ----------
     path
-        A ``.t7`` file of Torch7 (binary or ascii, of 32-bit or 64-bit systems), or a ``.npz`` file.
+        A ``.t7`` file of Torch7 (binary or ascii, of 32-bit or 64-bit systems), a ``.safetensors`` or a ``.npz``.
     classes
-        For ``.t7``: what makes a module of classes that are not here, by their names in Torch, from a dict of their
-        fields: ``{"nn.Twice": lambda fields: nn.MulConstant(2)}``.
+        For classes that are not here. Of ``.t7``, what makes a module of a dict of its fields, by the name in Torch:
+        ``{"nn.Twice": lambda fields: nn.MulConstant(2)}``. Of ``.safetensors``, the class itself, by its name.
 
     Returns
     -------
     Of ``.t7``, a module, or data: tables with keys from 1 to n become lists, others dicts (an empty one is a list);
     tensors become arrays, whole numbers ints, functions markers. Modules and graphs are ours, with dims and indices that
     count from 0, in training or evaluation as they were saved, and with parameters shared as they were; those that were
-    on a GPU compute in float32. Of ``.npz``, a dict of arrays.
+    on a GPU compute in float32. Of ``.safetensors``, what was saved; of files of others, and of ``.npz``, a dict of arrays.
 
     A module of a class that is not here stands in its place as an object that can be looked at, and saved again, but
     whose ``forward`` is an error that names the class and the node. Nothing in a file is ever executed.
@@ -112,6 +120,10 @@ def load(path: str | os.PathLike[str], classes: Mapping[str, Callable[..., Modul
     try:
         if bytes(data[:4]) == b"PK\3\4":
             return _load_npz(path)
+        if safetensors.looks_like(data):
+            from . import model_file  # noqa: PLC0415 - it knows all modules
+
+            return model_file.read(data, classes)  # type: ignore[arg-type]
         if t7_reader.looks_like_binary(data) or t7_reader.looks_like_ascii(data):
             from .torch_loader import Loader  # noqa: PLC0415 - it knows all modules
 
