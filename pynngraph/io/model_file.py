@@ -20,11 +20,12 @@ from ..nn.module import Module
 from ..nn.parameter import Cell, Store
 from . import safetensors
 from .parameters import named_cells
-from .t7_reader import copy
+from .t7_reader import contents, copy
 from .visits import count_visits
 
 if TYPE_CHECKING:
     import mmap
+    import os
     from typing import BinaryIO
 
     from .._engine import Array
@@ -322,3 +323,24 @@ class _Reader:
             file, line = value
             return Place(str(file), int(line))
         raise FileFormatError(f"at byte 8: a value of kind {kind!r} is unknown")
+
+
+def example_inputs(path: str | os.PathLike[str]) -> tuple[tree.Structure | None, list[tuple[tuple[int, ...], bool]]]:
+    """How the example input was nested that a file was saved with; its shapes, and whether they are of indices.
+
+    None and nothing for files without one.
+    """
+    data = contents(path)
+    if not safetensors.looks_like(data):
+        return None, []
+    model = safetensors.parse_json(safetensors.read(data)[1].get(KEY, "{}"), 8)
+    try:
+        program = model["programs"][0]
+        shapes = [(tuple(map(int, entry["shape"])), entry["kind"] == "index") for entry in program["inputs"]]
+        return _structure_of(program["input"]), shapes
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+        return None, []
+
+
+def _structure_of(json: Json) -> tree.Structure:
+    return (list, *map(_structure_of, json)) if isinstance(json, list) else tree.LEAF

@@ -83,6 +83,7 @@ class _GraphLoader:
         except Error as error:
             raise self._fail(f"is no graph that can be made here: {error}") from None
         graph.verbose = self._verbose
+        graph._place = graph.outputs[0].place  # of the graph itself, nothing is known
         return graph
 
     def _make(self, outputs: list[Table]) -> None:
