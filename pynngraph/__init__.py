@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .graph.summary import summary
     from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from .io.files import load, save
+    from .io.onnx_export import to_onnx
 
 __all__ = [
     "Checkpoint",
@@ -52,6 +53,7 @@ __all__ = [
     "setDebug",
     "set_num_threads",
     "summary",
+    "to_onnx",
     "tree",
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
@@ -70,6 +72,7 @@ _LATER = {
     "save_checkpoint": ".io.checkpoint",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
+    "to_onnx": ".io.onnx_export",
 }
 
 
