@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from .io.files import load, save
     from .io.onnx_export import to_onnx
+    from .io.onnx_import import from_onnx
 
 __all__ = [
     "Checkpoint",
@@ -40,6 +41,7 @@ __all__ = [
     "dot",
     "errors",
     "explain",
+    "from_onnx",
     "gModule",
     "get_num_threads",
     "load",
@@ -65,6 +67,7 @@ _LATER = {
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
     "explain": ".graph.explain",
+    "from_onnx": ".io.onnx_import",
     "load": ".io.files",
     "load_checkpoint": ".io.checkpoint",
     "profile": ".graph.profile",
