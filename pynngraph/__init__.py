@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from .graph.explain import explain
     from .graph.profile import profile
     from .graph.summary import summary
+    from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from .io.files import load, save
+    from .io.onnx_export import to_onnx
+    from .io.onnx_import import from_onnx
     from .nn import init
 
 __all__ = [
+    "Checkpoint",
     "CpuInfo",
     "Node",
     "__version__",
@@ -37,16 +42,22 @@ __all__ = [
     "dot",
     "errors",
     "explain",
+    "from_onnx",
     "gModule",
     "get_num_threads",
     "init",
+    "load",
+    "load_checkpoint",
     "manualSeed",
     "nest",
     "optim",
     "profile",
+    "save",
+    "save_checkpoint",
     "setDebug",
     "set_num_threads",
     "summary",
+    "to_onnx",
     "tree",
 ]
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
@@ -57,12 +68,19 @@ _MODULES = {"init": ".nn.init", "optim": ".optim"}
 
 # What is not needed at once, and the module that has it.
 _LATER = {
+    "Checkpoint": ".io.checkpoint",
     "annotateNodes": ".graph.debug",
     "dot": ".graph.draw",
     "explain": ".graph.explain",
+    "from_onnx": ".io.onnx_import",
+    "load": ".io.files",
+    "load_checkpoint": ".io.checkpoint",
     "profile": ".graph.profile",
+    "save": ".io.files",
+    "save_checkpoint": ".io.checkpoint",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
+    "to_onnx": ".io.onnx_export",
 }
 
 

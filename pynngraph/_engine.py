@@ -374,7 +374,10 @@ class Program:
         self.hosts: _Hosts | None = None
         self._host_handle: Any = None
         self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []
+        self.inputs: list[Value] = []
+        self.params: list[Value] = []
         self.outputs: list[Value] = []
+        self.ops: list[tuple[str, tuple[Value, ...], tuple[int, ...], tuple[float, ...], tuple[Value, ...]]] = []
 
     def _check(self, status: int) -> None:
         if status:
@@ -397,7 +400,8 @@ class Program:
         c_shape = _shape_array([shape])
         self._check(lib.pnng_program_param(self._c, c_shape, has_grad, self._value))
         self.kinds.append(REAL)
-        return int(self._value[0])
+        self.params.append(int(self._value[0]))
+        return self.params[-1]
 
     def pack(self, param: Value) -> None:
         """Let plans read a parameter in a packed form, where that is faster; see :meth:`Plan.pack`."""
@@ -426,6 +430,7 @@ class Program:
         if info.family in ("alias", "detach", "expand"):
             kind = self.kinds[inputs[0]]
         self.kinds.extend([kind] * n_outputs)
+        self.ops.append((info.name, tuple(inputs), tuple(ints), tuple(nums), tuple(values)))
         return values
 
     def host(self, step: HostStep, inputs: Sequence[Value], n_outputs: int) -> list[Value]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,18 @@ from ..errors import DTypeError, ShapeError, StateError
 from ..watch import Changes
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
+
+_most_bytes: ContextVar[int | None] = ContextVar("most bytes of a parameter", default=None)
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Meanwhile, larger parameters cannot be made: a file may claim any sizes."""
+    token = _most_bytes.set(size)
+    try:
+        yield
+    finally:
+        _most_bytes.reset(token)
 
 
 class Moves:
@@ -121,8 +134,20 @@ class Cell:
     __slots__ = ("data_store", "grad_store")
 
     def __init__(self, data: Array, *, has_grad: bool = True) -> None:
+        most = _most_bytes.get()
+        if most is not None and data.nbytes > most:
+            message = f"a parameter of shape {data.shape} is more than there can be"
+            raise ShapeError(message)
         self.data_store = Store(memory.copy(data))
         self.grad_store = Store(memory.zeros(data.shape, data.dtype), is_grad=True) if has_grad else None
+
+    @classmethod
+    def owning(cls, data: Array, *, has_grad: bool = True) -> Cell:
+        """A cell of an array that nobody else has: it is not copied."""
+        cell = cls.__new__(cls)
+        cell.data_store = Store(data)
+        cell.grad_store = Store(memory.zeros(data.shape, data.dtype), is_grad=True) if has_grad else None
+        return cell
 
     @property
     def data(self) -> Array:

@@ -1,0 +1,189 @@
+"""The command line: exit codes, what is told, and no stack trace for a user's mistake."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from golden_cases import GOLDEN
+from samples import mlp, python, seed_graph
+
+import pynngraph as nn
+from pynngraph import cli
+from pynngraph.io.t7 import Record, Table
+from pynngraph.io.torch_loader import Loader
+
+
+@pytest.fixture
+def command(capsys, monkeypatch, tmp_path):
+    """Run a command in a folder of its own: the exit code, the output, and the errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            code = cli.main(arguments)
+        except SystemExit as end:  # argparse's
+            code = end.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path):
+    nn.save(tmp_path / "net.t7", mlp())
+    nn.save(tmp_path / "graph.t7", seed_graph())
+    nn.save(tmp_path / "graph.safetensors", seed_graph(), input=[np.ones((2, 3))] * 2)
+    nn.save(tmp_path / "check.t7", {"epoch": 7, "protos": {"rnn": mlp()}, "losses": [1.5, 2.5], "x": np.ones(3)})
+    np.save(tmp_path / "x.npy", np.ones((5, 3), np.float32))
+
+
+def test_as_a_program():
+    done = python("-m", "pynngraph", "info", str(GOLDEN / "t7/seed_add.t7"))
+    assert done.returncode == 0, done.stderr
+    assert "Linear(3 -> 5)" in done.stdout
+    done = python("-m", "pynngraph", "info", "no such file")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("pynngraph: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_output_that_nobody_reads_is_no_error():
+    reader = [sys.executable, "-c", "import sys; sys.stdin.readline()"]
+    writer = [sys.executable, "-m", "pynngraph", "info", str(GOLDEN / "t7/lstm_2.t7")]
+    with subprocess.Popen(writer, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:  # noqa: S603
+        subprocess.run(reader, stdin=one.stdout, check=True)  # noqa: S603
+        one.stdout.close()
+        assert one.wait(60) in (0, 1)
+        assert one.stderr.read() == b""
+
+
+@pytest.mark.parametrize("name", ["", "info", "run", "convert", "draw", "bench", "explain"])
+def test_help_has_examples(name, command):
+    code, out, _ = command(*filter(None, [name]), "--help")
+    assert code == 0
+    assert f"python -m pynngraph {name}".strip() in out.split("example")[1]
+
+
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("run", "x.t7"), ("info",), ("info", "a", "b")])
+def test_what_is_no_command_is_exit_code_2(arguments, command):
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "usage" in err
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("info nothing.t7", "No such file"),
+        ("info x.npy", "neither a .t7 file"),
+        ("info check.t7 --key protos.cnn", "has no 'cnn' in protos: there is rnn"),
+        ("info check.t7 --key epoch.x", "there is nothing"),
+        ("run check.t7 --input x.npy --output y.npy", "give --key protos.rnn"),
+        ("run net.t7 --output y.npy", "give the sizes of the input"),
+        ("run net.t7 --input 5x4 --output y.npy", "Linear(3 -> 4)"),
+        ("run net.t7 --input x.npy --output no/y.npy", "No such file"),
+        ("run net.t7 --input nothing.npy --output y.npy", "No such file"),
+        ("run net.t7 --input net.t7 --output y.npy", "pynngraph: "),
+        ("convert net.t7 net.xyz", "the ending of a file"),
+        ("convert check.t7 c.safetensors --input 5x3", "no model that an input could be for"),
+        ("draw net.t7 -o net.svg", "no graph"),
+        ("bench net.t7 --input 1x3 --batch many", "--batch takes sizes"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(line, says, command):
+    code, out, err = command(*line.split())
+    assert (code, out) == (1, "")
+    assert err.count("\n") <= 2
+    assert says in err
+
+
+@pytest.mark.usefixtures("files")
+class TestCommands:
+    def test_info_of_a_model(self, command):
+        code, out, _ = command("info", "graph.t7", "--input", "2x3", "--input", "2x3")
+        assert code == 0
+        assert "[2x3, 2x3] -> 2x5" in out
+        assert "inputs: 2; outputs: 1\nmode: training\n" in out
+        assert "would not run" not in out
+
+    def test_info_of_a_file_with_an_example_input_has_its_shapes(self, command):
+        assert "[2x3, 2x3] -> 2x5" in command("info", "graph.safetensors")[1]
+
+    def test_info_of_data(self, command):
+        code, out, _ = command("info", "check.t7")
+        assert code == 0
+        assert "check.t7: a dict of 4\n" in out
+        assert "  epoch: 7\n" in out
+        assert "  protos.rnn: Sequential of 3 modules\n" in out
+        assert "  x: an array of 3, float64\n" in out
+        assert "Linear(3 -> 4)" in command("info", "check.t7", "--key", "protos.rnn")[1]
+
+    def test_info_tells_what_would_not_run(self, command):
+        strange = Record("my.Strange", 1, Table([("gradInput", 1.0)]))
+        net = Loader(1 << 20).load(strange)
+        x = nn.Identity()()
+        nn.save("odd.t7", nn.gModule([x], [net(x).annotate(name="odd")]))
+        code, out, _ = command("info", "odd.t7")
+        assert code == 0
+        assert re.search(r"would not run: there is no class my\.Strange here, which odd, my\.Strange at .* needs", out)
+
+    def test_run(self, command):
+        code, out, _ = command("run", "net.t7", "--input", "x.npy", "--output", "y.npy")
+        assert (code, out) == (0, "y.npy: 5x2\n")
+        np.testing.assert_array_equal(np.load("y.npy"), nn.load("net.t7").evaluate().forward(np.ones((5, 3))))
+
+    def test_run_with_several_arrays(self, command):
+        x, y = nn.Identity()(), nn.Identity()()
+        nn.save("two.t7", nn.gModule([x, y], [nn.nest([x, y]), nn.Tanh()(y)]))
+        inputs = ("--input", "x.npy", "--input", "2x2")
+        code, _, err = command("run", "two.t7", *inputs, "--output", "y.npy")
+        assert code == 1
+        assert "give a .npz file" in err
+        assert command("run", "two.t7", *inputs, "--output", "y.npz")[0] == 0
+        with np.load("y.npz") as file:
+            assert sorted(file.files) == ["0.0", "0.1", "1"]
+
+    def test_run_on_indices(self, command):
+        nn.save("words.t7", nn.LookupTable(5, 2))
+        assert command("run", "words.t7", "--input", "3x4:5", "--output", "y.npy")[0] == 0
+        assert np.load("y.npy").shape == (3, 4, 2)
+
+    @pytest.mark.parametrize("to", ["new.t7", "new.safetensors", "new.npz"])
+    def test_convert(self, to, command):
+        code, out, _ = command("convert", "graph.t7", to)
+        assert code == 0
+        assert out.startswith(f"{to}: gModule")
+        loaded = nn.load(to)
+        weight = loaded["1.weight"] if to.endswith("npz") else loaded.node(loaded.modules[1]).module.weight
+        np.testing.assert_array_equal(weight, nn.load("graph.t7").modules[1].weight)
+
+    def test_convert_to_text_and_with_an_input(self, command):
+        assert command("convert", "net.t7", "text.t7", "--ascii")[0] == 0
+        with open("text.t7", "rb") as file:  # noqa: PTH123
+            assert file.read().isascii()
+        assert command("convert", "net.t7", "net.safetensors", "--input", "4x3")[0] == 0
+        assert "4x3 -> 4x2" in command("info", "net.safetensors")[1]
+
+    def test_draw(self, command):
+        assert command("draw", "graph.t7", "-o", "graph.dot")[:2] == (0, "graph.dot\n")
+        with open("graph.dot") as file:  # noqa: PTH123
+            assert file.read().startswith("digraph")
+
+    def test_bench(self, command, monkeypatch):
+        monkeypatch.setattr(cli, "SECONDS", 0.001)
+        code, out, _ = command("bench", "net.t7", "--input", "1x3", "--batch", "1,16")
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == ["input", "1x3", "16x3"]
+        code, out, _ = command("bench", "graph.safetensors", "--batch", "7")
+        assert "[7x3, 7x3]" in out
+
+    def test_explain(self, command):
+        code, out, _ = command("explain", "net.t7", "--input", "4x3")
+        assert code == 0
+        assert re.search(r"0  linear( \+ tanh)? +4x4 +[\d.]+  Linear\(3 -> 4\) in Sequential\[0\]", out)
+        assert re.search(r"^3 ops in \d steps; \d take none; memory of a run: ", out, re.MULTILINE)

@@ -1,0 +1,242 @@
+"""ONNX: what is exported passes its checker, and answers in ONNX Runtime as here."""
+
+import numpy as np
+import pytest
+from golden_cases import load as load_cases
+from golden_cases import build, supported
+from module_cases import MODULES
+from op_cases import draw
+from samples import mlp, seed_graph
+from tolerances import assert_trees_close, relative
+
+import pynngraph as nn
+from pynngraph.errors import GraphError, StateError
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+CLOSE = relative(1e-9, 2e-5)
+
+
+def leaves(value):
+    return [leaf for entry in value for leaf in leaves(entry)] if isinstance(value, (list, tuple)) else [value]
+
+
+def single(value):
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(single, value))
+    return value.astype(np.float32) if value.dtype.kind == "f" else value
+
+
+def answers(model, inputs):
+    """What ONNX Runtime gives; an input that nothing depends on may be gone."""
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+    return session.run(None, dict(zip(names, leaves(inputs), strict=True)))
+
+
+def check(module, input):
+    module = module.float().evaluate()
+    input = single(input)
+    model = nn.to_onnx(module, input)
+    expected = leaves(module.forward(input))
+    got = answers(model, input)
+    assert [x.shape for x in got] == [x.shape for x in expected]
+    assert_trees_close(got, expected, CLOSE)
+    return model
+
+
+@pytest.mark.parametrize("row", MODULES, ids=lambda row: row.name)
+def test_every_module_answers_in_onnx_runtime_as_here(row, rng):
+    check(row.build(), draw(row.input, rng))
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in load_cases("random_graphs") if supported(case.spec)], ids=lambda case: case.name
+)
+def test_graphs_answer_in_onnx_runtime_as_here(case):
+    check(build(case.spec), case.input("passes/0/input", case.spec["passes"][0]))
+
+
+def shapes(infos):
+    return [[dim.dim_param or dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in infos]
+
+
+def test_the_batch_is_of_any_size_where_it_may_be(rng):
+    net = nn.Sequential(mlp(), nn.Reshape(2, 1), nn.Squeeze(2), nn.LogSoftMax())
+    model = check(net, rng.standard_normal((4, 3)))
+    assert shapes(model.graph.input) == [["batch", 3]]
+    assert shapes(model.graph.output) == [["batch", 2]]
+    x = rng.standard_normal((7, 3)).astype("f4")
+    assert_trees_close(answers(model, x), [net.forward(x)], CLOSE)
+    assert shapes(check(nn.SplitTable(0), rng.standard_normal((2, 3))).graph.input) == [[2, 3]]
+
+
+def test_names(rng):
+    x, y = (rng.standard_normal((2, 3)) for _ in range(2))
+    model = check(seed_graph(), [x, y])
+    assert [info.name for info in model.graph.input] == ["input0", "input1"]
+    assert [info.name for info in model.graph.output] == ["output"]
+    assert {"1.weight", "1.bias", "3.weight", "3.bias"} <= {entry.name for entry in model.graph.initializer}
+
+
+def test_double_precision(rng):
+    net, x = nn.Sequential(nn.Linear(3, 2), nn.Tanh()), rng.standard_normal((4, 3))
+    (got,) = answers(nn.to_onnx(net, x, dtype="float64"), x)
+    assert got.dtype == np.float64
+    assert_trees_close(got, net.evaluate().forward(x), CLOSE)
+
+
+def test_the_module_stays_as_it_is_and_the_file_is_whole(tmp_path, rng):
+    net, x = mlp(), rng.standard_normal((4, 3))
+    weight = net.get(0).weight
+    model = nn.to_onnx(net, x, tmp_path / "net.onnx")
+    assert onnx.load(tmp_path / "net.onnx") == model
+    assert net.train
+    assert net.get(0).weight is weight
+    assert net.type() == "float64"
+
+
+class Twice(nn.Module):
+    def updateOutput(self, input):
+        return 2 * input
+
+
+def test_what_has_no_meaning_in_onnx_is_refused():
+    with pytest.raises(GraphError, match="runs in Python"):
+        nn.to_onnx(Twice(), np.ones(2))
+    noisy = nn.Sequential(nn.Dropout(0.5, False, False, True))
+    with pytest.raises(GraphError, match=r"Dropout\(0\.5\) in Sequential\[0\] has no meaning in ONNX"):
+        nn.to_onnx(noisy, np.ones(2))
+
+
+def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(StateError, match=r"pip install pynngraph\[onnx\]"):
+        nn.to_onnx(mlp(), np.ones((2, 3)))
+
+
+# ---- import --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(
+    "case", [case for case in load_cases("random_graphs") if supported(case.spec)], ids=lambda case: case.name
+)
+def test_what_was_exported_is_imported_with_the_same_answers(case, tmp_path):
+    module = build(case.spec).float().evaluate()
+    input = single(case.input("passes/0/input", case.spec["passes"][0]))
+    nn.to_onnx(module, input, tmp_path / "graph.onnx")
+    again = nn.from_onnx(tmp_path / "graph.onnx")
+    flat = leaves(input)
+    got = again.forward(flat[0] if len(flat) == 1 else flat)
+    assert_trees_close(leaves(got), leaves(module.forward(input)), CLOSE)
+
+
+def model_of(nodes, inputs, outputs, constants=None):
+    """An ONNX model: nodes as (op, inputs, outputs, attributes), inputs and outputs with their shapes."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node(op, ins, outs, name=f"{op}-{k}", **more) for k, (op, ins, outs, more) in enumerate(nodes)],
+        "graph",
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape in outputs.items()],
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+F, I = np.float32, np.int64
+W, B = np.arange(12, dtype=F).reshape(4, 3) / 7, np.array([1, 2, 3, 4], F)
+NODES = {
+    "Gemm": ([("Gemm", ["x", "w", "b"], ["y"], {"transB": 1, "alpha": 0.5, "beta": 2.0})], {"w": W, "b": B}),
+    "Gemm-no-bias": ([("Gemm", ["x", "w"], ["y"], {})], {"w": W.T.copy()}),
+    "MatMul": ([("MatMul", ["x", "w"], ["y"], {})], {"w": W.T.copy()}),
+    "MatMul-nodes": ([("Transpose", ["x"], ["t"], {}), ("MatMul", ["x", "t"], ["y"], {})], {}),
+    "Add-scalar": ([("Add", ["x", "c"], ["y"], {})], {"c": F(2)}),
+    "Add-row": ([("Add", ["c", "x"], ["y"], {})], {"c": B[:3]}),
+    "Sub-left": ([("Sub", ["c", "x"], ["y"], {})], {"c": B[:3]}),
+    "Sub": ([("Sub", ["x", "c"], ["y"], {})], {"c": B[:3]}),
+    "Div-left": ([("Div", ["c", "x"], ["y"], {})], {"c": F(2)}),
+    "Div": ([("Div", ["x", "c"], ["y"], {})], {"c": np.array([[1], [2], [3], [4], [5]], F)}),
+    "Mul-nodes": ([("Tanh", ["x"], ["t"], {}), ("Mul", ["x", "t"], ["y"], {})], {}),
+    "Max": ([("Tanh", ["x"], ["t"], {}), ("Max", ["x", "t"], ["y"], {})], {}),
+    "Sum-one": ([("Sum", ["x"], ["y"], {})], {}),
+    "Pow": ([("Pow", ["x", "c"], ["y"], {})], {"c": F(3)}),
+    "Neg": ([("Neg", ["x"], ["y"], {})], {}),
+    "Clip": ([("Clip", ["x", "a", "b"], ["y"], {})], {"a": F(-0.5), "b": F(0.75)}),
+    "Clip-low": ([("Clip", ["x", "a"], ["y"], {})], {"a": F(0)}),
+    "Elu": ([("Elu", ["x"], ["y"], {"alpha": 0.5})], {}),
+    "LeakyRelu": ([("LeakyRelu", ["x"], ["y"], {"alpha": 0.25})], {}),
+    "Softmax": ([("Softmax", ["x"], ["y"], {"axis": -1})], {}),
+    "LogSoftmax": ([("LogSoftmax", ["x"], ["y"], {})], {}),
+    "Concat": ([("Concat", ["x", "x", "x"], ["y"], {"axis": 1})], {}),
+    "Reshape": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([0, 1, -1], I)}),
+    "Reshape-whole": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([3, -1], I)}),
+    "Flatten": ([("Unsqueeze", ["x", "a"], ["u"], {}), ("Flatten", ["u"], ["y"], {})], {"a": np.array([-1], I)}),
+    "Squeeze": (
+        [("Unsqueeze", ["x", "a"], ["u"], {}), ("Squeeze", ["u", "a"], ["y"], {})], {"a": np.array([0, 2], I)}),
+    "Transpose": ([("Transpose", ["x"], ["y"], {"perm": [1, 0]})], {}),
+    "Slice": ([("Slice", ["x", "a", "b"], ["y"], {})], {"a": np.array([1, 0], I), "b": np.array([3, -1], I)}),
+    "Slice-end": (
+        [("Slice", ["x", "a", "b", "d"], ["y"], {})],
+        {"a": np.array([-2], I), "b": np.array([2**62], I), "d": np.array([1], I)}),
+    "Split": ([("Split", ["x", "s"], ["y", "z"], {"axis": 1})], {"s": np.array([1, 2], I)}),
+    "Gather": ([("Gather", ["x", "i"], ["y"], {"axis": 1})], {"i": I(-1)}),
+    "ReduceSum": ([("ReduceSum", ["x", "a"], ["y"], {"keepdims": 0})], {"a": np.array([1], I)}),
+    "ReduceMean": ([("ReduceMean", ["x"], ["y"], {"axes": [-1]})], {}),
+    "Constant": (
+        [("Constant", [], ["c"], {"value_float": 3.0}), ("Neg", ["c"], ["d"], {}), ("Mul", ["x", "d"], ["y"], {})], {}),
+    "Dropout": ([("Dropout", ["x"], ["y"], {})], {}),
+    "unused": ([("Tanh", ["x"], ["y"], {}), ("Expand", ["x", "s"], ["z"], {})], {"s": np.array([5, 3], I)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_op_is_imported(name, rng):
+    nodes, constants = NODES[name]
+    model = model_of(nodes, {"x": [5, 3] if name == "Div" else ["batch", 3]}, {"y": None}, constants)
+    x = rng.standard_normal((5, 3)).astype(F)
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    graph = nn.from_onnx(model)
+    assert graph.type() == "float32"
+    assert_trees_close(graph.forward(x), expected, CLOSE)
+
+
+def test_nodes_have_the_names_of_onnx_and_weights_train(rng):
+    graph = nn.from_onnx(model_of(*_named(NODES["Gemm"])))
+    linear = graph.node("Gemm-0").module
+    np.testing.assert_array_equal(linear.weight, W * F(0.5))
+    x = rng.standard_normal((5, 3)).astype(F)
+    graph.backward(x, np.ones_like(graph.forward(x)))
+    assert linear.gradWeight.any()
+
+
+def _named(entry):
+    nodes, constants = entry
+    return nodes, {"x": ["batch", 3]}, {"y": None}, constants
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        ([("Sin", ["x"], ["y"], {})], {}, "Sin 'Sin-0' of ONNX: its op is not known here"),
+        ([("Softmax", ["x"], ["y"], {"axis": 0})], {}, "along dim 0 of 2"),
+        ([("Gemm", ["x", "w"], ["y"], {"transA": 1})], {"w": np.ones((5, 2), F)}, "turned"),
+        ([("Slice", ["x", "a", "b", "d", "e"], ["y"], {})],
+         {"a": [0], "b": [3], "d": [0], "e": [2]}, "takes steps"),
+        ([("Gather", ["x", "i"], ["y"], {})], {"i": [0, 1]}, "several entries"),
+        ([("Add", ["x", "c"], ["y"], {})], {"c": np.ones((2, 1, 3), F)}, "larger"),
+        ([("ReduceSum", ["x", "a"], ["s"], {}), ("Add", ["x", "s"], ["y"], {})], {"a": [0, 1]}, "are repeated to one"),
+    ],
+)  # fmt: skip
+def test_what_there_is_no_module_for_is_refused_with_its_name(nodes, constants, message):
+    with pytest.raises(GraphError, match=message):
+        nn.from_onnx(model_of(nodes, {"x": [5, 3]}, {"y": None}, constants))
+
+
+def test_what_is_no_onnx_model_is_refused(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(nn.errors.FileFormatError, match="no ONNX model"):
+        nn.from_onnx(tmp_path / "x.onnx")
+    with pytest.raises(FileNotFoundError):
+        nn.from_onnx(tmp_path / "y.onnx")
