@@ -204,6 +204,9 @@ static void test_far(void) {
         check_thin(1, 1, cols, one, flags, flags % 2 ? AT_END : AT_START);
     check_thin(1, 3, cols, more, ADDS, AT_END);
     check_thin(2, 2, cols, more, BIAS | ALPHA, AT_START);
+    /* And C. */
+    const size_t high = 15, wide = (8 << 20) / bytes / high + 7;
+    check_thin(2, high, wide, 2, ADDS, AT_END);
 }
 
 /* However many rows and columns are asked for at once, an element of C is the same. */
