@@ -11,6 +11,10 @@ def prepare(threads: int) -> None:
         os.environ[name] = str(threads)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
+    # JAX has threads for the ops of a graph, and Eigen's within an op.
+    os.environ["NPROC"] = os.environ["PJRT_NPROC"] = str(threads)
+    os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: no workers that stay
 
 
 def threads() -> int:

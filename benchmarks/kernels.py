@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import limits
 import numpy as np
-from contenders import OURS, Array, Bound, Contender, bind_onnxruntime, bind_openvino
+from contenders import OURS, Array, Contender
+from onnx_models import Bound, bind_onnxruntime, bind_openvino
 from pynngraph._pynngraph import ffi, lib
 
 import pynngraph as nn
@@ -219,5 +220,5 @@ def _onnx(
         [numpy_helper.from_array(array, name) for name, array in fixed.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    run, result = bind(model.SerializeToString(), named, ("y", output))
-    return Contender(name, run, lambda: [np.atleast_1d(result())])
+    run, results = bind(model.SerializeToString(), named, {"y": output})
+    return Contender(name, run, lambda: [np.atleast_1d(*results())])
