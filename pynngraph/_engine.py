@@ -370,7 +370,6 @@ class Program:
         self._c = ffi.gc(pointer[0], lib.pnng_program_free)
         self._value = ffi.new("pnng_value *")
         self.kinds: list[int] = []
-        self.inputs: list[Value] = []
         self.hosts: _Hosts | None = None
         self._host_handle: Any = None
         self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []

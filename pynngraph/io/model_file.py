@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .. import nn, tree
+from .. import tree
 from .._engine import INDEX
 from ..errors import DTypeError, FileFormatError, GraphError
 from ..graph.gmodule import gModule
@@ -180,6 +181,14 @@ class _Writer:
             other = None
         return {**described, "any_batch": other == described}
 
+    def _name_of(self, cell: Cell) -> str:
+        """The name of a parameter's array; one that no module has is a constant of the program."""
+        name = self._names.get(id(cell.data_store))
+        if name is None:
+            self._kept.append(cell)
+            name = self._names[id(cell.data_store)] = self._array("constant", cell.data)
+        return name
+
     def _described(self, module: Module, lowered: Lowered, inputs: Any) -> dict[str, Json]:
         program = lowered.program
         if program.hosts is not None:
@@ -193,7 +202,7 @@ class _Writer:
                 for value, leaf in zip(program.inputs, leaves, strict=True)
             ],
             "parameters": [
-                {"value": value, "array": self._names[id(cell.data_store)], "gradient": cell.grad_store is not None}
+                {"value": value, "array": self._name_of(cell), "gradient": cell.grad_store is not None}
                 for value, cell in zip(program.params, lowered.cells, strict=True)
             ],
             "ops": [
@@ -248,6 +257,19 @@ def read(data: bytes | mmap.mmap, classes: Mapping[str, type[Module]] | None = N
         raise FileFormatError(f"at byte 8: the model cannot be made: {type(error).__name__}: {error}") from error
 
 
+@cache
+def _own_classes() -> dict[str, type[Module]]:
+    """The classes of modules of this package, by name."""
+    found: dict[str, type[Module]] = {}
+    waiting: list[type[Module]] = [Module, gModule]
+    while waiting:
+        cls = waiting.pop()
+        if cls.__module__.startswith(f"{Module.__module__.split('.', 1)[0]}."):
+            found[cls.__name__] = cls
+            waiting.extend(cls.__subclasses__())
+    return found
+
+
 class _Reader:
     def __init__(self, arrays: dict[str, Array], model: dict[str, Json], classes: Mapping[str, type[Module]]) -> None:
         self._arrays = arrays
@@ -290,9 +312,7 @@ class _Reader:
 
     def _empty(self, name: str) -> Module:
         """A module of a class, without a state."""
-        cls: Any = gModule if name == "gModule" else self._classes.get(name)
-        if cls is None and name in nn.__all__:
-            cls = getattr(nn, name)
+        cls: Any = self._classes.get(name) or _own_classes().get(name)
         if not (isinstance(cls, type) and issubclass(cls, Module)):
             raise FileFormatError(f"at byte 8: there is no class {name!r} here: give it by classes={{{name!r}: ...}}")
         module: Module = cls.__new__(cls)

@@ -280,6 +280,13 @@ class Profile(Decorator):
         self.name = type(module).__name__ if name is None else name
         self._times = {"forward": _Times(), "backward": _Times()}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_times"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._times = {"forward": _Times(), "backward": _Times()}
+
     @property
     def numFwds(self) -> int:
         """How many times it went forward since it was printed."""
