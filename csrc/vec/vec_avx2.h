@@ -154,6 +154,22 @@ static inline real v_hmax(v_t x) {
 }
 #endif
 
+/* Within the halves, then the four pairs of 64 bits in order. */
+#if PNNG_F64_PASS
+static inline v_t v_evens(v_t a, v_t b) {
+    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
+}
+static inline v_t v_odds(v_t a, v_t b) {
+    return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8);
+}
+#else
+static inline v_t v_pairs(v_t x) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
+}
+static inline v_t v_evens(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0x88)); }
+static inline v_t v_odds(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0xdd)); }
+#endif
+
 /* First within the 128-bit halves, then the halves: afterwards half h of t[g * w + i] holds column
  * h * w + i of rows g * w ... , w being the elements of a half. */
 static inline void v_transpose(v_t rows[V_LANES]) {

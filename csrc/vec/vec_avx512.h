@@ -113,6 +113,26 @@ static inline real v_hmax(v_t x) {
 #undef V_LOW
 #undef V_HIGH
 
+#if PNNG_F64_PASS
+static inline v_t v_evens(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+}
+static inline v_t v_odds(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
+}
+#else
+static inline v_t v_evens(v_t a, v_t b) {
+    const __m512i place =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+static inline v_t v_odds(v_t a, v_t b) {
+    const __m512i place =
+        _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+#endif
+
 /* First within the 128-bit quarters, then the quarters: in between, quarter l of t[g * w + i] holds
  * column l * w + i of rows g * w ... , w being the elements of a quarter. */
 static inline void v_transpose(v_t rows[V_LANES]) {

@@ -144,6 +144,8 @@ static inline real v_hmax(v_t x) {
     const real a = vgetq_lane_f64(x, 0), b = vgetq_lane_f64(x, 1);
     return a > b ? a : b;
 }
+static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f64(a, b); }
+static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f64(a, b); }
 static inline void v_transpose(v_t rows[V_LANES]) {
     const v_t first = vtrn1q_f64(rows[0], rows[1]);
     rows[1] = vtrn2q_f64(rows[0], rows[1]);
@@ -159,6 +161,8 @@ static inline real v_hmax(v_t x) {
     const real a = vgetq_lane_f32(pair, 0), b = vgetq_lane_f32(pair, 1);
     return a > b ? a : b;
 }
+static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f32(a, b); }
+static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f32(a, b); }
 static inline void v_transpose(v_t rows[V_LANES]) {
     const float32x4x2_t a = vtrnq_f32(rows[0], rows[1]), b = vtrnq_f32(rows[2], rows[3]);
     rows[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));

@@ -125,6 +125,14 @@ static inline v_t v_bits_exponent(v_t x) {
 
 static inline real v_hsum(v_t x) { return x; }
 static inline real v_hmax(v_t x) { return x; }
+static inline v_t v_evens(v_t a, v_t b) {
+    (void)b;
+    return a;
+}
+static inline v_t v_odds(v_t a, v_t b) {
+    (void)a;
+    return b;
+}
 static inline void v_transpose(v_t rows[V_LANES]) { (void)rows; }
 
 #undef V_UINT
