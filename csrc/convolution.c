@@ -9,9 +9,11 @@
  *         for each panel of places                  lines in L1, in the form that tiles read
  *           for all rows of the weight                in registers
  *
- * x of y is the product with the weight turned: of a block of planes of x, the lines of a box are
- * made at once and added to their windows. The weight's gradient is the product of y with lines,
- * turned, of all samples in turn. Where a window has one element, lines are rows of x as they lie.
+ * Where windows are next to each other, x of y is a convolution too, of y with the weight turned.
+ * Else it is a product with the weight turned: of a block of planes of x, the lines of a box are
+ * made at once and added to their windows. The weight's gradient is the product of lines, a few at a
+ * time, with y, turned, of all samples in turn. Where a window has one element, lines are rows of x
+ * as they lie.
  *
  * With one plane of x for few of y there is nothing that a product could share: windows are summed
  * up where they are. What was measured: docs/design/convolution.md. */
@@ -81,6 +83,8 @@ static size_t copy_elements(const pnng_convolution_method *m) {
 
 /* The sizes of blocks do not depend on the machine where results depend on them. */
 enum {
+    LINES = 512, /* weight: of x and of y that are multiplied at once */
+    OUTS = 128,
     PLACES = 256,        /* of which sums are made before they are added up */
     PLANE_PLACES = 4096, /* plane by plane: what is copied of them stays in L1 */
     MOST_PLACES = 1024,  /* of y that is made at once */
@@ -88,16 +92,29 @@ enum {
     FEW = 4              /* planes for which a product has too little to do */
 };
 
+/* Rows so far apart fall on the same few places of the L1 cache. */
+static bool rows_clash(size_t bytes) { return bytes >= 4096 && bytes % 1024 == 0; }
+
+/* So many lines that there is something to do for all threads. */
+static size_t lines_at_once(size_t all, size_t unit, const pnng_convolution_method *m) {
+    const size_t threads = pnng_threads_may_help(m->nanoseconds) ? pnng_threads_limit() : 1;
+    const size_t blocks = m->c.groups * ceil_div(m->c.outs, m->rows);
+    const size_t parts = ceil_div(threads, blocks);
+    return min_size(LINES, round_up(ceil_div(all, parts), unit));
+}
+
 static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m) {
     const pnng_convolution *const c = &m->c;
     const size_t e = c->element, depth = gemm->kc;
+    const size_t all = c->ins * m->taps;
     m->channels = even_part(c->ins, max_size(depth / m->taps, 1));
-    m->columns = c->ins * m->taps;
     switch (c->kind) {
     case PNNG_CONVOLVE_Y:
         choose_box(m, min_size(max_size(NEAR / (c->outs * e), 4 * gemm->nr), MOST_PLACES));
         choose_copy(m);
-        m->panel_bytes = m->channels * m->taps * gemm->nr * e;
+        m->pack_weight = c->mirrored || rows_clash(all * e);
+        m->panel_bytes =
+            m->channels * m->taps * e * (gemm->nr + (m->pack_weight ? c->outs + gemm->mr : 0));
         m->units = c->batch * c->groups * product_of(m->boxes);
         break;
     case PNNG_CONVOLVE_X:
@@ -113,10 +130,13 @@ static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m
     case PNNG_CONVOLVE_WEIGHT:
         choose_box(m, PLACES);
         choose_copy(m);
-        m->columns = min_size(m->columns, 4 * gemm->nr);
-        m->channels = min_size(c->ins, (m->columns - 1 + m->taps - 1) / m->taps + 1);
-        m->panel_bytes = 2 * gemm->nr * (product_of(m->box) + gemm->nr) * e;
-        m->units = c->groups * ceil_div(c->ins * m->taps, m->columns);
+        m->rows = round_up(even_part(c->outs, OUTS), gemm->nr);
+        m->lines = even_part(all, lines_at_once(all, gemm->mr, m));
+        m->channels = min_size(c->ins, (m->lines + m->taps - 2) / m->taps + 1);
+        m->panel_bytes = (m->rows * (product_of(m->box) + m->lines) +
+                          gemm->mr * (product_of(m->box) + gemm->nr)) *
+                         e;
+        m->units = c->groups * ceil_div(c->outs, m->rows) * ceil_div(all, m->lines);
         break;
     }
 }
@@ -132,24 +152,25 @@ static void choose_planes(pnng_convolution_method *m) {
 /* Where there are few units, rows of the product are cut too, each part with lines of its own. */
 static void choose_parts(const pnng_gemm_table *gemm, pnng_convolution_method *m) {
     const pnng_convolution *const c = &m->c;
-    m->nanoseconds = (uint64_t)c->batch * c->groups * c->outs * c->ins * m->taps *
-                     product_of(c->y) / gemm->lanes / 3;
     m->slices = m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
         return;
     const size_t threads = pnng_threads_limit();
-    if (m->way == PNNG_CONVOLVE_TILES && c->kind != PNNG_CONVOLVE_X && m->units < threads)
+    if (m->way == PNNG_CONVOLVE_TILES && c->kind == PNNG_CONVOLVE_Y && m->units < threads)
         m->slices = max_size(
             1, min_size(ceil_div(threads, max_size(m->units, 1)), c->outs / (2 * gemm->mr)));
     m->parts = max_size(1, min_size(threads, m->units * m->slices));
 }
 
 /* Where windows are next to each other, what they add up to in x is seen by windows of y, through
- * the kernel from its end to its beginning: sums that are written once. */
-static bool turn(pnng_convolution *c) {
+ * the kernel from its end to its beginning: sums that are written once. If x is much larger than y,
+ * most of what such windows see is padding. */
+static bool turn(pnng_convolution *c, bool is_plane) {
     for (size_t d = 0; d < PNNG_SPACE; d++)
         if (c->stride[d] != 1)
             return false;
+    if (!is_plane && 4 * product_of(c->x) > 5 * product_of(c->y))
+        return false;
     const pnng_convolution of_x = *c;
     c->kind = PNNG_CONVOLVE_Y;
     c->mirrored = true;
@@ -170,9 +191,11 @@ pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
     pnng_convolution_method m = {.c = *convolution, .taps = product_of(convolution->kernel)};
     const bool is_plane = m.c.ins == 1 && m.c.outs <= FEW;
     m.as_it_lies = lies_as_lines(&m.c) && !is_plane;
-    m.turned = is_plane && m.c.kind == PNNG_CONVOLVE_X && turn(&m.c);
+    m.turned = m.c.kind == PNNG_CONVOLVE_X && turn(&m.c, is_plane);
     if (m.as_it_lies)
         flatten(&m.c);
+    m.nanoseconds = (uint64_t)m.c.batch * m.c.groups * m.c.outs * m.c.ins * m.taps *
+                    product_of(m.c.y) / kernels->gemm.lanes / 3;
     m.way = is_plane ? PNNG_CONVOLVE_PLANES : PNNG_CONVOLVE_TILES;
     if (is_plane)
         choose_planes(&m);
@@ -300,6 +323,21 @@ static void copy_planes(const job *j, const space *s, const box *b, const char *
                                      s->copy + k * copy_elements(m) * c->element);
 }
 
+/* Of x that is made: where the first window of a box begins in the copy, and all of it to x. */
+static size_t place_of(const space *s, const box *b) {
+    return b->origin[0] * (size_t)s->windows.plane + b->origin[1] * (size_t)s->windows.row +
+           b->origin[2];
+}
+
+static void uncopy_planes(const job *j, const space *s, char *x, size_t count) {
+    const pnng_convolution_method *const m = j->method;
+    const size_t e = m->c.element;
+    const pnng_plane_copy p = plane_copy(m);
+    for (size_t k = 0; k < count; k++)
+        j->kernels->convolution.uncopy(&p, s->copy + k * copy_elements(m) * e,
+                                       x + k * product_of(m->c.x) * e, j->accumulate);
+}
+
 /* Plane k of a group of a sample. */
 static char *plane_of_x(const job *j, size_t sample, size_t group, size_t k) {
     const pnng_convolution *const c = &j->method->c;
@@ -317,10 +355,12 @@ static const char *bias_of(const job *j, size_t plane) {
     return j->bias ? j->bias + plane * j->method->c.element : NULL;
 }
 
-/* The weight's row for plane k of a group of y, from a plane of x on. */
+/* The weight for plane k of a group of y, from a plane of x on. */
 static char *weight_of(const job *j, size_t group, size_t k, size_t channel) {
     const pnng_convolution *const c = &j->method->c;
-    return j->weight + ((group * c->outs + k) * c->ins + channel) * j->method->taps * c->element;
+    const size_t pair = c->mirrored ? (group * c->ins + channel) * c->outs + k
+                                    : (group * c->outs + k) * c->ins + channel;
+    return j->weight + pair * j->method->taps * c->element;
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -352,6 +392,24 @@ static pnng_gemm_tiles tiles_of(const job *j, size_t rows, size_t depth, const v
                              .alpha = 1};
 }
 
+/* The weight for rows of y and a block of planes of x, in panels of rows. */
+static void pack_weight(const job *j, size_t group, size_t channel, size_t channels, slice rows,
+                        size_t high, char *packed) {
+    const pnng_convolution *const c = &j->method->c;
+    const size_t taps = j->method->taps;
+    pnng_gemm_pack *const pack = j->kernels->gemm.pack;
+    if (!c->mirrored || taps == 1) {
+        pack(packed, weight_of(j, group, rows.first, channel),
+             (ptrdiff_t)(c->mirrored ? 1 : c->ins * taps), c->mirrored ? (ptrdiff_t)c->outs : 1,
+             rows.rows, channels * taps, high);
+        return;
+    }
+    for (size_t k = 0; k < rows.rows; k += high)
+        for (size_t i = 0; i < channels; i++, packed += taps * high * c->element)
+            pack(packed, weight_of(j, group, rows.first + k, channel + i), (ptrdiff_t)taps, 1,
+                 min_size(rows.rows - k, high), taps, high);
+}
+
 /* A box of y, from a block of planes of x on. */
 static void y_of_planes(const job *j, const space *s, const box *b, size_t sample, size_t group,
                         size_t channel, slice rows, bool accumulate) {
@@ -366,6 +424,14 @@ static void y_of_planes(const job *j, const space *s, const box *b, size_t sampl
     pnng_gemm_tiles tiles =
         tiles_of(j, rows.rows, channels * m->taps, weight_of(j, group, rows.first, channel),
                  (ptrdiff_t)(c->ins * m->taps), 1);
+    if (m->pack_weight) {
+        char *const packed = s->panel + m->channels * m->taps * nr * e;
+        pack_weight(j, group, channel, channels, rows, tiles.high, packed);
+        tiles.a = packed;
+        tiles.a_row = 1;
+        tiles.a_col = (ptrdiff_t)tiles.high;
+        tiles.a_tile = (ptrdiff_t)(tiles.high * tiles.depth);
+    }
     tiles.b = s->panel;
     tiles.ldc = (ptrdiff_t)product_of(c->y);
     tiles.accumulate = accumulate;
@@ -398,22 +464,22 @@ static void make_y(const job *j, const space *s, size_t unit, slice rows) {
                     j->accumulate || j->bias || channel > 0);
 }
 
-/* The lines of a box of x, from those of y. */
+/* Lines of x, from a panel of y. */
 static void lines_of_y(const job *j, const char *panel, const char *weight, size_t lines,
-                       pnng_gemm_tiles *tiles) {
+                       size_t cols, char *to, ptrdiff_t ld) {
     const pnng_convolution *const c = &j->method->c;
     const size_t depth = even_part(c->outs, j->kernels->gemm.kc);
     const ptrdiff_t row = (ptrdiff_t)(c->ins * j->method->taps);
-    const bool accumulate = tiles->accumulate;
     for (size_t p = 0; p < c->outs; p += depth) {
-        pnng_gemm_tiles t = tiles_of(j, lines, min_size(depth, c->outs - p),
-                                     weight + (ptrdiff_t)p * row * (ptrdiff_t)c->element, 1, row);
-        t.b = panel + p * j->kernels->gemm.nr * c->element;
-        t.cols = tiles->cols;
-        t.c = tiles->c;
-        t.ldc = tiles->ldc;
-        t.accumulate = accumulate || p > 0;
-        j->kernels->gemm.tiles(&t);
+        pnng_gemm_tiles tiles =
+            tiles_of(j, lines, min_size(depth, c->outs - p),
+                     weight + (ptrdiff_t)p * row * (ptrdiff_t)c->element, 1, row);
+        tiles.b = panel + p * j->kernels->gemm.nr * c->element;
+        tiles.cols = cols;
+        tiles.c = to;
+        tiles.ldc = ld;
+        tiles.accumulate = p > 0;
+        j->kernels->gemm.tiles(&tiles);
     }
 }
 
@@ -426,27 +492,15 @@ static void x_of_box(const job *j, const space *s, const box *b, size_t sample, 
     const char *const y = plane_of_y(j, sample, group, 0) + b->first * e;
     const size_t ld = round_up(product_of(m->box), nr);
     for (size_t at = 0; at < b->places; at += nr) {
-        pnng_gemm_tiles tiles = {.cols = min_size(b->places - at, nr)};
-        if (m->as_it_lies) {
-            tiles.c = plane_of_x(j, sample, group, channel) + (b->first + at) * e;
-            tiles.ldc = (ptrdiff_t)product_of(c->x);
-            tiles.accumulate = j->accumulate || j->bias;
-        } else {
-            tiles.c = lines + at * e;
-            tiles.ldc = (ptrdiff_t)ld;
-        }
-        j->kernels->gemm.pack(s->panel, y + at * e, 1, (ptrdiff_t)product_of(c->y), tiles.cols,
-                              c->outs, nr);
-        lines_of_y(j, s->panel, weight_of(j, group, 0, channel), channels * m->taps, &tiles);
+        const size_t cols = min_size(b->places - at, nr);
+        j->kernels->gemm.pack(s->panel, y + at * e, 1, (ptrdiff_t)product_of(c->y), cols, c->outs,
+                              nr);
+        lines_of_y(j, s->panel, weight_of(j, group, 0, channel), channels * m->taps, cols,
+                   lines + at * e, (ptrdiff_t)ld);
     }
-    if (m->as_it_lies)
-        return;
     const pnng_plane_windows windows = windows_of(s, b);
-    const size_t first =
-        (b->origin[0] * (size_t)windows.plane + b->origin[1] * (size_t)windows.row + b->origin[2]) *
-        e;
-    j->kernels->convolution.add_lines(&windows, s->copy + first, channels, b->places, lines,
-                                      (ptrdiff_t)ld);
+    j->kernels->convolution.add_lines(&windows, s->copy + place_of(s, b) * e, channels, b->places,
+                                      lines, (ptrdiff_t)ld);
 }
 
 static void make_x(const job *j, const space *s, size_t unit) {
@@ -456,81 +510,97 @@ static void make_x(const job *j, const space *s, size_t unit) {
     const size_t channel = unit % blocks * m->channels;
     const size_t group = unit / blocks % c->groups, sample = unit / blocks / c->groups;
     const size_t channels = min_size(m->channels, c->ins - channel);
-    char *const x = plane_of_x(j, sample, group, channel);
-    const char *const bias = bias_of(j, group * c->ins + channel);
-    if (!m->as_it_lies)
-        j->kernels->convolution.planes(s->copy, s->windows.channel, channels, copy_elements(m),
-                                       bias);
-    else if (j->bias)
-        j->kernels->convolution.planes(x, (ptrdiff_t)product_of(c->x), channels, product_of(c->x),
-                                       bias);
+    j->kernels->convolution.planes(s->copy, s->windows.channel, channels, copy_elements(m),
+                                   bias_of(j, group * c->ins + channel));
     for (size_t k = 0; k < product_of(m->boxes); k++) {
         const box b = box_number(m, k);
         x_of_box(j, s, &b, sample, group, channel, channels);
     }
-    if (m->as_it_lies)
-        return;
-    const pnng_plane_copy p = plane_copy(m);
-    for (size_t k = 0; k < channels; k++)
-        j->kernels->convolution.uncopy(&p, s->copy + k * copy_elements(m) * c->element,
-                                       x + k * product_of(c->x) * c->element, j->accumulate);
+    uncopy_planes(j, s, plane_of_x(j, sample, group, channel), channels);
 }
 
-/* Columns of the weight's gradient. */
-typedef struct columns {
-    size_t first, count, channel, channels; /* and the planes of x that they are of */
-} columns;
+/* A block of the weight's gradient: its rows are planes of y, its columns lines. */
+typedef struct block {
+    size_t group, row, rows, line, lines, channel, channels; /* and the planes that they are of */
+} block;
 
-static void weight_of_box(const job *j, const space *s, const box *b, size_t sample, size_t group,
-                          const columns *of, slice rows) {
+static block block_number(const pnng_convolution_method *m, size_t unit) {
+    const pnng_convolution *const c = &m->c;
+    const size_t all = c->ins * m->taps, across = ceil_div(all, m->lines);
+    const size_t down = ceil_div(c->outs, m->rows);
+    block k = {.group = unit / across / down,
+               .row = unit / across % down * m->rows,
+               .line = unit % across * m->lines};
+    k.rows = min_size(m->rows, c->outs - k.row);
+    k.lines = min_size(m->lines, all - k.line);
+    k.channel = k.line / m->taps;
+    k.channels = ceil_div(k.line + k.lines, m->taps) - k.channel;
+    return k;
+}
+
+/* Add the products of a box: of all lines, `high` at a time, with panels of y. */
+static void products_of_box(const job *j, const space *s, const box *b, size_t sample,
+                            const block *k, char *y, char *lines, char *sums) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
-    const size_t e = c->element, nr = j->kernels->gemm.nr;
+    const size_t e = c->element, nr = j->kernels->gemm.nr, of_x = product_of(c->x);
+    const size_t high = even_part(k->lines, j->kernels->gemm.mr);
     const size_t ld = product_of(m->box) + nr;
-    char *const lines = s->panel + nr * ld * e;
-    const char *const x = plane_of_x(j, sample, group, of->channel);
+    const char *const x = plane_of_x(j, sample, k->group, k->channel);
     const pnng_plane_windows windows = windows_of(s, b);
+    j->kernels->gemm.pack(y, plane_of_y(j, sample, k->group, k->row) + b->first * e,
+                          (ptrdiff_t)product_of(c->y), 1, k->rows, b->places, nr);
     if (!m->as_it_lies)
-        copy_planes(j, s, b, x, of->channels);
-    pnng_gemm_tiles tiles =
-        tiles_of(j, rows.rows, b->places, plane_of_y(j, sample, group, rows.first) + b->first * e,
-                 (ptrdiff_t)product_of(c->y), 1);
-    tiles.b = s->panel;
-    tiles.ldc = (ptrdiff_t)(c->ins * m->taps);
-    tiles.alpha = j->alpha;
-    tiles.accumulate = true;
-    for (size_t at = 0; at < of->count; at += nr) {
-        tiles.cols = min_size(of->count - at, nr);
-        tiles.c = weight_of(j, group, rows.first, 0) + (of->first + at) * e;
-        if (m->as_it_lies) {
-            j->kernels->gemm.pack(s->panel, x + (at * product_of(c->x) + b->first) * e,
-                                  (ptrdiff_t)product_of(c->x), 1, tiles.cols, b->places, nr);
+        copy_planes(j, s, b, x, k->channels);
+    for (size_t i = 0; i < k->lines; i += high) {
+        pnng_gemm_tiles tiles =
+            tiles_of(j, min_size(high, k->lines - i), b->places, lines, (ptrdiff_t)ld, 1);
+        const char *const from = x + (i * of_x + b->first) * e;
+        if (!m->as_it_lies) {
+            j->kernels->convolution.lines(&windows, s->copy, k->line - k->channel * m->taps + i,
+                                          tiles.rows, 0, b->places, lines, (ptrdiff_t)ld);
+        } else if (rows_clash(of_x * e)) {
+            j->kernels->gemm.pack(lines, from, (ptrdiff_t)of_x, 1, tiles.rows, b->places, high);
+            tiles.a_row = 1;
+            tiles.a_col = (ptrdiff_t)high;
         } else {
-            j->kernels->convolution.lines(&windows, s->copy, of->first - of->channel * m->taps + at,
-                                          tiles.cols, 0, b->places, lines, (ptrdiff_t)ld);
-            j->kernels->gemm.pack(s->panel, lines, (ptrdiff_t)ld, 1, tiles.cols, b->places, nr);
+            tiles.a = from;
+            tiles.a_row = (ptrdiff_t)of_x;
         }
-        j->kernels->gemm.tiles(&tiles);
+        tiles.ldc = (ptrdiff_t)m->rows;
+        tiles.accumulate = true;
+        for (size_t p = 0; p < k->rows; p += nr) {
+            tiles.cols = min_size(nr, k->rows - p);
+            tiles.b = y + p * b->places * e;
+            tiles.c = sums + (i * m->rows + p) * e;
+            j->kernels->gemm.tiles(&tiles);
+        }
     }
 }
 
-static void make_weight(const job *j, const space *s, size_t unit, slice rows) {
+static void make_weight(const job *j, const space *s, size_t unit) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
-    const size_t all = c->ins * m->taps, blocks = ceil_div(all, m->columns);
-    const size_t group = unit / blocks;
-    columns of = {.first = unit % blocks * m->columns};
-    of.count = min_size(m->columns, all - of.first);
-    of.channel = of.first / m->taps;
-    of.channels = ceil_div(of.first + of.count, m->taps) - of.channel;
-    if (!j->accumulate)
-        j->kernels->convolution.planes(weight_of(j, group, rows.first, 0) + of.first * c->element,
-                                       (ptrdiff_t)all, rows.rows, of.count, NULL);
+    const block k = block_number(m, unit);
+    char *const y = s->panel;
+    char *const sums = y + m->rows * product_of(m->box) * c->element;
+    char *const lines = sums + m->rows * m->lines * c->element;
+    j->kernels->convolution.planes(sums, (ptrdiff_t)m->rows, k.lines, m->rows, NULL);
     for (size_t sample = 0; sample < c->batch; sample++)
-        for (size_t k = 0; k < product_of(m->boxes); k++) {
-            const box b = box_number(m, k);
-            weight_of_box(j, s, &b, sample, group, &of, rows);
+        for (size_t n = 0; n < product_of(m->boxes); n++) {
+            const box b = box_number(m, n);
+            products_of_box(j, s, &b, sample, &k, y, lines, sums);
         }
+    void *const ptr[] = {weight_of(j, k.group, k.row, 0) + k.line * c->element, sums};
+    const ptrdiff_t stride[] = {(ptrdiff_t)(c->ins * m->taps), (ptrdiff_t)m->rows};
+    const uint8_t accumulate = j->accumulate;
+    const pnng_call turn_over = {.ptr = ptr,
+                                 .stride = stride,
+                                 .rows = k.rows,
+                                 .cols = k.lines,
+                                 .a = j->alpha,
+                                 .accumulate = &accumulate};
+    j->kernels->common.transpose(&turn_over);
 }
 
 /* ---- plane by plane -------------------------------------------------------------------------- */
@@ -555,19 +625,16 @@ static void make_y_by_planes(const job *j, const space *s, size_t group, size_t 
 static void make_x_by_planes(const job *j, const space *s, size_t group, size_t sample) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
-    const pnng_plane_copy p = plane_copy(m);
     j->kernels->convolution.planes(s->copy, 0, 1, copy_elements(m), bias_of(j, group));
     for (size_t n = 0; n < product_of(m->boxes); n++) {
         const box b = box_number(m, n);
         const pnng_plane_windows windows = windows_of(s, &b);
-        const size_t first =
-            b.origin[0] * (size_t)windows.plane + b.origin[1] * (size_t)windows.row + b.origin[2];
         for (size_t k = 0; k < c->outs; k++)
             j->kernels->convolution.add_windows(
-                &windows, s->copy + first * c->element, b.places, weight_of(j, group, k, 0),
-                plane_of_y(j, sample, group, k) + b.first * c->element);
+                &windows, s->copy + place_of(s, &b) * c->element, b.places,
+                weight_of(j, group, k, 0), plane_of_y(j, sample, group, k) + b.first * c->element);
     }
-    j->kernels->convolution.uncopy(&p, s->copy, plane_of_x(j, sample, group, 0), j->accumulate);
+    uncopy_planes(j, s, plane_of_x(j, sample, group, 0), 1);
 }
 
 static void make_weight_by_planes(const job *j, const space *s, size_t group) {
@@ -614,7 +681,7 @@ static void make_unit(const job *j, const space *s, size_t number) {
         if (by_planes)
             make_weight_by_planes(j, s, group);
         else
-            make_weight(j, s, unit, rows);
+            make_weight(j, s, unit);
         break;
     }
 }

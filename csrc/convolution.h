@@ -36,7 +36,8 @@ typedef struct pnng_convolution_method {
     size_t taps;                            /* elements of a window in one plane */
     size_t box[PNNG_SPACE];                 /* places that are worked on at once, at most */
     size_t channels;                        /* planes of x that are, of a group */
-    size_t columns;                         /* weight: columns that are, of a row */
+    size_t lines, rows;                     /* weight: lines of x and planes of y that are */
+    bool pack_weight;                       /* y */
     size_t seen[PNNG_SPACE], phases, pitch; /* what is copied of a plane: see convolution.inc */
     size_t boxes[PNNG_SPACE];               /* how many there are */
     size_t units, slices;                   /* that may be made alone; rows cut into so many */
