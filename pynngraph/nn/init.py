@@ -161,7 +161,7 @@ def _kaiming_std(array: Array, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def orthogonal(array: Array, gain: float = 1.0) -> Array:
-    """Draw orthogonal rows of length `gain`, or columns if there are more rows; all dims but the first are taken for one.
+    """Draw orthogonal rows of length `gain`, or columns if there are more rows; all dims but the first count as one.
 
     Source: Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks, ICLR 2014.
