@@ -308,8 +308,8 @@ def show_growth(dtype: str) -> None:
             a_node = 1e6 / nodes
             print(
                 f"{title}, {steps} steps: {nodes} nodes; lowering {np.median(lowering) * a_node:.2f} us a node, "
-                f"planning {np.median(planning) * a_node:.2f} us a node; {sum(plan.n_steps)} steps; memory "
-                f"{plan.arena_size / steps / 1e3:.0f} kB a step, {forward.arena_size / steps / 1e3:.0f} kB without a backward"
+                f"planning {np.median(planning) * a_node:.2f} us a node; {sum(plan.n_steps)} steps; memory a step "
+                f"{plan.arena_size / steps / 1e3:.0f} kB, {forward.arena_size / steps / 1e3:.0f} kB without a backward"
             )
 
 

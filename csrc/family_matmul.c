@@ -84,13 +84,19 @@ void pnng_emit_products(pnng_planner *planner, pnng_gemm_form form, pnng_gemm_si
                             .ldb = row_strides[1],
                             .ldc = row_strides[2],
                             .has_bias = operands[3].view.storage >= 0};
+    pnng_method method = pnng_gemm_choose(table, &product);
     pnng_ref b = operands[1];
     if (count == 1 && pnng_gemm_keeping_pays(table, &product)) {
-        const pnng_ref packed = pnng_packed_form(planner, b, sizes.cols, sizes.depth);
-        product.b_is_packed = packed.view.storage >= 0;
-        b = product.b_is_packed ? packed : b;
+        pnng_ref packed = pnng_packed_form(planner, b, sizes.cols, sizes.depth);
+        /* Those that pack are made in the same way then: no bit changes. */
+        if (packed.view.storage < 0 && method.pack_b && !method.swapped)
+            packed = pnng_packed_once(planner, b, &product);
+        if (packed.view.storage >= 0) {
+            product.b_is_packed = true;
+            method = pnng_gemm_choose(table, &product);
+            b = packed;
+        }
     }
-    const pnng_method method = pnng_gemm_choose(table, &product);
     const pnng_step prototype = {.run = pnng_run_gemm,
                                  .rows = sizes.rows,
                                  .cols = sizes.cols,

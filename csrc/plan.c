@@ -29,6 +29,8 @@ struct pnng_planner {
     int32_t *giver;          /* of roots: the last op that contributed to it, or -1 */
     pnng_value *region;      /* GRAD_PARTS: the value that stands for this value's region */
     bool *started;           /* of roots or regions: something was stored */
+    uint32_t *n_products;    /* of parameters: how many ops multiply by them */
+    int32_t *packed;         /* of parameters: where their packed form is, a storage, or -1 */
     size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
     pnng_value *part;
     pnng_storage *storages;
@@ -63,6 +65,10 @@ bool pnng_is_alias(const pnng_planner *planner, pnng_value value) {
 
 bool pnng_wants_grad(const pnng_planner *planner, pnng_value value) {
     return planner->active[value];
+}
+
+static bool fuses(const pnng_planner *planner) {
+    return pnng_fuses() && !(planner->plan->flags & PNNG_PLAN_UNFUSED);
 }
 
 static const pnng_view no_view = {.storage = -1};
@@ -109,21 +115,47 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value) {
     return (pnng_ref){planner->value[value], PNNG_ALWAYS, is_index(planner, value)};
 }
 
-pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
+/* The parameter that an array is all of, a matrix of these sizes that the forward reads; or -1. */
+static pnng_value whole_param(const pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
     const pnng_program *const program = planner->program;
-    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
-    if (planner->failed)
-        return packed;
+    if (planner->failed || planner->steps != &planner->plan->forward)
+        return -1;
     const int64_t first = (int64_t)pnng_plan_slot(planner->plan, PNNG_SLOT_PARAM, 0);
-    const int64_t param = planner->storages[ref.view.storage].slot - first;
-    if (param < 0 || param >= (int64_t)program->n_params ||
-        planner->steps != &planner->plan->forward)
+    const int64_t number = planner->storages[ref.view.storage].slot - first;
+    if (number < 0 || number >= (int64_t)program->n_params)
+        return -1;
+    const pnng_value param = program->params[number];
+    const pnng_shape *const shape = &planner->shape[param];
+    const bool fits = shape->ndim == 2 && (size_t)shape->dim[0] == rows &&
+                      (size_t)shape->dim[1] == cols && ref.view.stride[1] == 1;
+    return fits ? param : -1;
+}
+
+pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols) {
+    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
+    const pnng_value param = whole_param(planner, ref, rows, cols);
+    if (param >= 0 && planner->program->values[param].packs)
+        packed.view =
+            slot_view(planner, PNNG_SLOT_PACKED, planner->program->values[param].index, param);
+    return packed;
+}
+
+pnng_ref pnng_packed_once(pnng_planner *planner, pnng_ref ref, const pnng_product *product) {
+    pnng_ref packed = {no_view, PNNG_ALWAYS, false};
+    const pnng_value param = whole_param(planner, ref, product->sizes.cols, product->sizes.depth);
+    if (param < 0 || planner->n_products[param] < 2 || !fuses(planner))
         return packed;
-    const pnng_value value = program->params[param];
-    const pnng_shape *const shape = &planner->shape[value];
-    if (program->values[value].packs && shape->ndim == 2 && (size_t)shape->dim[0] == rows &&
-        (size_t)shape->dim[1] == cols && ref.view.stride[1] == 1)
-        packed.view = slot_view(planner, PNNG_SLOT_PACKED, (size_t)param, value);
+    if (planner->packed[param] < 0) {
+        const pnng_gemm_table *const table = &planner->plan->kernels->gemm;
+        const pnng_method method = {.product = *product};
+        const pnng_ref made = pnng_work_space(planner, pnng_gemm_packed_size(table, product));
+        const pnng_ref refs[] = {made, ref};
+        const pnng_step prototype = {.run = pnng_run_pack,
+                                     .j = (int64_t)pnng_keep_method(planner, &method)};
+        pnng_emit(planner, &prototype, refs, NULL, 2, NULL, 0);
+        planner->packed[param] = made.view.storage;
+    }
+    packed.view.storage = planner->packed[param];
     return packed;
 }
 
@@ -906,6 +938,14 @@ static void plan_backward(pnng_planner *planner) {
 
 /* ---- forward -------------------------------------------------------------------------------- */
 
+/* How many ops have each parameter as their weight. */
+static void count_products(pnng_planner *planner) {
+    const pnng_program *const program = planner->program;
+    for (size_t o = 0; o < program->n_ops; o++)
+        if (program->ops[o].code == PNNG_OP_LINEAR)
+            planner->n_products[pnng_op_inputs(program, &program->ops[o])[1]]++;
+}
+
 static void plan_forward(pnng_planner *planner) {
     const pnng_program *const program = planner->program;
     planner->steps = &planner->plan->forward;
@@ -919,7 +959,9 @@ static void plan_forward(pnng_planner *planner) {
         const pnng_value param = program->params[k];
         planner->value[param] = slot_view(planner, PNNG_SLOT_PARAM, k, param);
         planner->root[param] = param;
+        planner->packed[param] = -1;
     }
+    count_products(planner);
     for (size_t o = 0; o < program->n_ops && !planner->failed; o++) {
         planner->op = (int32_t)o;
         pnng_family_of(program->ops[o].code)->forward(planner, &program->ops[o]);
@@ -1085,17 +1127,21 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
     planner->giver = pnng_allocate_zeroed(allocator, n, sizeof *planner->giver);
     planner->region = pnng_allocate_zeroed(allocator, n, sizeof *planner->region);
     planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
+    planner->n_products = pnng_allocate_zeroed(allocator, n, sizeof *planner->n_products);
+    planner->packed = pnng_allocate(allocator, n, sizeof *planner->packed);
     planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
     return planner->value && planner->root && planner->need && planner->active && planner->grad &&
            planner->mode && planner->giver && planner->region && planner->started &&
-           planner->first_part;
+           planner->n_products && planner->packed && planner->first_part;
 }
 
 static void close_planner(pnng_planner *planner) {
-    void *const parts[] = {planner->value,   planner->root,       planner->need,  planner->active,
-                           planner->grad,    planner->mode,       planner->giver, planner->region,
-                           planner->started, planner->first_part, planner->part,  planner->storages,
-                           planner->refs,    planner->flags,      planner->levels};
+    void *const parts[] = {planner->value,      planner->root,   planner->need,
+                           planner->active,     planner->grad,   planner->mode,
+                           planner->giver,      planner->region, planner->started,
+                           planner->first_part, planner->part,   planner->storages,
+                           planner->n_products, planner->packed, planner->refs,
+                           planner->flags,      planner->levels};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
@@ -1119,9 +1165,8 @@ static void look_for_splits(pnng_plan *plan) {
 }
 
 static bool fuse(pnng_planner *planner) {
-    pnng_plan *const plan = planner->plan;
-    return !pnng_fuses() || plan->flags & PNNG_PLAN_UNFUSED ||
-           pnng_fuse(planner->allocator, plan, planner->storages, planner->n_storages);
+    return !fuses(planner) ||
+           pnng_fuse(planner->allocator, planner->plan, planner->storages, planner->n_storages);
 }
 
 static bool make_steps(pnng_planner *planner) {

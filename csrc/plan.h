@@ -177,6 +177,9 @@ pnng_ref pnng_read(const pnng_planner *planner, pnng_value value);
 /* Where the packed form of an array is that is all of a parameter, a matrix of these sizes; no
  * array where it is not, or where steps are to read parameters as they lie. */
 pnng_ref pnng_packed_form(pnng_planner *planner, pnng_ref ref, size_t rows, size_t cols);
+/* Where the packed form of such a parameter is, if several products of a run multiply by it: the
+ * run packs it once, at the first of them. */
+pnng_ref pnng_packed_once(pnng_planner *planner, pnng_ref ref, const pnng_product *product);
 /* Give a value memory of its own and say where. */
 pnng_ref pnng_define(pnng_planner *planner, pnng_value value);
 /* Make a value an alias of another one. */
@@ -275,6 +278,7 @@ pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, i
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_pack(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
 

@@ -102,6 +102,12 @@ pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **
     return PNNG_OK;
 }
 
+/* j: the method of one of the products; operands: the packed form, the weight. */
+pnng_status pnng_run_pack(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    pnng_gemm_pack_b(&plan->kernels->gemm, &plan->methods[step->j].product, ptr[1], ptr[0]);
+    return PNNG_OK;
+}
+
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns) {
     const int64_t *const extent = plan->outer + step->first_outer;
     const int64_t *const stride = extent + step->n_outer;

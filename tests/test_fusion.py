@@ -44,8 +44,21 @@ def results(function, rows, width, hidden, dtype):
     return [output, net.backward(input, np.ones_like(output)), *net.parameters()[1]]
 
 
+def unrolled(rows, width, hidden, dtype):
+    """All arrays of one forward and backward of an LSTM: its weights are those of several products."""
+    nn.manualSeed(1)
+    net = nn.LSTM(width, hidden).type(np.dtype(dtype).name)
+    x = np.random.default_rng(1).standard_normal((3, rows, width)).astype(dtype)
+    output = net.forward(x)
+    return [output, net.backward(x, np.ones_like(output)), *net.parameters()[1]]
+
+
 def main(path):
     found = {}
+    for shape in SHAPES[:3]:
+        for dtype in (np.float32, np.float64):
+            for place, array in enumerate(unrolled(*shape, dtype)):
+                found[f"LSTM/{shape}/{np.dtype(dtype).name}/{place}"] = array
     for name, function in functions().items():
         for shape in SHAPES:
             for dtype in (np.float32, np.float64):

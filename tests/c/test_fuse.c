@@ -293,6 +293,35 @@ static void test_memory(void) {
     }
 }
 
+/* ---- weights of several products ---- */
+
+/* So many layers with one weight, each followed by tanh. Fused, the weight is packed once. */
+static void test_shared_weights(void) {
+    /* products, rows, and whether a packed form serves them: not one alone, nor many rows, which
+     * pack in little of their time, nor few, which dot products are made of */
+    const struct {
+        int products, rows;
+        bool packs;
+    } cases[] = {{2, 6, true}, {5, 70, true}, {1, 6, false}, {2, 300, false}, {2, 1, false}};
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
+        for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++) {
+            snprintf(test_where, sizeof test_where, "%d products of %d rows with one weight",
+                     cases[k].products, cases[k].rows);
+            program p;
+            begin(&p, shape_of(2, cases[k].rows, 40));
+            const pnng_value weight = param(&p, shape_of(2, 40, 40));
+            const pnng_value bias = param(&p, shape_of(1, 40));
+            pnng_value x = p.x;
+            for (int product = 0; product < cases[k].products; product++)
+                x = apply(&p, PNNG_OP_TANH, add_op(p.it, "linear", x, weight, bias, -1));
+            give(&p, x);
+            CHECK(pnng_program_seal(p.it) == PNNG_OK);
+            const saved found = compare(&p, dtype, PNNG_PLAN_BACKWARD);
+            CHECK(found.forward == cases[k].products - cases[k].packs);
+            pnng_program_free(p.it);
+        }
+}
+
 /* Steps that are split by threads, however small; and a product that is worth threads only with
  * what follows it. */
 static void test_threads(void) {
@@ -329,11 +358,12 @@ static void test_out_of_memory(void) {
         if (pnng_program_new(&w.allocator, &it))
             continue;
         const pnng_value x = add_input(it, PNNG_REAL, 1);
-        const pnng_value weight = add_param(it, shape_of(2, 3, 4), 1);
-        const pnng_value z = add_op(it, "linear", x, weight, -1);
+        const pnng_value weight = add_param(it, shape_of(2, 4, 4), 1); /* of two products */
+        const pnng_value y = add_op(it, "linear", x, weight, -1);
+        const pnng_value z = add_op(it, "linear", y, weight, -1);
         CHECK(pnng_program_output(it, add_op(it, "tanh", z, -1)) == PNNG_OK);
         CHECK(pnng_program_seal(it) == PNNG_OK);
-        const pnng_shape shape = shape_of(2, 2, 4);
+        const pnng_shape shape = shape_of(2, 6, 4);
         w.fail_at = w.calls + fail_at;
         pnng_plan *plan;
         const pnng_status status = pnng_plan_new(it, PNNG_F64, &shape, 1, 1, &plan);
@@ -354,6 +384,7 @@ int main(void) {
     test_functions();
     test_rules();
     test_memory();
+    test_shared_weights();
     test_threads();
     test_out_of_memory();
     return test_result();

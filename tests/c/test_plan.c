@@ -1212,6 +1212,14 @@ static void check_ops_of_steps(const net *t, pnng_plan *plan) {
 /* How many steps became ends of others. */
 static size_t fused_steps;
 
+/* How many weights are packed for several products. */
+static size_t packed_weights(const pnng_plan *plan) {
+    size_t count = 0;
+    for (size_t s = 0; s < plan->forward.count; s++)
+        count += plan->forward.step[s].run == pnng_run_pack;
+    return count;
+}
+
 /* Without fusion: the bits that the fused plan gave, which `before` holds. */
 static void check_unfused(pnng_program *program, int32_t dtype, const pnng_shape *inputs,
                           size_t n_inputs, int32_t flags, const pnng_plan *fused, slots *s) {
@@ -1221,8 +1229,8 @@ static void check_unfused(pnng_program *program, int32_t dtype, const pnng_shape
         pnng_plan_free(plan);
         return;
     }
-    CHECK(plan->n_finishes == 0);
-    CHECK(plan->forward.count + plan->backward.count ==
+    CHECK(plan->n_finishes == 0 && packed_weights(plan) == 0);
+    CHECK(plan->forward.count + plan->backward.count + packed_weights(fused) ==
           fused->forward.count + fused->backward.count + fused->n_finishes);
     fused_steps += fused->n_finishes;
     slots_bind(s, plan);
