@@ -160,6 +160,8 @@ static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
     }
     if (step->run == pnng_run_gemm)
         say_product(t, &plan->methods[step->j], plan->flag_pool[step->first_flag]);
+    else if (step->run == pnng_run_pack)
+        say(t, "%zu x %zu, weights packed for several products", step->rows, step->cols);
     else
         say_kernel(t, plan, step);
 }

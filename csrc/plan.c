@@ -151,6 +151,8 @@ pnng_ref pnng_packed_once(pnng_planner *planner, pnng_ref ref, const pnng_produc
         const pnng_ref made = pnng_work_space(planner, pnng_gemm_packed_size(table, product));
         const pnng_ref refs[] = {made, ref};
         const pnng_step prototype = {.run = pnng_run_pack,
+                                     .rows = product->sizes.cols,
+                                     .cols = product->sizes.depth,
                                      .j = (int64_t)pnng_keep_method(planner, &method)};
         pnng_emit(planner, &prototype, refs, NULL, 2, NULL, 0);
         planner->packed[param] = made.view.storage;

@@ -67,6 +67,15 @@ def test_what_is_not_fused_says_why(make, reason):
     )
 
 
+def test_weights_of_several_products_are_packed_in_a_step_that_says_so():
+    layer = nn.Linear(8, 8)
+    packed, first, second = explained(nn.Sequential(layer, layer), np.ones((ROWS, 8))).steps[:3]
+    assert packed.text == "linear: 8 x 8, weights packed for several products"
+    assert packed.nodes == first.nodes == ("Linear(8 -> 8)",)
+    assert "weights packed before" in first.text
+    assert "weights packed before" in second.text
+
+
 def test_memory_is_told_by_what_it_is_for():
     net, x = layers(), np.ones((ROWS, 8))
     found = explained(net, x)
