@@ -246,6 +246,12 @@ def test_a_module_in_a_criterion_gets_no_gradients_of_its_parameters():
     assert not linear.gradWeight.any()
 
 
+def test_only_the_target_may_go_through_a_module():
+    criterion = nn.ModuleCriterion(nn.MSECriterion(), None, nn.Square())
+    assert criterion.forward(X, X) == pytest.approx(((X - X * X) ** 2).mean())
+    assert_close(criterion.backward(X, X), (X - X * X) / 6, SAME_MATHS)
+
+
 def test_the_penalty_is_added_to_the_gradient_and_kept():
     penalty = nn.L1Penalty(0.25, True)
     net = nn.Sequential().add(nn.Linear(3, 5)).add(penalty)

@@ -82,6 +82,22 @@ def test_no_trajectory_drops_out(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_parameters_may_have_any_shape(method):
+    step, config = getattr(nn.optim, method), {"maxIter": 6, "lineSearch": "lswolfe", **CONFIGS.get(method, {})}
+    x, y, state, other = np.ones((7, 1)), np.ones(7), {}, {}
+
+    def feval(x):
+        loss, gradient = quadratic(x.ravel())
+        return loss, gradient.reshape(x.shape)
+
+    for _ in range(3):
+        assert step(feval, x, config, state)[1] == step(quadratic, y, config, other)[1]
+        assert_close(x, y[:, None], EXACT)
+    nothing = np.ones(0)
+    step(lambda x: (0.0, x), nothing, config, {})
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_config_is_the_state_where_there_is_no_other(method):
     step, settings = getattr(nn.optim, method), {**CONFIGS.get(method, {"maxIter": 3})}
     x, y = np.ones(7), np.ones(7)
@@ -215,6 +231,23 @@ def test_lbfgs_says_why_it_ends(feval, x, config, why, capsys):
 def test_lbfgs_refuses_what_is_no_line_search():
     with pytest.raises(errors.StateError, match=r"lineSearch.*'wolf'"):
         nn.optim.lbfgs(quadratic, np.ones(7), {"lineSearch": "wolf"})
+
+
+def test_a_search_of_cg_that_finds_nothing_ends():
+    """Where the gradient is a wrong one, and where evaluations are no whole number too."""
+    count = 0
+
+    def downhill(x):
+        nonlocal count
+        count += 1
+        return -float(count), np.zeros(7)
+
+    x = np.ones(7)
+    for most in (7, 7.5):
+        count = 0
+        assert nn.optim.cg(downhill, x, {"maxIter": 6, "maxEval": most})[1] == [-1.0]
+        assert count < 20
+        assert_close(x, np.ones(7), EXACT)
 
 
 def test_nag_needs_a_momentum():
@@ -549,6 +582,16 @@ def test_a_cubic_is_followed_to_its_minimum_or_as_far_as_it_may_be():
     assert linesearch._extrapolated(trial(0, 0, -1), trial(1, np.nan, -1), 2, 10) == 6
 
 
+def test_a_step_is_not_too_near_an_end_twice_in_a_row():
+    pair = [trial(1, 0, 0), trial(3, 0, 0)]
+    assert linesearch._inside(2.5, pair, stuck=False) == (2.5, False)
+    assert linesearch._inside(2.9, pair, stuck=False) == (2.9, True)
+    assert linesearch._inside(2.9, pair, stuck=True) == (pytest.approx(2.8), False)
+    assert linesearch._inside(1.1, pair[::-1], stuck=True) == (pytest.approx(1.2), False)
+    assert linesearch._inside(1.0, pair, stuck=False) == (pytest.approx(1.2), False)
+    assert linesearch._inside(3.0, pair, stuck=False) == (pytest.approx(2.8), False)
+
+
 # A step, its distance to the other end, one that was too far, and what it becomes: the rules of `minimize`.
 BOUNDS = [
     (np.nan, -1.0, None, 4.0),
@@ -565,7 +608,7 @@ BOUNDS = [
 
 @pytest.mark.parametrize(("by", "distance", "limit", "expected"), BOUNDS)
 def test_a_line_search_of_cg_goes_neither_too_far_nor_too_little(by, distance, limit, expected):
-    limits = Limits(rho=0.01, sig=0.5, int=0.1, ext=3.0)
+    limits = Limits(rho=0.01, sig=0.5, int=0.1, ext=3.0, most=10)
     search = _Search(quadratic, np.ones(7), np.ones(7), None, limits, 10)
     search.step = 2.0
     assert search.bounded(by, distance, limit) == pytest.approx(expected)

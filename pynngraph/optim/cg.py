@@ -20,6 +20,7 @@ class Limits(NamedTuple):
     sig: float
     int: float
     ext: float
+    most: float  # evaluations
 
 
 class Point(NamedTuple):
@@ -78,9 +79,10 @@ def cg(
 
 
 def _minimize(feval: Function, x: Array, config: dict[str, Any]) -> list[float]:
-    limits = Limits(config.get("rho", 0.01), config.get("sig", 0.5), config.get("int", 0.1), config.get("ext", 3.0))
     most = config.get("maxIter", 20)
     most_evaluations = config.get("maxEval", most * 1.25)
+    rho, sig = config.get("rho", 0.01), config.get("sig", 0.5)
+    limits = Limits(rho, sig, config.get("int", 0.1), config.get("ext", 3.0), most)
     loss, gradient = evaluate(feval, x)
     gradient = memory.copy(gradient)
     losses, evaluations = [loss], 1
@@ -157,7 +159,8 @@ class _Search:
                 return False
             if self.new.slope > self.limits.sig * start.slope:
                 return True
-            if self.left == 0:
+            # What is left passes 0 where maxEval is no whole number. Torch7 then looks on, without an end.
+            if self.left == 0 or self.left < -self.limits.most:
                 return False
             by = self.bounded(_beyond(other, self.new, distance), distance, limit)
             other, distance = self.new, -by
