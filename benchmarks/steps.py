@@ -98,6 +98,82 @@ def _adagrad(x: Array, g: Array) -> Callable[[], object]:
     return step
 
 
+def _adamax(x: Array, g: Array) -> Callable[[], object]:
+    mean, largest, a, b = (np.zeros_like(x) for _ in range(4))
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+        np.multiply(mean, 0.9, mean)
+        np.multiply(g, 1 - 0.9, a)
+        np.add(mean, a, mean)
+        np.multiply(largest, 0.999, largest)
+        np.abs(g, b)
+        np.add(b, TINY, b)
+        np.maximum(largest, b, largest)
+        np.multiply(mean, RATE / (1 - 0.9**count), a)
+        np.divide(a, largest, a)
+        np.subtract(x, a, x)
+
+    return step
+
+
+def _adadelta(x: Array, g: Array) -> Callable[[], object]:
+    square, moved, a, b = (np.zeros_like(x) for _ in range(4))
+
+    def step() -> None:
+        np.multiply(square, 0.9, square)
+        np.multiply(g, 1 - 0.9, a)
+        np.multiply(a, g, a)
+        np.add(square, a, square)
+        np.add(square, 1e-6, a)
+        np.sqrt(a, a)
+        np.add(moved, 1e-6, b)
+        np.sqrt(b, b)
+        np.divide(b, a, b)
+        np.multiply(b, g, b)
+        np.subtract(x, b, x)
+        np.multiply(moved, 0.9, moved)
+        np.multiply(b, b, b)
+        np.multiply(b, 1 - 0.9, b)
+        np.add(moved, b, moved)
+
+    return step
+
+
+def _rprop(x: Array, g: Array) -> Callable[[], object]:
+    last, size, a = np.zeros_like(x), np.full_like(x, RATE), np.empty_like(x)
+
+    def step() -> None:
+        np.multiply(last, g, a)
+        np.sign(a, a)
+        np.multiply(size, np.where(a > 0, 1.2, np.where(a < 0, 0.5, 1)), size)
+        np.clip(size, 1e-6, 50, size)
+        np.copyto(last, np.where(a < 0, 0, g))
+        np.sign(last, a)
+        np.multiply(a, size, a)
+        np.subtract(x, a, x)
+
+    return step
+
+
+def _asgd(x: Array, g: Array) -> Callable[[], object]:
+    average, a = np.zeros_like(x), np.empty_like(x)
+    eta, count = RATE, 0
+
+    def step() -> None:
+        nonlocal eta, count
+        count += 1
+        np.multiply(x, 1 - 1e-4 * eta, x)
+        np.multiply(g, eta, a)
+        np.subtract(x, a, x)
+        np.copyto(average, x)
+        eta = RATE / (1 + 1e-4 * RATE * count) ** 0.75
+
+    return step
+
+
 STEPS = (
     Step(
         "sgd",
@@ -130,6 +206,38 @@ STEPS = (
         {},
         lambda optim, params: optim.Adagrad(params, RATE, fused=True),
         _adagrad,
+    ),
+    Step(
+        "adamax",
+        "adamax",
+        4,
+        {"epsilon": TINY},
+        lambda optim, params: optim.Adamax(params, RATE, eps=TINY),
+        _adamax,
+    ),
+    Step(
+        "adadelta",
+        "adadelta",
+        4,
+        {},
+        lambda optim, params: optim.Adadelta(params, 1.0, rho=0.9, eps=1e-6),
+        _adadelta,
+    ),
+    Step(
+        "rprop",
+        "rprop",
+        4,
+        {"stepsize": RATE},
+        lambda optim, params: optim.Rprop(params, RATE),
+        _rprop,
+    ),
+    Step(
+        "asgd",
+        "asgd",
+        3,
+        {"eta0": RATE},
+        lambda optim, params: optim.ASGD(params, RATE),
+        _asgd,
     ),
 )
 
