@@ -366,3 +366,23 @@ def test_losses_and_gradients_are_pytorchs(build, name, options, shape, kind, rn
         criterion = build()
         assert criterion.forward(x, target) == pytest.approx(loss.item(), rel=1e-10)
         assert_close(criterion.backward(x, target), peer.grad.numpy(), relative(1e-10, 1e-5))
+
+
+PAIRS = {
+    "MarginRanking": (lambda: nn.MarginRankingCriterion(0.3), "MarginRankingLoss", {"margin": 0.3}, (7,)),
+    "CosineEmbedding": (lambda: nn.CosineEmbeddingCriterion(0.1), "CosineEmbeddingLoss", {"margin": 0.1}, (7, 4)),
+}
+
+
+@pytest.mark.parametrize(("build", "name", "options", "shape"), PAIRS.values(), ids=PAIRS)
+def test_losses_and_gradients_of_pairs_are_pytorchs(build, name, options, shape, rng):
+    torch = pytest.importorskip("torch")
+    for _ in range(5):
+        pair, target = [rng.standard_normal(shape), rng.standard_normal(shape)], rng.choice([-1.0, 1.0], 7)
+        peers = [torch.tensor(x, requires_grad=True) for x in pair]
+        loss = getattr(torch.nn, name)(**options)(*peers, torch.tensor(target))
+        loss.backward()
+        criterion = build()
+        assert criterion.forward(pair, target) == pytest.approx(loss.item(), rel=1e-10)
+        expected = [peer.grad.numpy() for peer in peers]
+        assert_trees_close(criterion.backward(pair, target), expected, relative(1e-10, 1e-5))
