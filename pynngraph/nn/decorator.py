@@ -11,7 +11,6 @@ import numpy as np
 
 from .. import tree
 from ..errors import DataError, GraphError, ShapeError
-from ..text import shapes_of
 from .container import Container
 from .module import CellArray, Module
 from .parameter import Cell, Derived
@@ -361,6 +360,8 @@ class PrintSize(Module):
         return b.tapped(input, forward, lambda table: self._print("gradOutput", table))
 
     def _print(self, what: str, table: Any) -> None:
+        from ..text import shapes_of  # noqa: PLC0415 - seldom needed
+
         sys.stdout.write(f"{self.prefix}:{what} {shapes_of(table)}\n")
 
     def describe(self) -> str:

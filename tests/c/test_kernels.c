@@ -1267,9 +1267,9 @@ static void check_extreme(pnng_op op, size_t rows, size_t n, size_t inner, place
 }
 
 static void test_extreme(void) {
-    const size_t inners[] = {1, 2, lanes, lanes + 1, 3 * lanes + 2, 0};
+    const size_t inners[] = {1, 2, lanes, lanes + 1, 4 * lanes, 9 * lanes + 2, 0};
     for (size_t i = 0; i < sizeof inners / sizeof inners[0]; i++)
-        for (size_t n = 1; n <= 3 * lanes + 1; n++)
+        for (size_t n = 1; n <= (inners[i] == 1 ? 9 * lanes + 2 : 6); n++)
             for (int least = 0; least < 2; least++) {
                 const pnng_op op = least ? PNNG_OP_REDUCE_MIN : PNNG_OP_REDUCE_MAX;
                 snprintf(test_where, sizeof test_where, "%s %s %s n %zu inner %zu", isa->name,
