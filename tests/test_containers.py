@@ -185,6 +185,24 @@ def test_copies_of_weightnorm_train_apart(copier):
     assert np.allclose(module.forward(x) - module.get(0).bias, 3 * (twin.forward(x) - twin.get(0).bias), atol=1e-3)
 
 
+NORMALIZED = [lambda: nn.WeightNorm(nn.Linear(4, 3)), lambda: nn.LinearWeightNorm(4, 3)]
+
+
+@pytest.mark.parametrize("make", NORMALIZED, ids=["WeightNorm", "LinearWeightNorm"])
+@pytest.mark.parametrize("with_gradients", [True, False])
+def test_clones_that_share_a_weight_share_its_length_and_direction(make, with_gradients):
+    module = make()
+    gradients = ("gradWeight", "gradBias") if with_gradients else ()
+    twin = module.clone("weight", "bias", *gradients)
+    module.v = 2 * module.v
+    module.g = 3 * module.g
+    x = normal(2, 4)
+    assert_close(twin.forward(x), module.forward(x), EXACT)
+    module.backward(x, np.ones((2, 3)))
+    assert (twin.v is module.v, twin.gradV is module.gradV) == (True, with_gradients)
+    assert (twin.gradG is module.gradG, twin.gradG.any()) == (with_gradients, with_gradients)
+
+
 def test_weightnorm_in_a_bottle_in_a_graph():
     node = nn.Identity()()
     inner = nn.WeightNorm(nn.Linear(4, 3))

@@ -97,7 +97,20 @@ class Bottle(Decorator):
         return shape[1:]
 
 
-class WeightNorm(Decorator):
+class Normalized(Module):
+    """Base of modules that have v and g in place of a weight: who shares their weight shares these."""
+
+    v = CellArray("v", grad=False)
+    g = CellArray("g", grad=False)
+    gradV = CellArray("v", grad=True)
+    gradG = CellArray("g", grad=True)
+
+    def _named(self, names: tuple[str, ...]) -> dict[str, bool]:
+        both = dict.fromkeys(("v", "g"), "gradWeight" in names) if "weight" in names else {}
+        return {**both, **super()._named(names)}
+
+
+class WeightNorm(Normalized, Decorator):
     """A module with its weight as w = g v / sqrt(|v|^2 + 1e-4), for each slice v of the weight and its length g.
 
     Parameters
@@ -110,8 +123,8 @@ class WeightNorm(Decorator):
     ``v`` and ``g`` are parameters in place of the module's weight: ``v`` (n, m), n the weight's size along `outputDim`
     and m all the rest; ``g`` (n, 1). They begin with what the module has; so they do after :meth:`reset`. The weight of
     the module inside is no parameter any more; :meth:`updateWeight` writes into it what v and g make, for looking at.
-    To share parameters, name ``"v"``, ``"g"`` and ``"gradV"``, ``"gradG"`` where another module has a weight. Source:
-    Salimans, Kingma, Weight normalization, NIPS 2016.
+    A clone that shares ``"weight"`` and ``"gradWeight"`` shares v and g. Source: Salimans, Kingma, Weight normalization,
+    NIPS 2016.
 
     Examples
     --------
@@ -120,11 +133,6 @@ class WeightNorm(Decorator):
     >>> [p.shape for p in layer.parameters()[0]]
     [(5, 6), (5, 1), (5,)]
     """
-
-    v = CellArray("v", grad=False)
-    g = CellArray("g", grad=False)
-    gradV = CellArray("v", grad=True)
-    gradG = CellArray("g", grad=True)
 
     def __init__(self, module: Module, outputDim: int = 0) -> None:
         super().__init__(module)

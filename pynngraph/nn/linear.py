@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import random, tree
 from ..errors import DataError, ShapeError, StructureError
-from .module import CellArray, Module, positive_sizes
+from .decorator import Normalized
+from .module import Module, positive_sizes
 from .simple import Linear
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class PartialLinear(Module):
         return f"({self.inputsize} -> {self.outputsize}){bias}"
 
 
-class LinearWeightNorm(Linear):
+class LinearWeightNorm(Normalized, Linear):
     """y = x W' + b, with W as lengths g and directions v of its rows: w_j = g_j v_j / (|v_j| + eps).
 
     Parameters
@@ -180,7 +181,7 @@ class LinearWeightNorm(Linear):
 
     Shapes: input (inputSize,) or (rows, inputSize); output (outputSize,) or (rows, outputSize); ``v`` (outputSize,
     inputSize), ``g`` (outputSize, 1), ``bias`` (outputSize,). ``weight`` is what v and g make, an array of its own;
-    assigning to it sets them. To share parameters, name ``"v"``, ``"g"``, ``"gradV"`` and ``"gradG"``. Source:
+    assigning to it sets them. A clone that shares ``"weight"`` and ``"gradWeight"`` shares v and g. Source:
     Salimans, Kingma, Weight normalization, NIPS 2016.
 
     Examples
@@ -191,11 +192,6 @@ class LinearWeightNorm(Linear):
     >>> layer.g
     array([[5.]])
     """
-
-    v = CellArray("v", grad=False)
-    g = CellArray("g", grad=False)
-    gradV = CellArray("v", grad=True)
-    gradG = CellArray("g", grad=True)
 
     def __init__(self, inputSize: int, outputSize: int, bias: bool = True, eps: float = 1e-16) -> None:
         positive_sizes("LinearWeightNorm", inputSize, outputSize)

@@ -579,28 +579,30 @@ class Module:
             message = f"cannot share: {self.label()} holds {len(mine)} modules, {other.label()} {len(theirs)}"
             raise GraphError(message)
         for module, source in zip(mine, theirs, strict=True):
-            for name in set(names) & set(source._cells):
+            for name, with_grad in source._named(names).items():
                 cell = source._cells[name]
-                grad_name = f"grad{name[0].upper()}{name[1:]}"
-                module._cells[name] = cell if grad_name in names else cell.with_own_grad()
+                module._cells[name] = cell if with_grad else cell.with_own_grad()
                 module._changed()
             for name in set(names) & set(source._buffers):
                 module._buffers[name] = source._buffers[name]
                 module._changed()
         return self
 
+    def _named(self, names: tuple[str, ...]) -> dict[str, bool]:
+        """Which own parameters are meant by names, and whether their gradients are too."""
+        return {name: grad_name(name) in names for name in names if name in self._cells}
+
     def clone(self: Self, *names: str) -> Self:
         """A deep copy; with names, one that shares these parameters (see :meth:`share`)."""
         memo: dict[int, Any] = {}
         _check_names(names, self.listModules())
         for module in self.listModules():
-            for name, cell in module._cells.items():
+            for name, with_grad in module._named(names).items():
                 # Shared arrays are not copied at all: a clone costs by structure.
-                if name in names:
-                    memo[id(cell.data_store)] = cell.data_store
-                    grad_name = f"grad{name[0].upper()}{name[1:]}"
-                    if grad_name in names and cell.grad_store is not None:
-                        memo[id(cell.grad_store)] = cell.grad_store
+                cell = module._cells[name]
+                memo[id(cell.data_store)] = cell.data_store
+                if with_grad and cell.grad_store is not None:
+                    memo[id(cell.grad_store)] = cell.grad_store
         from copy import deepcopy  # noqa: PLC0415 - needed here only, and nobody waits for it at import
 
         try:
@@ -771,12 +773,17 @@ class Module:
 _SHARED = {"weight", "bias", "gradWeight", "gradBias", "running_mean", "running_var", "running_std"}
 
 
+def grad_name(name: str) -> str:
+    """What the gradient of a parameter is called: ``gradWeight``."""
+    return f"grad{name[0].upper()}{name[1:]}"
+
+
 def _check_names(names: tuple[str, ...], modules: list[Module]) -> None:
     """Raise a GraphError for names of parameters that do not exist."""
     known = set(_SHARED)
     for module in modules:
         for name in (*module._cells, *module._buffers):
-            known |= {name, f"grad{name[0].upper()}{name[1:]}"}
+            known |= {name, grad_name(name)}
     wrong = [repr(name) for name in names if name not in known]
     if wrong:
         message = f"no parameter is called {' or '.join(wrong)}: there are {', '.join(sorted(known))}"
