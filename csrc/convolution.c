@@ -87,6 +87,7 @@ enum {
     OUTS = 128,
     PLACES = 256,        /* of which sums are made before they are added up */
     PLANE_PLACES = 4096, /* plane by plane: what is copied of them stays in L1 */
+    TOGETHER = 512,      /* of samples that are made together */
     MOST_PLACES = 1024,  /* of y that is made at once */
     NEAR = 512 << 10,    /* bytes that stay near while more is done */
     FEW = 4              /* planes for which a product has too little to do */
@@ -103,19 +104,33 @@ static size_t lines_at_once(size_t all, size_t unit, const pnng_convolution_meth
     return min_size(LINES, round_up(ceil_div(all, parts), unit));
 }
 
+/* Of small planes that do not fill vectors, those of several samples are one row of the product. */
+static size_t samples_together(const pnng_gemm_table *gemm, const pnng_convolution_method *m) {
+    const size_t places = product_of(m->c.y);
+    if (product_of(m->boxes) > 1 || 10 * round_up(places, gemm->lanes) < 11 * places)
+        return 1;
+    const size_t threads = pnng_threads_may_help(m->nanoseconds) ? pnng_threads_limit() : 1;
+    const size_t most = min_size(max_size(TOGETHER / places, 1), ceil_div(m->c.batch, threads));
+    return even_part(m->c.batch, most);
+}
+
 static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m) {
     const pnng_convolution *const c = &m->c;
     const size_t e = c->element, depth = gemm->kc;
-    const size_t all = c->ins * m->taps;
+    const size_t all = c->ins * m->taps, places = product_of(c->y);
     m->channels = even_part(c->ins, max_size(depth / m->taps, 1));
     switch (c->kind) {
     case PNNG_CONVOLVE_Y:
         choose_box(m, min_size(max_size(NEAR / (c->outs * e), 4 * gemm->nr), MOST_PLACES));
         choose_copy(m);
         m->pack_weight = c->mirrored || rows_clash(all * e);
+        m->together = samples_together(gemm, m);
+        m->as_it_lies = m->as_it_lies && m->together == 1;
+        m->sums_bytes = m->together > 1 ? m->together * places * c->outs * e : 0;
         m->panel_bytes =
-            m->channels * m->taps * e * (gemm->nr + (m->pack_weight ? c->outs + gemm->mr : 0));
-        m->units = c->batch * c->groups * product_of(m->boxes);
+            m->channels * m->taps * e * (gemm->nr + (m->pack_weight ? c->outs + gemm->mr : 0)) +
+            m->sums_bytes;
+        m->units = ceil_div(c->batch, m->together) * c->groups * product_of(m->boxes);
         break;
     case PNNG_CONVOLVE_X:
         choose_box(m, PLACES);
@@ -188,7 +203,8 @@ static bool turn(pnng_convolution *c, bool is_plane) {
 
 pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
                                                 const pnng_convolution *convolution) {
-    pnng_convolution_method m = {.c = *convolution, .taps = product_of(convolution->kernel)};
+    pnng_convolution_method m = {
+        .c = *convolution, .taps = product_of(convolution->kernel), .together = 1};
     const bool is_plane = m.c.ins == 1 && m.c.outs <= FEW;
     m.as_it_lies = lies_as_lines(&m.c) && !is_plane;
     m.turned = m.c.kind == PNNG_CONVOLVE_X && turn(&m.c, is_plane);
@@ -203,7 +219,7 @@ pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
         choose_tiles(&kernels->gemm, &m);
     /* Whole vectors are read at the end of the copies. */
     if (!m.as_it_lies)
-        m.copy_bytes = round_up(m.channels * copy_elements(&m) * m.c.element, 64) + 64;
+        m.copy_bytes = round_up(m.together * m.channels * copy_elements(&m) * m.c.element, 64) + 64;
     m.tap_bytes = round_up(m.taps * sizeof(ptrdiff_t), 64);
     m.part_work = m.tap_bytes + m.copy_bytes + round_up(m.panel_bytes, 64) + 64;
     choose_parts(&kernels->gemm, &m);
@@ -307,8 +323,13 @@ static pnng_plane_copy plane_copy(const pnng_convolution_method *m) {
     return p;
 }
 
+/* The copy of plane k of those that are worked on. */
+static char *copy_of(const job *j, const space *s, size_t k) {
+    return s->copy + k * copy_elements(j->method) * j->method->c.element;
+}
+
 /* Copy what a box sees of `count` planes of x. */
-static void copy_planes(const job *j, const space *s, const box *b, const char *x, size_t count) {
+static void copy_planes(const job *j, const box *b, const char *x, size_t count, char *copy) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
     pnng_plane_copy p = plane_copy(m);
@@ -320,7 +341,7 @@ static void copy_planes(const job *j, const space *s, const box *b, const char *
     }
     for (size_t k = 0; k < count; k++)
         j->kernels->convolution.copy(&p, x + k * product_of(c->x) * c->element,
-                                     s->copy + k * copy_elements(m) * c->element);
+                                     copy + k * copy_elements(m) * c->element);
 }
 
 /* Of x that is made: where the first window of a box begins in the copy, and all of it to x. */
@@ -334,8 +355,8 @@ static void uncopy_planes(const job *j, const space *s, char *x, size_t count) {
     const size_t e = m->c.element;
     const pnng_plane_copy p = plane_copy(m);
     for (size_t k = 0; k < count; k++)
-        j->kernels->convolution.uncopy(&p, s->copy + k * copy_elements(m) * e,
-                                       x + k * product_of(m->c.x) * e, j->accumulate);
+        j->kernels->convolution.uncopy(&p, copy_of(j, s, k), x + k * product_of(m->c.x) * e,
+                                       j->accumulate);
 }
 
 /* Plane k of a group of a sample. */
@@ -410,41 +431,83 @@ static void pack_weight(const job *j, size_t group, size_t channel, size_t chann
                  min_size(rows.rows - k, high), taps, high);
 }
 
+/* Samples that a box is made of at once, and where: rows of `to`, `ld` apart, in which one sample's
+ * places follow another's. */
+typedef struct output {
+    size_t sample, samples, group;
+    slice rows;
+    char *to;
+    ptrdiff_t ld;
+} output;
+
+/* A panel of lines, from place `at` of all samples on. */
+static void make_panel(const job *j, const space *s, const box *b, const output *o, size_t channel,
+                       size_t channels, size_t at, size_t cols) {
+    const pnng_convolution_method *const m = j->method;
+    const size_t e = m->c.element, nr = j->kernels->gemm.nr;
+    if (m->as_it_lies) {
+        j->kernels->gemm.pack(s->panel,
+                              plane_of_x(j, o->sample, o->group, channel) + (b->first + at) * e, 1,
+                              (ptrdiff_t)product_of(m->c.x), cols, channels, nr);
+        return;
+    }
+    const pnng_plane_windows windows = windows_of(s, b);
+    for (size_t done = 0, n; done < cols; done += n) {
+        const size_t sample = (at + done) / b->places, place = (at + done) % b->places;
+        n = min_size(b->places - place, cols - done);
+        j->kernels->convolution.lines(&windows, copy_of(j, s, sample * m->channels), 0,
+                                      channels * m->taps, place, n, s->panel + done * e,
+                                      (ptrdiff_t)nr);
+    }
+}
+
 /* A box of y, from a block of planes of x on. */
-static void y_of_planes(const job *j, const space *s, const box *b, size_t sample, size_t group,
-                        size_t channel, slice rows, bool accumulate) {
+static void y_of_planes(const job *j, const space *s, const box *b, const output *o, size_t channel,
+                        bool accumulate) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
-    const size_t e = c->element, nr = j->kernels->gemm.nr;
+    const size_t nr = j->kernels->gemm.nr, places = o->samples * b->places;
     const size_t channels = min_size(m->channels, c->ins - channel);
-    const char *const x = plane_of_x(j, sample, group, channel);
-    const pnng_plane_windows windows = windows_of(s, b);
-    if (!m->as_it_lies)
-        copy_planes(j, s, b, x, channels);
+    for (size_t k = 0; k < o->samples && !m->as_it_lies; k++)
+        copy_planes(j, b, plane_of_x(j, o->sample + k, o->group, channel), channels,
+                    copy_of(j, s, k * m->channels));
     pnng_gemm_tiles tiles =
-        tiles_of(j, rows.rows, channels * m->taps, weight_of(j, group, rows.first, channel),
-                 (ptrdiff_t)(c->ins * m->taps), 1);
+        tiles_of(j, o->rows.rows, channels * m->taps,
+                 weight_of(j, o->group, o->rows.first, channel), (ptrdiff_t)(c->ins * m->taps), 1);
     if (m->pack_weight) {
-        char *const packed = s->panel + m->channels * m->taps * nr * e;
-        pack_weight(j, group, channel, channels, rows, tiles.high, packed);
+        char *const packed = s->panel + m->channels * m->taps * nr * c->element;
+        pack_weight(j, o->group, channel, channels, o->rows, tiles.high, packed);
         tiles.a = packed;
         tiles.a_row = 1;
         tiles.a_col = (ptrdiff_t)tiles.high;
         tiles.a_tile = (ptrdiff_t)(tiles.high * tiles.depth);
     }
     tiles.b = s->panel;
-    tiles.ldc = (ptrdiff_t)product_of(c->y);
+    tiles.ldc = o->ld;
     tiles.accumulate = accumulate;
-    for (size_t at = 0; at < b->places; at += nr) {
-        tiles.cols = min_size(b->places - at, nr);
-        tiles.c = plane_of_y(j, sample, group, rows.first) + (b->first + at) * e;
-        if (m->as_it_lies)
-            j->kernels->gemm.pack(s->panel, x + (b->first + at) * e, 1, (ptrdiff_t)product_of(c->x),
-                                  tiles.cols, channels, nr);
-        else
-            j->kernels->convolution.lines(&windows, s->copy, 0, channels * m->taps, at, tiles.cols,
-                                          s->panel, (ptrdiff_t)nr);
+    for (size_t at = 0; at < places; at += nr) {
+        tiles.cols = min_size(places - at, nr);
+        tiles.c = o->to + at * c->element;
+        make_panel(j, s, b, o, channel, channels, at, tiles.cols);
         j->kernels->gemm.tiles(&tiles);
+    }
+}
+
+/* Samples that were made together go where they belong. */
+static void spread_samples(const job *j, const output *o) {
+    const pnng_convolution *const c = &j->method->c;
+    const uint8_t accumulate = j->accumulate;
+    const ptrdiff_t stride[] = {(ptrdiff_t)product_of(c->y), o->ld};
+    for (size_t k = 0; k < o->samples; k++) {
+        void *const ptr[] = {plane_of_y(j, o->sample + k, o->group, o->rows.first),
+                             o->to + k * product_of(c->y) * c->element};
+        const pnng_call copy = {.ptr = ptr,
+                                .stride = stride,
+                                .rows = o->rows.rows,
+                                .cols = product_of(c->y),
+                                .a = 1,
+                                .accumulate = &accumulate};
+        j->kernels->common.scale(&copy);
     }
 }
 
@@ -452,16 +515,22 @@ static void make_y(const job *j, const space *s, size_t unit, slice rows) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
     const size_t boxes = product_of(m->boxes);
+    const bool together = m->together > 1;
     const box b = box_number(m, unit % boxes);
-    const size_t group = unit / boxes % c->groups, sample = unit / boxes / c->groups;
-    if (j->bias)
-        j->kernels->convolution.planes(plane_of_y(j, sample, group, rows.first) +
-                                           b.first * c->element,
-                                       (ptrdiff_t)product_of(c->y), rows.rows, b.places,
-                                       bias_of(j, group * c->outs + rows.first));
+    output o = {.group = unit / boxes % c->groups,
+                .sample = unit / boxes / c->groups * m->together,
+                .rows = rows};
+    o.samples = min_size(m->together, c->batch - o.sample);
+    o.to = together ? s->panel + m->panel_bytes - m->sums_bytes
+                    : plane_of_y(j, o.sample, o.group, rows.first) + b.first * c->element;
+    o.ld = (ptrdiff_t)(m->together * product_of(c->y));
+    if (j->bias || together)
+        j->kernels->convolution.planes(o.to, o.ld, rows.rows, o.samples * b.places,
+                                       bias_of(j, o.group * c->outs + rows.first));
     for (size_t channel = 0; channel < c->ins; channel += m->channels)
-        y_of_planes(j, s, &b, sample, group, channel, rows,
-                    j->accumulate || j->bias || channel > 0);
+        y_of_planes(j, s, &b, &o, channel, j->accumulate || j->bias || together || channel > 0);
+    if (together)
+        spread_samples(j, &o);
 }
 
 /* Lines of x, from a panel of y. */
@@ -551,7 +620,7 @@ static void products_of_box(const job *j, const space *s, const box *b, size_t s
     j->kernels->gemm.pack(y, plane_of_y(j, sample, k->group, k->row) + b->first * e,
                           (ptrdiff_t)product_of(c->y), 1, k->rows, b->places, nr);
     if (!m->as_it_lies)
-        copy_planes(j, s, b, x, k->channels);
+        copy_planes(j, b, x, k->channels, s->copy);
     for (size_t i = 0; i < k->lines; i += high) {
         pnng_gemm_tiles tiles =
             tiles_of(j, min_size(high, k->lines - i), b->places, lines, (ptrdiff_t)ld, 1);
@@ -611,7 +680,7 @@ static void make_y_by_planes(const job *j, const space *s, size_t group, size_t 
         const box b = box_number(j->method, n);
         const pnng_plane_windows windows = windows_of(s, &b);
         for (size_t channel = 0; channel < c->ins; channel++) {
-            copy_planes(j, s, &b, plane_of_x(j, sample, group, channel), 1);
+            copy_planes(j, &b, plane_of_x(j, sample, group, channel), 1, s->copy);
             for (size_t k = 0; k < c->outs; k++)
                 j->kernels->convolution.window_sums(
                     &windows, s->copy, b.places, weight_of(j, group, k, channel),
@@ -647,7 +716,7 @@ static void make_weight_by_planes(const job *j, const space *s, size_t group) {
         for (size_t n = 0; n < product_of(m->boxes); n++) {
             const box b = box_number(m, n);
             const pnng_plane_windows windows = windows_of(s, &b);
-            copy_planes(j, s, &b, plane_of_x(j, sample, group, 0), 1);
+            copy_planes(j, &b, plane_of_x(j, sample, group, 0), 1, s->copy);
             for (size_t k = 0; k < c->outs; k++)
                 j->kernels->convolution.window_products(&windows, s->copy, b.places,
                                                         plane_of_y(j, sample, group, k) +

@@ -35,6 +35,7 @@ typedef struct pnng_convolution_method {
     bool as_it_lies;                        /* windows of one element: x is read where it is */
     size_t taps;                            /* elements of a window in one plane */
     size_t box[PNNG_SPACE];                 /* places that are worked on at once, at most */
+    size_t together;                        /* y: samples that are made at once */
     size_t channels;                        /* planes of x that are, of a group */
     size_t lines, rows;                     /* weight: lines of x and planes of y that are */
     bool pack_weight;                       /* y */
@@ -42,8 +43,8 @@ typedef struct pnng_convolution_method {
     size_t boxes[PNNG_SPACE];               /* how many there are */
     size_t units, slices;                   /* that may be made alone; rows cut into so many */
     size_t parts, part_work;                /* groups of units for threads; bytes for each */
-    size_t tap_bytes, copy_bytes, panel_bytes;
-    uint64_t nanoseconds; /* that one thread takes, about */
+    size_t tap_bytes, copy_bytes, panel_bytes, sums_bytes; /* the sums are of the panel */
+    uint64_t nanoseconds;                                  /* that one thread takes, about */
 } pnng_convolution_method;
 
 typedef struct pnng_convolution_arrays {
