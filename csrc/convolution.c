@@ -104,10 +104,12 @@ static size_t lines_at_once(size_t all, size_t unit, const pnng_convolution_meth
     return min_size(LINES, round_up(ceil_div(all, parts), unit));
 }
 
-/* Of small planes that do not fill vectors, those of several samples are one row of the product. */
+/* Of small planes that do not fill vectors, those of several samples are one row of the product; of
+ * a weight that does not stay near, too. */
 static size_t samples_together(const pnng_gemm_table *gemm, const pnng_convolution_method *m) {
     const size_t places = product_of(m->c.y);
-    if (product_of(m->boxes) > 1 || 10 * round_up(places, gemm->lanes) < 11 * places)
+    const bool is_far = m->c.outs * m->c.ins * m->taps * m->c.element > 2 * NEAR;
+    if (product_of(m->boxes) > 1 || (!is_far && 10 * round_up(places, gemm->lanes) < 11 * places))
         return 1;
     const size_t threads = pnng_threads_may_help(m->nanoseconds) ? pnng_threads_limit() : 1;
     const size_t most = min_size(max_size(TOGETHER / places, 1), ceil_div(m->c.batch, threads));
