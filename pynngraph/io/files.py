@@ -139,7 +139,8 @@ def _parsed(data: bytes | mmap.mmap, classes: Any) -> Any:
 
 def _load_npz(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        # Opened here: NumPy leaves what it opened and cannot read to the garbage collector.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # noqa: PTH123
+            return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
         raise FileFormatError(f"no whole .npz file of arrays: {error}") from None
