@@ -22,7 +22,7 @@ from .io.files import load, save
 from .io.inert import inert_modules
 from .io.model_file import example_inputs
 from .nn.module import Module
-from .text import Column, bytes_text, fit, lines_of, shapes_of, shapes_text
+from .text import Column, bytes_text, lines_of, shapes_of, shapes_text
 
 EXAMPLES = """\
 examples:
@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     given = "a .npy file, or sizes such as 16x784; once for each array"
     add("info", _info, "tell what is in a file, and what of it would not run", inputs=given)
     command = add("run", _run, "run a model on arrays from files", inputs=given)
-    command.add_argument("--output", required=True, metavar="Y", help="a .npy file; .npz where there are several arrays")
+    command.add_argument(
+        "--output", required=True, metavar="Y", help="a .npy file; .npz where there are several arrays"
+    )
     command = add("convert", _convert, "write what is in a file to one of another kind", inputs=given)
     command.add_argument("to", metavar="TO", help="a .t7, .safetensors or .npz file")
     command.add_argument("--ascii", action="store_true", help="write .t7 as text")
@@ -122,7 +124,7 @@ def _value(parsed: argparse.Namespace) -> Any:
         known = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
         known = {str(key): entry for key, entry in known.items()} if isinstance(known, dict) else {}
         if part not in known:
-            there = ", ".join(list(known)[:20]) or "nothing"
+            there = ", ".join(map(str, list(known)[:20])) or "nothing"
             raise _Failure(f"{parsed.file} has no {part!r}{f' in {done}' if done else ''}: there is {there}")
         value = known[part]
         done = f"{done}.{part}".lstrip(".")
@@ -303,33 +305,7 @@ def _seconds(model: Module, input: Any, calls: int) -> float:
 
 
 def _explain(parsed: argparse.Namespace) -> None:
+    from .graph.explain import explain  # noqa: PLC0415 - only if it is wanted
+
     model = _model(parsed)
-    input = _inputs(parsed, model)
-    execution = model.execution_apart()
-    execution.forward(input)
-    call: Any = execution.last_call()
-    plan, lowered = call.ready.plan, call.ready.lowered
-    plan.measure(on=True)
-    for _ in range(ROUNDS):
-        execution.forward(input)
-    plan.measure(on=False)
-    steps = plan.step_times(backward=False)
-    ops = plan.program.ops
-    sites = lowered.sites
-    columns = [
-        Column("step", [str(place) for place in range(len(steps))], is_number=True),
-        Column("ops", [" + ".join(ops[op][0] for op in step.ops) for step in steps]),
-        Column("output", [shapes_text(plan.shape(ops[step.ops[-1]][4][0])) if step.ops else "" for step in steps]),
-        Column("µs", [f"{step.seconds / max(step.runs, 1) * 1e6:.2f}" for step in steps], is_number=True),
-        Column("for", [_sites(step.ops, sites) for step in steps], is_flexible=True),
-    ]
-    fit(columns)
-    _say("\n".join(lines_of(columns)))
-    views = len(ops) - len({op for step in steps for op in step.ops})
-    _say(f"{len(ops)} ops in {len(steps)} steps; {views} take none; memory of a run: {bytes_text(plan.arena_size)}")
-
-
-def _sites(ops: tuple[int, ...], sites: list[Any]) -> str:
-    found = dict.fromkeys(sites[op].describe() for op in ops if sites[op] is not None)
-    return "; ".join(found)
-
+    explain(model, _inputs(parsed, model))

@@ -185,5 +185,4 @@ class TestCommands:
     def test_explain(self, command):
         code, out, _ = command("explain", "net.t7", "--input", "4x3")
         assert code == 0
-        assert re.search(r"0  linear( \+ tanh)? +4x4 +[\d.]+  Linear\(3 -> 4\) in Sequential\[0\]", out)
-        assert re.search(r"^3 ops in \d steps; \d take none; memory of a run: ", out, re.MULTILINE)
+        assert re.search(r"^f0 +Linear\(3 -> 4\)", out, re.MULTILINE)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from golden_cases import load as load_cases
 from golden_cases import build, supported
+from golden_cases import load as load_cases
 from module_cases import MODULES
 from op_cases import draw
 from samples import mlp, seed_graph
@@ -119,6 +119,7 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
 
 # ---- import --------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     "case", [case for case in load_cases("random_graphs") if supported(case.spec)], ids=lambda case: case.name
 )
@@ -145,7 +146,7 @@ def model_of(nodes, inputs, outputs, constants=None):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-F, I = np.float32, np.int64
+F, LONG = np.float32, np.int64
 W, B = np.arange(12, dtype=F).reshape(4, 3) / 7, np.array([1, 2, 3, 4], F)
 NODES = {
     "Gemm": ([("Gemm", ["x", "w", "b"], ["y"], {"transB": 1, "alpha": 0.5, "beta": 2.0})], {"w": W, "b": B}),
@@ -170,24 +171,24 @@ NODES = {
     "Softmax": ([("Softmax", ["x"], ["y"], {"axis": -1})], {}),
     "LogSoftmax": ([("LogSoftmax", ["x"], ["y"], {})], {}),
     "Concat": ([("Concat", ["x", "x", "x"], ["y"], {"axis": 1})], {}),
-    "Reshape": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([0, 1, -1], I)}),
-    "Reshape-whole": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([3, -1], I)}),
-    "Flatten": ([("Unsqueeze", ["x", "a"], ["u"], {}), ("Flatten", ["u"], ["y"], {})], {"a": np.array([-1], I)}),
+    "Reshape": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([0, 1, -1], LONG)}),
+    "Reshape-whole": ([("Reshape", ["x", "s"], ["y"], {})], {"s": np.array([3, -1], LONG)}),
+    "Flatten": ([("Unsqueeze", ["x", "a"], ["u"], {}), ("Flatten", ["u"], ["y"], {})], {"a": np.array([-1], LONG)}),
     "Squeeze": (
-        [("Unsqueeze", ["x", "a"], ["u"], {}), ("Squeeze", ["u", "a"], ["y"], {})], {"a": np.array([0, 2], I)}),
+        [("Unsqueeze", ["x", "a"], ["u"], {}), ("Squeeze", ["u", "a"], ["y"], {})], {"a": np.array([0, 2], LONG)}),
     "Transpose": ([("Transpose", ["x"], ["y"], {"perm": [1, 0]})], {}),
-    "Slice": ([("Slice", ["x", "a", "b"], ["y"], {})], {"a": np.array([1, 0], I), "b": np.array([3, -1], I)}),
+    "Slice": ([("Slice", ["x", "a", "b"], ["y"], {})], {"a": np.array([1, 0], LONG), "b": np.array([3, -1], LONG)}),
     "Slice-end": (
         [("Slice", ["x", "a", "b", "d"], ["y"], {})],
-        {"a": np.array([-2], I), "b": np.array([2**62], I), "d": np.array([1], I)}),
-    "Split": ([("Split", ["x", "s"], ["y", "z"], {"axis": 1})], {"s": np.array([1, 2], I)}),
-    "Gather": ([("Gather", ["x", "i"], ["y"], {"axis": 1})], {"i": I(-1)}),
-    "ReduceSum": ([("ReduceSum", ["x", "a"], ["y"], {"keepdims": 0})], {"a": np.array([1], I)}),
+        {"a": np.array([-2], LONG), "b": np.array([2**62], LONG), "d": np.array([1], LONG)}),
+    "Split": ([("Split", ["x", "s"], ["y", "z"], {"axis": 1})], {"s": np.array([1, 2], LONG)}),
+    "Gather": ([("Gather", ["x", "i"], ["y"], {"axis": 1})], {"i": LONG(-1)}),
+    "ReduceSum": ([("ReduceSum", ["x", "a"], ["y"], {"keepdims": 0})], {"a": np.array([1], LONG)}),
     "ReduceMean": ([("ReduceMean", ["x"], ["y"], {"axes": [-1]})], {}),
     "Constant": (
         [("Constant", [], ["c"], {"value_float": 3.0}), ("Neg", ["c"], ["d"], {}), ("Mul", ["x", "d"], ["y"], {})], {}),
     "Dropout": ([("Dropout", ["x"], ["y"], {})], {}),
-    "unused": ([("Tanh", ["x"], ["y"], {}), ("Expand", ["x", "s"], ["z"], {})], {"s": np.array([5, 3], I)}),
+    "unused": ([("Tanh", ["x"], ["y"], {}), ("Expand", ["x", "s"], ["z"], {})], {"s": np.array([5, 3], LONG)}),
 }  # fmt: skip
 
 

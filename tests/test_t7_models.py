@@ -146,7 +146,7 @@ def test_a_graph_is_written_as_nngraph_links_it(case):
         for nodes, order, sign in (("forwardnodes", place, 1), ("backwardnodes", back, -1)):
             for node in fields[nodes].entries():
                 data = node.fields.get("data")
-                index = dict((id(k), v) for k, v in data.get("mapindex").pairs if isinstance(k, Table))
+                index = {id(k): v for k, v in data.get("mapindex").pairs if isinstance(k, Table)}
                 sources = [v for k, v in data.get("mapindex").pairs if isinstance(k, float)]
                 assert [index[id(source)] for source in sources] == list(range(1, len(sources) + 1))
                 assert all(sign * (order[id(source)] - order[id(data)]) < 0 for source in sources)

@@ -16,6 +16,7 @@ from .parameters import named_cells
 from .t7 import Form
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Callable, Mapping
 
 ENDINGS = (".t7", ".safetensors", ".npz")
@@ -104,9 +105,10 @@ def load(path: str | os.PathLike[str], classes: Mapping[str, Callable[..., Modul
     Returns
     -------
     Of ``.t7``, a module, or data: tables with keys from 1 to n become lists, others dicts (an empty one is a list);
-    tensors become arrays, whole numbers ints, functions markers. Modules and graphs are ours, with dims and indices that
-    count from 0, in training or evaluation as they were saved, and with parameters shared as they were; those that were
-    on a GPU compute in float32. Of ``.safetensors``, what was saved; of files of others, and of ``.npz``, a dict of arrays.
+    tensors become arrays, whole numbers ints, functions markers. Modules and graphs are ours: dims and indices count
+    from 0, they are in training or evaluation as they were saved, and parameters are shared as they were; those that
+    were on a GPU compute in float32. Of ``.safetensors``, what was saved; of such files of others, and of ``.npz``, a
+    dict of arrays.
 
     A module of a class that is not here stands in its place as an object that can be looked at, and saved again, but
     whose ``forward`` is an error that names the class and the node. Nothing in a file is ever executed.
@@ -118,24 +120,27 @@ def load(path: str | os.PathLike[str], classes: Mapping[str, Callable[..., Modul
     """
     data = t7_reader.contents(path)
     try:
-        if bytes(data[:4]) == b"PK\3\4":
-            return _load_npz(path)
-        if safetensors.looks_like(data):
-            from . import model_file  # noqa: PLC0415 - it knows all modules
-
-            return model_file.read(data, classes)  # type: ignore[arg-type]
-        if t7_reader.looks_like_binary(data) or t7_reader.looks_like_ascii(data):
-            from .torch_loader import Loader  # noqa: PLC0415 - it knows all modules
-
-            return Loader(len(data), classes).load(t7_reader.parse(data))
-        raise FileFormatError("at byte 0: neither a .t7 file, nor a .safetensors, nor a .npz")
+        return _load_npz(path) if bytes(data[:4]) == b"PK\3\4" else _parsed(data, classes)
     except FileFormatError as error:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
 
 
+def _parsed(data: bytes | mmap.mmap, classes: Any) -> Any:
+    if safetensors.looks_like(data):
+        from . import model_file  # noqa: PLC0415 - it knows all modules
+
+        return model_file.read(data, classes)
+    if t7_reader.looks_like_binary(data) or t7_reader.looks_like_ascii(data):
+        from .torch_loader import Loader  # noqa: PLC0415 - it knows all modules
+
+        return Loader(len(data), classes).load(t7_reader.parse(data))
+    raise FileFormatError("at byte 0: neither a .t7 file, nor a .safetensors, nor a .npz")
+
+
 def _load_npz(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        # Opened here: NumPy leaves what it opened and cannot read to the garbage collector.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # noqa: PTH123
+            return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
         raise FileFormatError(f"no whole .npz file of arrays: {error}") from None

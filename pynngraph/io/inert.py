@@ -29,7 +29,7 @@ class Inert(Module):
         self.record = record
         self.reason = reason
 
-    def lower(self, b: Builder, input: Values) -> Values:
+    def lower(self, b: Builder, input: Values) -> Values:  # noqa: ARG002 - it is that of all modules
         """Nothing but an error."""
         message = f"{b.where()} cannot run: {self.reason}"
         raise GraphError(message)

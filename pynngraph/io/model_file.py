@@ -38,6 +38,8 @@ KEY = "pynngraph"  # of the metadata
 # What a module's state may not set: it belongs to runs.
 _OF_RUNS = {"_run", "_run_native", "_output", "_gradInput", "_fingerprint", "_evaluation"}
 
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # that JSON lacks
+
 Json: TypeAlias = Any
 
 
@@ -112,7 +114,9 @@ class _Writer:
                 return entries if isinstance(value, list) else {"tuple": entries}
             if isinstance(value, dict):
                 return {
-                    "dict": [[self.value(key, path), self.value(entry, _join(path, key))] for key, entry in value.items()]
+                    "dict": [
+                        [self.value(key, path), self.value(entry, _join(path, key))] for key, entry in value.items()
+                    ]
                 }
         finally:
             self._depth -= 1
@@ -206,7 +210,13 @@ class _Writer:
                 for value, cell in zip(program.params, lowered.cells, strict=True)
             ],
             "ops": [
-                {"op": op, "inputs": list(ins), "ints": list(ints), "nums": self.value(list(nums), ""), "outputs": list(outs)}
+                {
+                    "op": op,
+                    "inputs": list(ins),
+                    "ints": list(ints),
+                    "nums": self.value(list(nums), ""),
+                    "outputs": list(outs),
+                }
                 for op, ins, ints, nums, outs in program.ops
             ],
             "outputs": list(program.outputs),
@@ -326,22 +336,19 @@ class _Reader:
             return json
         ((kind, value),) = json.items()
         if kind == "float":
-            return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[value]
+            return _FLOATS[value]
         if kind == "tuple":
             return tuple(self._value(entry) for entry in value)
         if kind == "dict":
-            return {self._value(key): self._value(entry) for key, entry in value}
+            return {self._value(pair[0]): self._value(pair[1]) for pair in value}
         if kind == "module":
             return self._modules[value]
         if kind == "modules":
             return ModuleList(self._modules[place] for place in value)
-        if kind == "cell":
-            return self._cells[value]
-        if kind == "array":
-            return copy(self._arrays[value])
+        if kind in ("cell", "array"):
+            return self._cells[value] if kind == "cell" else copy(self._arrays[value])
         if kind == "place":
-            file, line = value
-            return Place(str(file), int(line))
+            return Place(str(value[0]), int(value[1]))
         raise FileFormatError(f"at byte 8: a value of kind {kind!r} is unknown")
 
 

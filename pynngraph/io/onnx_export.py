@@ -164,7 +164,7 @@ class _Exporter:
         shape: list[int | str] = list(self._shape(value))
         if self._wider is not None:
             other = self._wider.plan.shape(value)
-            if len(shape) and shape[0] != other[0] and list(shape[1:]) == list(other[1:]):
+            if shape and shape[0] != other[0] and list(shape[1:]) == list(other[1:]):
                 shape[0] = "batch"
             elif tuple(shape) != other:
                 shape = [size if size == wide else None for size, wide in zip(shape, other, strict=True)]  # type: ignore[misc]
@@ -339,7 +339,11 @@ class _Exporter:
     def _op_mse(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
         flat = self._node("Reshape", [self._node("Sub", x), self._numbers([-1])])
         squares = self._node("Mul", [flat, flat])
-        return self._node("ReduceMean", [squares], axes=[0]) if ints[0] else self._op_reduce_sum([squares], ins, [0, 1], [1])
+        return (
+            self._node("ReduceMean", [squares], axes=[0])
+            if ints[0]
+            else self._op_reduce_sum([squares], ins, [0, 1], [1])
+        )
 
     def _op_channel_affine(self, x: list[str], ins: Any, *_: Any) -> str:
         sizes = [-1] + [1] * (len(self._shape(ins[0])) - 2)

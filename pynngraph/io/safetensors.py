@@ -92,7 +92,10 @@ def read(data: bytes | mmap.mmap) -> tuple[dict[str, Array], dict[str, str]]:
 
 def _array(data: bytes | mmap.mmap, start: int, name: str, entry: Any) -> tuple[int, int, Array]:
     """Where an array lies, and a view of it."""
-    kind, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets")) if _is(entry) else ("", 0, 0)
+    parts = [entry.get(key) for key in ("dtype", "shape", "data_offsets")] if _is(entry) else ["", 0, 0]
+    kind: Any = parts[0]
+    shape: Any = parts[1]
+    offsets: Any = parts[2]
     if kind not in _TYPES or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2 or len(shape) > 32:
         raise FileFormatError(f"at byte 8: the header's entry {name!r} describes no array")
     dtype = np.dtype(_TYPES[kind])

@@ -92,14 +92,14 @@ class MappedFile(mmap.mmap):
 
 
 def copy(array: Array) -> Array:
-    """A copy of an array that is a view of a file, or of bytes. Large ones are read, so that they are not in memory twice."""
+    """A copy of an array that is a view of a file. Large ones are read, so that they are not in memory twice."""
     result = memory.empty(array.shape, array.dtype)
     mapped = _mapped(array) if array.nbytes >= _LARGE and array.flags.c_contiguous else None
     if mapped is None:
         result[...] = array
         return result
     start = array.ctypes.data - np.frombuffer(mapped, np.uint8, 1).ctypes.data
-    target = memoryview(result.reshape(-1)).cast("B")
+    target = result.reshape(-1).view(np.uint8).data
     done = 0
     while done < len(target):
         count = os.preadv(mapped.file_number, [target[done:]], start + done)

@@ -176,7 +176,7 @@ class _BinaryWriter(_Writer):
 
     def elements(self, array: Any) -> None:
         """As they are."""
-        self._write(memoryview(np.ascontiguousarray(array)).cast("B"))
+        self._write(np.ascontiguousarray(array).view(np.uint8).data)
 
 
 class _AsciiWriter(_Writer):

@@ -17,11 +17,11 @@ that it comes from:
 ``=None``        no field at all, but this value
 ===============  =======================================================================================
 
-On writing, a field's value is our attribute of that name, or of the argument's name in our constructor.
-`extra` are fields that are attributes, but no arguments. `parameters` and `buffers` are tensors of the field's name
-here and there (``cell<field`` where the names differ); ``gradWeight`` and so on follow. `empty`, `longs` and `tables` are
-fields that Torch7's methods count on, but that hold nothing worth keeping: empty tensors, empty LongTensors, empty
-tables. `constants` are others, with their values.
+On writing, a field's value is our attribute of that name, or of the argument's name in our constructor. `extra` are
+fields that are attributes, but no arguments. `parameters` and `buffers` are tensors of the field's name here and there
+(``cell<field`` where the names differ); ``gradWeight`` and so on follow. `empty`, `longs` and `tables` are fields that
+Torch7's methods count on, but that hold nothing worth keeping: empty tensors, empty LongTensors, empty tables.
+`constants` are others, with their values.
 """
 
 from __future__ import annotations

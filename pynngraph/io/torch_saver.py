@@ -135,6 +135,17 @@ class Saver:
         return record
 
     def _add_fields(self, module: Module, row: Row, pairs: dict[str, Any]) -> None:
+        self._add_arguments(module, row, pairs)
+        if row.modules:
+            pairs["modules"] = self._list(module.children())
+        self._add_cells(module, row, pairs)
+        for key, what in row.constants.items():
+            value = self._constant(module, what, pairs)
+            if value is not None:
+                pairs[key] = value
+        _complete(self, module, pairs)
+
+    def _add_arguments(self, module: Module, row: Row, pairs: dict[str, Any]) -> None:
         names = list(inspect.signature(type(module)).parameters) if row.arguments else []
         for place, argument in enumerate(torch_classes.arguments(row.arguments)):
             if argument.is_written and not (row.modules == "one" and argument.fields == ("module",)):
@@ -146,9 +157,8 @@ class Saver:
             value = getattr(module, name, None)
             if value is not None:
                 pairs[field] = self.value(value)
-        if row.modules:
-            children = self._list(module.children())
-            pairs["modules"] = children
+
+    def _add_cells(self, module: Module, row: Row, pairs: dict[str, Any]) -> None:
         for name, field in torch_classes.names(row.parameters):
             cell = module._cells.get(name)
             if cell is not None:
@@ -159,11 +169,6 @@ class Saver:
             cell = module._buffers.get(name)
             if cell is not None:
                 pairs[field] = self._cell_tensor(cell.data_store)
-        for key, what in row.constants.items():
-            value = self._constant(module, what, pairs)
-            if value is not None:
-                pairs[key] = value
-        _complete(self, module, pairs)
 
     def _list(self, modules: list[Module]) -> Table:
         return Table([(float(place), self.module(child)) for place, child in enumerate(modules, 1)])
