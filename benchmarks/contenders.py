@@ -36,11 +36,10 @@ class Arrays:
         data = {x.number: rng.standard_normal(x.shape, dtype) for x in graph.inputs}
         for param in graph.params:
             data[param.number] = rng.random(param.shape, dtype)
-        for number, bound in {
-            p.number: step.inputs[0].shape[-1] ** -0.5 for step in graph.steps for p in step.params
-        }.items():
+        bounds = {param.number: step.inputs[0].shape[-1] ** -0.5 for step in graph.steps for param in step.params}
+        for number, bound in bounds.items():
+            data[number] -= 0.5
             data[number] *= 2 * bound
-            data[number] -= bound
         return cls(data, [rng.standard_normal(output.shape, dtype) for output in graph.outputs])
 
     def __getitem__(self, value: Value) -> Array:
@@ -71,8 +70,8 @@ def leaves(graph: Graph) -> list[Value]:
 # ---- pynngraph ----------------------------------------------------------------------------------
 
 
-def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
-    """An nngraph of modules. Gradients of parameters add up, so each run starts with zeros."""
+def _graph(graph: Graph) -> tuple[Any, dict[int, Any]]:
+    """Return the gModule, and its linears by the number of their weights: those that share them are one module."""
     import pynngraph as nn  # noqa: PLC0415 - contenders are imported when they are wanted
 
     classes: dict[str, Callable[[], Any]] = {
@@ -83,28 +82,40 @@ def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
         "add": nn.CAddTable,
         "mul": nn.CMulTable,
     }
+    linears: dict[int, Any] = {}
+
+    def module_of(step: Step) -> Any:
+        if step.op != "linear":
+            return classes[step.op]()
+        weight = step.params[0]
+        if weight.number not in linears:
+            linears[weight.number] = nn.Linear(weight.shape[1], weight.shape[0])
+        return linears[weight.number]
+
     nodes = {x.number: nn.Identity()() for x in graph.inputs}
-    linears: dict[int, tuple[Any, Step]] = {}  # by their weights: those that share them are one module
     for step in graph.steps:
-        parents = [nodes[x.number] for x in step.inputs]
+        parents = _table([nodes[x.number] for x in step.inputs])
         if step.op == "chunk":
-            parts, width = len(step.outputs), step.outputs[0].shape[-1]
-            whole = nn.SplitTable(1)(nn.Reshape(parts, width, True)(*parents))
-            nodes.update(zip((part.number for part in step.outputs), whole.split(parts), strict=True))
-            continue
-        if step.op == "linear":
-            weight, bias = step.params
-            if weight.number not in linears:
-                linears[weight.number] = nn.Linear(weight.shape[1], weight.shape[0]), step
-            module = linears[weight.number][0]
+            count = len(step.outputs)
+            parts = nn.SplitTable(1)(nn.Reshape(count, step.outputs[0].shape[-1], True)(parents)).split(count)
+            nodes.update(zip((value.number for value in step.outputs), parts, strict=True))
         else:
-            module = classes[step.op]()
-        nodes[step.output.number] = module(parents[0] if len(parents) == 1 else parents)
-    g = nn.gModule([nodes[x.number] for x in graph.inputs], [nodes[y.number] for y in graph.outputs])
+            nodes[step.output.number] = module_of(step)(parents)
+    return nn.gModule([nodes[x.number] for x in graph.inputs], [nodes[y.number] for y in graph.outputs]), linears
+
+
+def _table(arrays: list[Any]) -> Any:
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
+    """An nngraph of modules. Gradients of parameters add up, so each run starts with zeros."""
+    g, linears = _graph(graph)
     g.type(arrays.dtype.name)
     zeros: list[Array] = [g.getParameters()[1]] if linears else []
-    for module, step in linears.values():
-        module.weight[...], module.bias[...] = (arrays[param] for param in step.params)
+    for weight, bias in zip(graph.params[::2], graph.params[1::2], strict=True):
+        linears[weight.number].weight[...] = arrays[weight]
+        linears[weight.number].bias[...] = arrays[bias]
 
     x = _table([arrays[x] for x in graph.inputs])
     grad_output = _table(arrays.grad_outputs)
@@ -123,17 +134,13 @@ def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
         if pass_ == FORWARD:
             return outputs
         grad_inputs = [g.gradInput] if len(graph.inputs) == 1 else list(g.gradInput)
-        grad_params = [grad for module, _ in linears.values() for grad in (module.gradWeight, module.gradBias)]
+        grad_params = [grad for module in linears.values() for grad in (module.gradWeight, module.gradBias)]
         return [*outputs, *grad_inputs, *grad_params]
 
     if pass_ == FORWARD:
         g.evaluate()
         return Contender(OURS, forward, results)
     return Contender(OURS, both, results)
-
-
-def _table(arrays: list[Array]) -> Any:
-    return arrays if len(arrays) > 1 else arrays[0]
 
 
 # ---- all of them --------------------------------------------------------------------------------
@@ -186,8 +193,9 @@ def installed(name: str) -> bool:
 def line_up(graph: Graph, dtype: str, pass_: str, names: Sequence[str]) -> list[Contender]:
     """Make the contenders, pynngraph first, and check that all compute the same numbers.
 
-    A contender that has no such pass is left out. Among a million sums some are so near to zero that the last bit decides
-    whether a ReLU lets a gradient through. So where a graph has any, other numbers are drawn after a disagreement, a few times.
+    A contender that has no such pass is left out. Among a million sums some are so near to zero that the last bit
+    decides whether a ReLU lets a gradient through. So where a graph has any, other numbers are drawn after a
+    disagreement, a few times.
     """
     draws = DRAWS if any(step.op == "relu" for step in graph.steps) else 1
     for seed in range(draws):

@@ -5,9 +5,10 @@ all numbers to a JSON file. Contenders are timed in one process, interleaved, wi
 were compared first. After that come, for pynngraph alone, the costs of making plans and of
 importing it.
 
-The suites gemm, gemv and kernels are of single kernels, beside the limits of the machine, which are
-measured in the same run. They run when they are named; `--suite all` is everything. Number types and
-numbers of threads have a process each.
+`--suite graphs` is all graphs, large ones too, with torch.compile and JAX; and peak memory of a step of
+training, and what threads that idle cost. Aims are printed where they are missed. The suites gemm, gemv and
+kernels are of single kernels, beside the limits of the machine, which are measured in the same run. They run
+when they are named; `--suite all` is everything. Number types and numbers of threads have a process each.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import json
+import math
 import os
 import platform
 import re
@@ -29,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import environment
-from workloads import PASSES, SUITES, WORKLOADS, Workload
+from workloads import FORWARD, PASSES, SUITES, WORKLOADS, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +39,14 @@ if TYPE_CHECKING:
     from timing import Budget
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
-PEERS = ("NumPy", "PyTorch", "ONNX Runtime", "OpenVINO")
 KERNELS = ("gemm", "gemv", "kernels")
+RESOURCES = "resources"
 COMPILE, IMPORT = "compile", "import"  # suites without contenders
 DEFAULT = (*SUITES, COMPILE, IMPORT)
-ALL = "all"
-DISTRIBUTIONS = {"NumPy": "numpy", "PyTorch": "torch", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
+GRAPHS, ALL = "graphs", "all"
+WHOLE = {GRAPHS: (GRAPHS, *SUITES, RESOURCES)}  # names of several suites
+WHOLE[ALL] = (*WHOLE[GRAPHS], COMPILE, IMPORT, *KERNELS)
+SLOWER = 1.05  # by so much a second thread has to slow a graph down to be told
 
 
 def main() -> int:
@@ -64,17 +68,16 @@ def run_one(options: argparse.Namespace) -> int:
     chosen = [
         workload
         for workload in WORKLOADS
-        if workload.suite in options.suite and re.search(options.match, f"{workload.suite} {workload.name}")
+        if workload.suite in options.suite
+        and re.search(options.match, f"{workload.suite} {workload.name}")
+        and (GRAPHS in options.suite or options.match or not workload.large)
     ]
     kernel_suites = [suite for suite in KERNELS if suite in options.suite]
     has_peers = bool(chosen or kernel_suites)
-    peers = [peer for peer in PEERS if has_peers and contenders.installed(peer)]
+    peers = choose_peers(options) if has_peers else []
     about = describe(options, peers)
     for line in about["text"]:
         print(line)
-    for peer in PEERS:
-        if has_peers and peer not in peers:
-            print(f"not installed: {peer} ({contenders.NEEDS[peer][1]})")
 
     document: dict[str, Any] = {"about": about}
     try:
@@ -85,6 +88,8 @@ def run_one(options: argparse.Namespace) -> int:
     except contenders.DisagreementError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if RESOURCES in options.suite and not options.match:
+        document["resources"] = measure_resources(options)
     if COMPILE in options.suite:
         document["compile"] = measure_compiling(options)
     if IMPORT in options.suite:
@@ -101,10 +106,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--suite",
         nargs="+",
-        choices=(*SUITES, *KERNELS, COMPILE, IMPORT, ALL),
+        choices=(*WHOLE[ALL], ALL),
         default=DEFAULT,
         metavar="NAME",
-        help=f"which ones: {', '.join((*DEFAULT, *KERNELS))}, all (default: those before {KERNELS[0]})",
+        help=f"which ones: {', '.join((*DEFAULT, RESOURCES, *KERNELS))}; {GRAPHS}, which is those before {COMPILE} and "
+        f"{RESOURCES}, with large graphs too; {ALL} (default: those before {RESOURCES})",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        metavar="NAME",
+        help="who takes part: NumPy PyTorch 'ONNX Runtime' OpenVINO torch.compile JAX (default: those installed; the "
+        "last two, which compile for seconds, with --suite graphs only, and not with --quick)",
     )
     parser.add_argument(
         "--match",
@@ -135,10 +148,26 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=RESULTS, help="where all numbers go")
     options = parser.parse_args()
     if options.shapes or options.random:
-        options.suite = ("gemm",)
-    elif ALL in options.suite:
-        options.suite = (*DEFAULT, *KERNELS)
+        options.suite = ["gemm"]
+    options.suite = tuple(dict.fromkeys(suite for name in options.suite for suite in WHOLE.get(name, (name,))))
     return options
+
+
+def choose_peers(options: argparse.Namespace, *, quietly: bool = False) -> list[str]:
+    """Return who takes part, and say who does not, and why."""
+    from contenders import CONTENDERS, OURS, installed  # noqa: PLC0415
+
+    peers, say = [], (lambda _: None) if quietly else print
+    for name, peer in CONTENDERS.items():
+        if name == OURS or (options.peers and name not in options.peers):
+            continue
+        if not installed(name):
+            say(f"not installed: {name} ({peer.install})")
+        elif peer.compiles and not options.peers and (options.quick or GRAPHS not in options.suite):
+            say(f"left out: {name}, which compiles for seconds (--suite graphs without --quick, or --peers)")
+        else:
+            peers.append(name)
+    return peers
 
 
 def sizes(text: str) -> tuple[int, ...]:
@@ -165,6 +194,9 @@ def run_each(options: argparse.Namespace) -> int:
         suites = [suite for suite in suites if suite not in {COMPILE, IMPORT}]  # these have neither
         if not suites:
             break
+    for dtype in options.dtype:
+        paths = [options.json.with_stem(f"{options.json.stem}-{dtype}-{threads}") for threads in options.threads]
+        print_slowed(*(json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()))
     return status
 
 
@@ -176,11 +208,22 @@ def compare(chosen: Sequence[Workload], peers: Sequence[str], options: argparse.
     from timing import Budget  # noqa: PLC0415
 
     print()
-    budget = Budget(7, 0.004) if options.quick else Budget(21, 0.015)
+    budget = Budget(7, 0.004, at_most=4) if options.quick else Budget(21, 0.015)
     results = run(chosen, peers, options.dtype, budget)
     print_table(results, peers, options.dtype)
     print_summary(results)
+    print_aims(results)
     print_noise(results)
+    return results
+
+
+def measure_resources(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure memory and idling, and print what came."""
+    import resources  # noqa: PLC0415
+
+    peers = [name for name in choose_peers(options, quietly=True) if name in resources.PEERS]
+    results = resources.measure(peers, options.dtype, options.threads)
+    resources.print_results(results)
     return results
 
 
@@ -209,17 +252,23 @@ def compare_kernels(suites: Sequence[str], peers: Sequence[str], options: argpar
 
 
 def save(document: dict[str, Any], options: argparse.Namespace) -> None:
-    """Write all numbers; those of whole suites of kernels also to where plot.py looks for them."""
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    """Write all numbers; those of whole suites of graphs and kernels also to where plot.py looks for them."""
+    parts = {options.json: document}
+    if not (options.match or options.shapes or options.random):
+        found = RESULTS.parent
+        for suite in KERNELS:
+            if suite in options.suite:
+                rows = [row for row in document["kernels"] if row["suite"] == suite]
+                path = found / f"{suite}-{options.dtype}-{options.threads}.json"
+                parts[path] = {"about": document["about"], "limits": document["limits"], "kernels": rows}
+        if GRAPHS in options.suite:
+            kept = ("about", "results", "resources")
+            path = found / f"{GRAPHS}-{options.dtype}-{options.threads}.json"
+            parts[path] = {key: document[key] for key in kept}
+    for path, part in parts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
     print(f"\nall numbers: {options.json}")
-    for suite in KERNELS:
-        if suite in options.suite and not (options.match or options.shapes or options.random):
-            rows = [row for row in document["kernels"] if row["suite"] == suite]
-            part = {"about": document["about"], "limits": document["limits"], "kernels": rows}
-            path = RESULTS.with_name(f"{suite}-{options.dtype}-{options.threads}.json")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(part, indent=1) + "\n", encoding="utf-8")
 
 
 def measure_compiling(options: argparse.Namespace) -> dict[str, Any]:
@@ -256,6 +305,8 @@ def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Bu
                     "workload": workload.name,
                     "pass": pass_,
                     "dtype": dtype,
+                    "aim": workload.aim(pass_),
+                    "within_us": workload.within_us if pass_ == FORWARD and workload.within_us < math.inf else None,
                     "rate": amount / ours / 1e9 if amount else None,
                     "rate_unit": workload.counts,
                     "times": {name: timing.numbers() for name, timing in timings.items()},
@@ -295,7 +346,9 @@ def describe(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any
 
     isa = nn.cpu_info().isa
     versions = {"pynngraph": nn.__version__, "Python": platform.python_version()}
-    versions.update((peer, importlib.metadata.version(DISTRIBUTIONS[peer])) for peer in peers)
+    from contenders import CONTENDERS  # noqa: PLC0415
+
+    versions.update((peer, importlib.metadata.version(CONTENDERS[peer].distribution)) for peer in peers)
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
@@ -343,6 +396,37 @@ def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: 
         ratios = [f"{result['ratios'][peer]:>12.2f}x" if peer in result["ratios"] else f"{'-':>13}" for peer in peers]
         time = f"{result['times']['pynngraph']['median_us']:,.2f} us"
         print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13}{''.join(ratios)}")
+
+
+def print_aims(results: Sequence[dict[str, Any]]) -> None:
+    """Print where the best peer does not take as many times as long as it should, the furthest first."""
+    short = []
+    for result in results:
+        title, time = f"{result['workload']}, {result['pass']}", result["times"]["pynngraph"]["median_us"]
+        if result["ratios"]:
+            peer, ratio = min(result["ratios"].items(), key=lambda item: item[1])
+            if ratio < result["aim"]:
+                short.append((ratio / result["aim"], f"{ratio:.2f}x of {result['aim']:.2f}x  {title}: {peer}"))
+        if result["within_us"] and time > result["within_us"]:
+            short.append((result["within_us"] / time, f"{time:.2f} us of {result['within_us']:.2f} us  {title}"))
+    if short:
+        print("\nShort of the aim in:")
+        for _, text in sorted(short):
+            print(f"  {text}")
+
+
+def print_slowed(*documents: dict[str, Any]) -> None:
+    """Print graphs that more threads make slower than one. The runs were apart: small differences say nothing."""
+    one = next((document for document in documents if document["about"]["threads"] == 1), {})
+    alone = {(row["workload"], row["pass"]): row["times"]["pynngraph"]["median_us"] for row in one.get("results", ())}
+    for document in documents:
+        threads = document["about"]["threads"]
+        for row in document.get("results", ()) if threads > 1 else ():
+            time = row["times"]["pynngraph"]["median_us"]
+            before = alone.get((row["workload"], row["pass"]), math.inf)
+            if time > before * SLOWER:
+                times = f"{before:,.2f} us with 1 thread, {time:,.2f} with {threads}"
+                print(f"slower: {row['workload']}, {row['pass']}: {times}")
 
 
 def print_footprint(footprint: dict[str, float]) -> None:

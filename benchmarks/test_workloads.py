@@ -1,7 +1,7 @@
 """The table of workloads: that all contenders compute the same; and the table under pytest-benchmark.
 
-`pytest benchmarks/test_workloads.py --benchmark-skip` times nothing. `pytest benchmarks --benchmark-only` times all; `-k`
-selects, e.g. `-k "seed: and not PyTorch"`. `run.py` interleaves the contenders and prints ratios; this is for what
+`pytest benchmarks/test_workloads.py --benchmark-skip` times nothing. `pytest benchmarks --benchmark-only` times all;
+`-k` selects, e.g. `-k "seed: and not PyTorch"`. `run.py` interleaves the contenders and prints ratios; this is for what
 pytest-benchmark adds: histograms, saved runs, comparison of one commit with another.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from contenders import CONTENDERS, OURS, Arrays, DisagreementError, compare, installed, leaves, line_up
+from contenders import CONTENDERS, OURS, Arrays, DisagreementError, installed, leaves, line_up
 from workloads import BOTH, FORWARD, PASSES, WORKLOADS, Graph, Workload, deep, fan, lstm, mlp, pairs
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_contenders_agree(name: str, pass_: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("title", SMALL)
 def test_gradients_are_derivatives(title: str) -> None:
-    """What is compared is right: NumPy by hand gives derivatives of its own forward, along a direction of all leaves."""
+    """What is compared is right: NumPy by hand gives derivatives of its own forward, in a direction of all leaves."""
     graph = SMALL[title]
     arrays = Arrays.of(graph, "float64", seed=1)
     make = CONTENDERS["NumPy"].make

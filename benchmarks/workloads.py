@@ -278,10 +278,7 @@ def _linear() -> Iterator[Workload]:
         g = Graph()
         g.linear(g.input(rows, size), size)
         noun = "row" if rows == 1 else "rows"
-        if rows < 64:
-            aims = (1.2, 1.5)
-        else:
-            aims = (1.1, 1.1) if size < 512 else (1.0, 1.1)
+        aims = (1.2, 1.5) if rows < 64 else (1.1 if size < 512 else 1.0, 1.1)
         yield Workload("linear", f"Linear {size}-{size}, {rows} {noun}", g, "GFLOP/s", aims, large=size > 1024)
 
 
