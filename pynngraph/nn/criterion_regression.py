@@ -91,11 +91,11 @@ class SmoothL1Criterion(Criterion):
         self.sizeAverage = sizeAverage
 
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """The part of the difference up to 1 in its square, the rest as it is."""
-        size = b.op("abs", [b.op("sub", [b.array(input), fixed(b, target)])])
-        near = b.op("hardtanh", [size], nums=[-1.0, 1.0])
-        square = b.op("mul_constant", [b.op("square", [near])], nums=[0.5])
-        return total(b, b.op("add", [square, b.op("sub", [size, near])]), self.sizeAverage)
+        """With m the difference d cut at 1 and -1, the sum of m (d - m / 2)."""
+        difference = b.op("sub", [b.array(input), fixed(b, target)])
+        near = b.op("hardtanh", [difference], nums=[-1.0, 1.0])
+        rest = b.op("add", [difference, b.op("mul_constant", [near], nums=[-0.5])])
+        return total(b, b.op("mul", [near, rest]), self.sizeAverage)
 
 
 class WeightedMSECriterion(Criterion):
