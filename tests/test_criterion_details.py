@@ -153,6 +153,23 @@ def test_what_needs_no_target_takes_none_and_is_a_node_of_its_input():
         assert_trees_close(g.backward(input, np.ones(1)), gradient, EXACT)
 
 
+def test_the_last_loss_is_kept_and_may_be_set():
+    criterion = nn.AbsCriterion()
+    assert criterion.output is None
+    loss = criterion.forward(X, -X)
+    assert criterion.output == loss
+    criterion.output = 3.0
+    assert criterion.output == 3.0
+
+
+def test_a_criterion_that_computes_nothing_says_so():
+    class Nothing(nn.Criterion):
+        pass
+
+    with pytest.raises(errors.GraphError, match="Nothing defines neither lower nor updateOutput"):
+        Nothing().forward(X, X)
+
+
 # ---- criterions of classes -----------------------------------------------------------------------
 
 
