@@ -9,7 +9,7 @@ import pynngraph as nn
 from pynngraph._engine import OPS
 from pynngraph.errors import ShapeError
 
-UNARY = [case for case in OP_CASES if OPS[case.op].family.startswith("unary")]
+UNARY = [case for case in OP_CASES if case.module and OPS[case.op].family.startswith("unary")]
 
 # What Torch7 does where a derivative jumps.
 AT_KINKS = [
@@ -23,6 +23,10 @@ AT_KINKS = [
     (nn.Clamp(-1, 2), [-1.0, 2.0, 1.5], [0, 0, 1]),
     (nn.ReLU6(), [0.0, 6.0, 5.5], [0, 0, 1]),
     (nn.SoftPlus(4), [5.5, 1e6], [1, 1]),
+    (nn.HardShrink(1), [-1.5, -1.0, 1.0, 1.5], [1, 0, 0, 1]),
+    (nn.SoftShrink(1), [-1.5, -1.0, 1.0, 1.5], [1, 0, 0, 1]),
+    (nn.SoftShrink(-1), [-0.5, 0.0, 1.0], [1, 1, 1]),
+    (nn.RReLU(0.25, 0.25), [-1.0, 0.0, 1.0], [0.25, 0.25, 1]),
 ]
 
 

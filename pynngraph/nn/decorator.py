@@ -123,8 +123,8 @@ class WeightNorm(Normalized, Decorator):
     ``v`` and ``g`` are parameters in place of the module's weight: ``v`` (n, m), n the weight's size along `outputDim`
     and m all the rest; ``g`` (n, 1). They begin with what the module has; so they do after :meth:`reset`. The weight of
     the module inside is no parameter any more; :meth:`updateWeight` writes into it what v and g make, for looking at.
-    A clone that shares ``"weight"`` and ``"gradWeight"`` shares v and g. Source: Salimans, Kingma, Weight normalization,
-    NIPS 2016.
+    A clone that shares ``"weight"`` and ``"gradWeight"`` shares v and g. Source: Salimans, Kingma, Weight
+    normalization, NIPS 2016.
 
     Examples
     --------
