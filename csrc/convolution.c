@@ -203,17 +203,23 @@ static bool turn(pnng_convolution *c, bool is_plane) {
     return true;
 }
 
+uint64_t pnng_convolution_multiply_adds(const pnng_convolution *c) {
+    return (uint64_t)c->batch * c->groups * c->outs * c->ins * product_of(c->kernel) *
+           product_of(c->y);
+}
+
 pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
                                                 const pnng_convolution *convolution) {
-    pnng_convolution_method m = {
-        .c = *convolution, .taps = product_of(convolution->kernel), .together = 1};
+    pnng_convolution_method m = {.asked = *convolution,
+                                 .c = *convolution,
+                                 .taps = product_of(convolution->kernel),
+                                 .together = 1};
     const bool is_plane = m.c.ins == 1 && m.c.outs <= FEW;
     m.as_it_lies = lies_as_lines(&m.c) && !is_plane;
     m.turned = m.c.kind == PNNG_CONVOLVE_X && turn(&m.c, is_plane);
     if (m.as_it_lies)
         flatten(&m.c);
-    m.nanoseconds = (uint64_t)m.c.batch * m.c.groups * m.c.outs * m.c.ins * m.taps *
-                    product_of(m.c.y) / kernels->gemm.lanes / 3;
+    m.nanoseconds = pnng_convolution_multiply_adds(convolution) / kernels->gemm.lanes / 3;
     m.way = is_plane ? PNNG_CONVOLVE_PLANES : PNNG_CONVOLVE_TILES;
     if (is_plane)
         choose_planes(&m);

@@ -29,6 +29,7 @@ typedef struct pnng_convolution {
 
 /* How it is made. */
 typedef struct pnng_convolution_method {
+    pnng_convolution asked;
     pnng_convolution c;                                     /* or another one that gives the same */
     bool turned;                                            /* whose x is what was called y */
     enum { PNNG_CONVOLVE_TILES, PNNG_CONVOLVE_PLANES } way; /* products; or plane by plane */
@@ -54,6 +55,9 @@ typedef struct pnng_convolution_arrays {
 
 pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
                                                 const pnng_convolution *convolution);
+
+/* What it multiplies, padding too. */
+uint64_t pnng_convolution_multiply_adds(const pnng_convolution *convolution);
 
 /* Bytes of work space, aligned to 64. */
 size_t pnng_convolution_work_size(const pnng_convolution_method *method);

@@ -15,8 +15,26 @@ static uint64_t turns_of(const pnng_plan *plan, const pnng_step *step) {
     return turns;
 }
 
+static uint64_t elements_of_convolution(const pnng_convolution *c, size_t operand) {
+    const uint64_t planes = (uint64_t)c->batch * c->groups;
+    switch (operand) {
+    case PNNG_CONVOLUTION_X:
+        return planes * c->ins * c->x[0] * c->x[1] * c->x[2];
+    case PNNG_CONVOLUTION_Y:
+        return planes * c->outs * c->y[0] * c->y[1] * c->y[2];
+    case PNNG_CONVOLUTION_WEIGHT:
+        return (uint64_t)c->groups * c->outs * c->ins * c->kernel[0] * c->kernel[1] * c->kernel[2];
+    case PNNG_CONVOLUTION_BIAS:
+        return (uint64_t)c->groups * (c->kind == PNNG_CONVOLVE_X ? c->ins : c->outs);
+    default:
+        return 0;
+    }
+}
+
 /* Elements of an operand that one turn of a step goes through, if the operand has so many. */
 static uint64_t elements_of(const pnng_plan *plan, const pnng_step *step, size_t operand) {
+    if (step->run == pnng_run_convolution)
+        return elements_of_convolution(&plan->convolutions[step->j].asked, operand);
     if (step->run != pnng_run_gemm)
         return pnng_times(step->rows, step->cols);
     const pnng_method *const method = &plan->methods[step->j];
@@ -52,6 +70,8 @@ static uint64_t bytes_of(const pnng_plan *plan, const pnng_storage *storages,
 
 /* Whether a storage is work space of a step. */
 static bool is_work(const pnng_plan *plan, const pnng_step *step, size_t operand) {
+    if (step->run == pnng_run_convolution)
+        return operand == PNNG_CONVOLUTION_WORK;
     return step->run == pnng_run_gemm ? operand == PNNG_PRODUCT_WORK
                                       : operand && operand == step->work;
 }
@@ -138,6 +158,22 @@ static void say_product(text *t, const pnng_method *method, bool accumulates) {
         say(t, ", %zu parts for threads", method->parts);
 }
 
+static void say_convolution(text *t, const pnng_convolution_method *method, bool accumulates) {
+    static const char *const made[] = {"y", "x", "weight"};
+    const pnng_convolution *const c = &method->asked;
+    say(t, "%s %s, %zu x %zu planes", made[c->kind], accumulates ? "+=" : "=", c->groups * c->outs,
+        c->ins);
+    say(t, " of %zu x %zu x %zu, windows of %zu x %zu x %zu: %s", c->y[0], c->y[1], c->y[2],
+        c->kernel[0], c->kernel[1], c->kernel[2],
+        method->way == PNNG_CONVOLVE_PLANES ? "plane by plane" : "tiles");
+    if (method->turned)
+        say(t, ", turned");
+    if (method->together > 1)
+        say(t, ", %zu samples together", method->together);
+    if (method->parts > 1)
+        say(t, ", %zu parts for threads", method->parts);
+}
+
 static void say_kernel(text *t, const pnng_plan *plan, const pnng_step *step) {
     say(t, "%zu x %zu", step->rows, step->cols);
     if (step->n > 1)
@@ -158,7 +194,9 @@ static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
     } else {
         say(t, "%s: ", op_name(plan, step->op));
     }
-    if (step->run == pnng_run_gemm)
+    if (step->run == pnng_run_convolution)
+        say_convolution(t, &plan->convolutions[step->j], plan->flag_pool[step->first_flag]);
+    else if (step->run == pnng_run_gemm)
         say_product(t, &plan->methods[step->j], plan->flag_pool[step->first_flag]);
     else if (step->run == pnng_run_pack)
         say(t, "%zu x %zu, weights packed for several products", step->rows, step->cols);
@@ -169,6 +207,8 @@ static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
 /* ---- what is asked --------------------------------------------------------------------------- */
 
 static uint64_t multiply_adds_of(const pnng_plan *plan, const pnng_step *step) {
+    if (step->run == pnng_run_convolution)
+        return pnng_convolution_multiply_adds(&plan->convolutions[step->j].asked);
     if (step->run != pnng_run_gemm)
         return 0;
     const pnng_gemm_sizes sizes = plan->methods[step->j].product.sizes;
@@ -179,9 +219,10 @@ static uint64_t multiply_adds_of(const pnng_plan *plan, const pnng_step *step) {
 void pnng_step_costs(const pnng_plan *plan, const pnng_step *step, pnng_step_info *out) {
     out->bytes = step->bytes;
     out->multiply_adds = multiply_adds_of(plan, step);
-    const uint64_t nanoseconds = step->run == pnng_run_gemm
-                                     ? plan->methods[step->j].nanoseconds * turns_of(plan, step)
-                                     : step->nanoseconds;
+    const uint64_t nanoseconds =
+        step->run == pnng_run_gemm ? plan->methods[step->j].nanoseconds * turns_of(plan, step)
+        : step->run == pnng_run_convolution ? plan->convolutions[step->j].nanoseconds
+                                            : step->nanoseconds;
     out->predicted = (double)nanoseconds * 1e-9;
     out->unfused = note_of(step);
 }
