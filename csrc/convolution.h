@@ -30,21 +30,26 @@ typedef struct pnng_convolution {
 /* How it is made. */
 typedef struct pnng_convolution_method {
     pnng_convolution asked;
-    pnng_convolution c;                                     /* or another one that gives the same */
-    bool turned;                                            /* whose x is what was called y */
-    enum { PNNG_CONVOLVE_TILES, PNNG_CONVOLVE_PLANES } way; /* products; or plane by plane */
-    bool as_it_lies;                        /* windows of one element: x is read where it is */
-    size_t taps;                            /* elements of a window in one plane */
-    size_t box[PNNG_SPACE];                 /* places that are worked on at once, at most */
-    size_t together;                        /* y: samples that are made at once */
-    size_t channels;                        /* planes of x that are, of a group */
-    size_t lines, rows;                     /* weight: lines of x and planes of y that are */
-    bool pack_weight;                       /* y */
-    size_t seen[PNNG_SPACE], phases, pitch; /* what is copied of a plane: see convolution.inc */
-    size_t boxes[PNNG_SPACE];               /* how many there are */
-    size_t units, slices;                   /* that may be made alone; rows cut into so many */
-    size_t parts, part_work;                /* groups of units for threads; bytes for each */
-    size_t tap_bytes, copy_bytes, panel_bytes, sums_bytes; /* the sums are of the panel */
+    pnng_convolution c; /* or another one that gives the same */
+    bool turned;        /* whose x is what was called y */
+    enum { PNNG_CONVOLVE_TILES, PNNG_CONVOLVE_PLANES } way;
+
+    /* Products of tiles, or plane by plane. */
+    size_t taps;              /* elements of a window in one plane */
+    bool as_it_lies;          /* windows of one element: x is read where it is */
+    bool pack_weight;         /* y */
+    size_t together;          /* y: samples that are made at once */
+    size_t channels;          /* planes of x that are worked on at once, of a group */
+    size_t lines, rows;       /* weight: lines of x and planes of y that are */
+    size_t box[PNNG_SPACE];   /* places that are, at most */
+    size_t boxes[PNNG_SPACE]; /* and how many such boxes there are */
+
+    /* What is copied of a plane: pnng_plane_copy in kernels.h. */
+    size_t seen[PNNG_SPACE], phases, pitch;
+
+    size_t units, slices;    /* that may be made alone; rows of y are cut into so many */
+    size_t parts, part_work; /* groups of units for threads; bytes of work space for each: */
+    size_t tap_bytes, copy_bytes, panel_bytes, sums_bytes; /* sums are at the end of the panel */
     uint64_t nanoseconds;                                  /* that one thread takes, about */
 } pnng_convolution_method;
 

@@ -78,6 +78,15 @@ static pnng_value op_ints(attempt *a, const char *name, pnng_value x, size_t n, 
     return op_n(a, name, &x, 1, ints, n, nums, 1);
 }
 
+/* Rows as planes of one row, that one window sees all of. */
+static pnng_value convolved(attempt *a, pnng_value x, pnng_value w, pnng_value b) {
+    const pnng_value in[] = {op_ints(a, "reshape", x, 3, -1, 1, COLS),
+                             op_ints(a, "reshape", w, 3, -1, 1, COLS), b};
+    const int64_t ints[] = {1, 1, 1, 0, 0, 0, 1, 1, 1, 1};
+    const pnng_value y = op_n(a, "convolution", in, 3, ints, 10, NULL, 1);
+    return op_ints(a, "reshape", y, 2, -1, COLS, 0);
+}
+
 static void op_output(attempt *a, pnng_value x) { TRY(a, pnng_program_output(a->program, x)); }
 
 static void build(attempt *a) {
@@ -94,7 +103,7 @@ static void build(attempt *a) {
     TRY(a, pnng_program_update(a->program, buffer, b));
     const pnng_value linear_in[] = {x, w, b};
     const pnng_value y = op_n(a, "linear", linear_in, 3, NULL, 0, NULL, 1);
-    pnng_value h = op_1(a, "tanh", y);
+    pnng_value h = op_1(a, "tanh", convolved(a, y, w, b));
     h = op_1(a, "mul_constant", op_1(a, "dropout", h));
     const pnng_value left = op_ints(a, "narrow", h, 3, 1, 0, 4);
     const pnng_value right = op_ints(a, "narrow", h, 3, 1, 4, -1);
