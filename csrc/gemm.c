@@ -52,19 +52,21 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
  * last-level cache. */
 enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
 
-/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an
- * element of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot
- * product takes a little more than depth / lanes and some 4 to sum up its vector. */
-static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
+/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in eighths of
+ * cycles an element of C, about: a tile takes 8 for each vector of the depth, more where its last
+ * vector is not full; a dot product a little more, and the sum of its own vector. */
+static bool few_dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    const size_t lanes = table->lanes;
     return s->cols <= 3 * lanes &&
-           9 * s->cols * (s->depth + 4 * lanes) < 8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+           s->cols * (table->dots_step * s->depth + table->dots_end * lanes) <
+               8 * ceil_div(s->cols, lanes) * lanes * s->depth;
 }
 
-/* The same of any number of columns, where B is packed for the tiles: depth / 4 for all rows. */
-static bool dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
-    if (s->cols < s->rows && s->cols <= 3 * lanes)
-        return few_dots_are_cheaper(s, lanes);
-    return s->rows * (1600 + s->depth) <= 112 * s->depth;
+/* The same of any number of columns, where B is packed for the tiles. */
+static bool dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    if (s->cols < s->rows && s->cols <= 3 * table->lanes)
+        return few_dots_are_cheaper(table, s);
+    return s->rows * (table->dots_half + s->depth) <= table->dots_most * s->depth;
 }
 
 static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
@@ -83,12 +85,12 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     m->way = PNNG_GEMM_TILES;
     if (p->b_is_packed)
         return;
-    if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
+    if (p->form == PNNG_GEMM_NT && dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_DOTS;
     else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && (few || shallow))
         m->way = PNNG_GEMM_ROWS;
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
-             dots_are_cheaper(s, lanes))
+             few_dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_TURNED_DOTS;
 }
 
@@ -222,10 +224,9 @@ bool pnng_gemm_keeping_pays(const pnng_gemm_table *table, const pnng_product *pr
     if (product->form != PNNG_GEMM_NT || s->rows > MANY || !s->cols || !s->depth ||
         s->depth > (size_t)PTRDIFF_MAX / product->element / round_up(s->cols, table->nr))
         return false;
-    if (!dots_are_cheaper(s, table->lanes))
+    if (!dots_are_cheaper(table, s))
         return true;
-    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) &&
-           !few_dots_are_cheaper(s, table->lanes);
+    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) && !few_dots_are_cheaper(table, s);
 }
 
 size_t pnng_gemm_packed_size(const pnng_gemm_table *table, const pnng_product *product) {

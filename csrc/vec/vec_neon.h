@@ -144,6 +144,9 @@ static inline real v_hmax(v_t x) {
     const real a = vgetq_lane_f64(x, 0), b = vgetq_lane_f64(x, 1);
     return a > b ? a : b;
 }
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    return v_add(vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1]));
+}
 static inline void v_transpose(v_t rows[V_LANES]) {
     const v_t first = vtrn1q_f64(rows[0], rows[1]);
     rows[1] = vtrn2q_f64(rows[0], rows[1]);
@@ -158,6 +161,14 @@ static inline real v_hmax(v_t x) {
     const v_t pair = v_max(x, vextq_f32(x, x, 2));
     const real a = vgetq_lane_f32(pair, 0), b = vgetq_lane_f32(pair, 1);
     return a > b ? a : b;
+}
+static inline v_t v_fold_halves(v_t a, v_t b) {
+    return v_add(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
+                 vcombine_f32(vget_high_f32(a), vget_high_f32(b)));
+}
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t a = v_fold_halves(rows[0], rows[1]), b = v_fold_halves(rows[2], rows[3]);
+    return v_add(vuzp1q_f32(a, b), vuzp2q_f32(a, b));
 }
 static inline void v_transpose(v_t rows[V_LANES]) {
     const float32x4x2_t a = vtrnq_f32(rows[0], rows[1]), b = vtrnq_f32(rows[2], rows[3]);

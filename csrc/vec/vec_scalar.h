@@ -125,6 +125,7 @@ static inline v_t v_bits_exponent(v_t x) {
 
 static inline real v_hsum(v_t x) { return x; }
 static inline real v_hmax(v_t x) { return x; }
+static inline v_t v_hsums(const v_t rows[V_LANES]) { return rows[0]; }
 static inline void v_transpose(v_t rows[V_LANES]) { (void)rows; }
 
 #undef V_UINT
