@@ -69,6 +69,11 @@ static bool dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes
     return s->rows * (table->dots_half + s->depth) <= table->dots_most * s->depth;
 }
 
+/* Whether C = A' B is made turned (gemm.inc): its columns would not fill vectors. */
+static bool turns(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    return s->cols % table->lanes && 2 * s->cols <= 3 * table->lanes && s->rows >= table->lanes;
+}
+
 static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_product *const p = &m->product;
     const pnng_gemm_sizes *const s = &p->sizes;
@@ -88,6 +93,8 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     if (p->form == PNNG_GEMM_NT && dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_DOTS;
     else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && (few || shallow))
+        m->way = PNNG_GEMM_ROWS;
+    else if (p->form == PNNG_GEMM_TN && turns(table, s))
         m->way = PNNG_GEMM_ROWS;
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
              few_dots_are_cheaper(table, s))
@@ -145,16 +152,20 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
     return round_up(ceil_div(n, m->parts), part_unit(table, m));
 }
 
-/* Each part packs for itself, so that the side which is cut is the longer one. */
+/* Each part packs for itself, so that the side which is cut is the longer one. Where C is most of
+ * what is read and written, each thread has whole rows of it. */
 static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
+    enum { LONG = 100000 }; /* nanoseconds: then a single unit is worth a thread */
     const pnng_gemm_sizes *const s = &m->product.sizes;
+    const bool c_is_most = m->way == PNNG_GEMM_ROWS && m->product.form == PNNG_GEMM_TN;
     m->nanoseconds = estimate(table, &m->product) + m->finishing;
-    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols;
+    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows + c_is_most > s->cols;
     m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
         return;
     const size_t n = m->cuts_rows ? s->rows : s->cols;
-    m->parts = max_size(1, min_size(pnng_threads_limit(), ceil_div(n, 2 * part_unit(table, m))));
+    const size_t least = (m->nanoseconds > LONG ? 1 : 2) * part_unit(table, m);
+    m->parts = max_size(1, min_size(pnng_threads_limit(), ceil_div(n, least)));
     if (m->parts > 1) /* rounding up the parts may leave none for the last */
         m->parts = ceil_div(n, part_size(table, m));
 }
