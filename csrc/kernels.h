@@ -122,10 +122,9 @@ typedef struct pnng_gemm_table {
     size_t mr, nr;      /* the largest tile */
     size_t kc;          /* depth of a block */
     size_t lanes;       /* elements of a vector */
-    /* nt is sooner than packing and tiles for up to dots_most k / (dots_half + k) rows of depth k */
+    /* nt is sooner than packing for up to dots_most k / (dots_half + k) rows of depth k */
     size_t dots_most, dots_half;
-    size_t dots_step,
-        dots_end; /* of a dot product, a vector and the end; 8 is a vector of a tile */
+    size_t dots_step, dots_end; /* of a dot product: a vector and its end; 8 is one of a tile */
 } pnng_gemm_table;
 
 /* One step of an optimiser over n parameters x with gradient g. What is kept from step to step is s
