@@ -52,19 +52,26 @@ static bool rows_clash(ptrdiff_t stride, size_t element) {
  * last-level cache. */
 enum { FAR = 1 << 20, VERY_FAR = 8 << 20 };
 
-/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in cycles an
- * element of C, about: a tile takes depth / lanes, more where its last vector is not full; a dot
- * product takes a little more than depth / lanes and some 4 to sum up its vector. */
-static bool few_dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
+/* Whether few columns of C = A B' are made sooner of dot products than of tiles, in eighths of
+ * cycles an element of C, about: a tile takes 8 for each vector of the depth, more where its last
+ * vector is not full; a dot product a little more, and the sum of its own vector. */
+static bool few_dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    const size_t lanes = table->lanes;
     return s->cols <= 3 * lanes &&
-           9 * s->cols * (s->depth + 4 * lanes) < 8 * ceil_div(s->cols, lanes) * lanes * s->depth;
+           s->cols * (table->dots_step * s->depth + table->dots_end * lanes) <
+               8 * ceil_div(s->cols, lanes) * lanes * s->depth;
 }
 
-/* The same of any number of columns, where B is packed for the tiles: depth / 4 for all rows. */
-static bool dots_are_cheaper(const pnng_gemm_sizes *s, size_t lanes) {
-    if (s->cols < s->rows && s->cols <= 3 * lanes)
-        return few_dots_are_cheaper(s, lanes);
-    return s->rows * (1600 + s->depth) <= 112 * s->depth;
+/* The same of any number of columns, where B is packed for the tiles. */
+static bool dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    if (s->cols < s->rows && s->cols <= 3 * table->lanes)
+        return few_dots_are_cheaper(table, s);
+    return s->rows * (table->dots_half + s->depth) <= table->dots_most * s->depth;
+}
+
+/* Whether C = A' B is made turned (gemm.inc): its columns would not fill vectors. */
+static bool turns(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    return s->cols % table->lanes && 2 * s->cols <= 3 * table->lanes && s->rows >= table->lanes;
 }
 
 static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
@@ -83,12 +90,14 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     m->way = PNNG_GEMM_TILES;
     if (p->b_is_packed)
         return;
-    if (p->form == PNNG_GEMM_NT && dots_are_cheaper(s, lanes))
+    if (p->form == PNNG_GEMM_NT && dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_DOTS;
     else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && (few || shallow))
         m->way = PNNG_GEMM_ROWS;
+    else if (p->form == PNNG_GEMM_TN && turns(table, s))
+        m->way = PNNG_GEMM_ROWS;
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
-             dots_are_cheaper(s, lanes))
+             few_dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_TURNED_DOTS;
 }
 
@@ -143,16 +152,20 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
     return round_up(ceil_div(n, m->parts), part_unit(table, m));
 }
 
-/* Each part packs for itself, so that the side which is cut is the longer one. */
+/* Each part packs for itself, so that the side which is cut is the longer one. Where C is most of
+ * what is read and written, each thread has whole rows of it. */
 static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
+    enum { LONG = 100000 }; /* nanoseconds: then a single unit is worth a thread */
     const pnng_gemm_sizes *const s = &m->product.sizes;
+    const bool c_is_most = m->way == PNNG_GEMM_ROWS && m->product.form == PNNG_GEMM_TN;
     m->nanoseconds = estimate(table, &m->product) + m->finishing;
-    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols;
+    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows + c_is_most > s->cols;
     m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
         return;
     const size_t n = m->cuts_rows ? s->rows : s->cols;
-    m->parts = max_size(1, min_size(pnng_threads_limit(), ceil_div(n, 2 * part_unit(table, m))));
+    const size_t least = (m->nanoseconds > LONG ? 1 : 2) * part_unit(table, m);
+    m->parts = max_size(1, min_size(pnng_threads_limit(), ceil_div(n, least)));
     if (m->parts > 1) /* rounding up the parts may leave none for the last */
         m->parts = ceil_div(n, part_size(table, m));
 }
@@ -222,10 +235,9 @@ bool pnng_gemm_keeping_pays(const pnng_gemm_table *table, const pnng_product *pr
     if (product->form != PNNG_GEMM_NT || s->rows > MANY || !s->cols || !s->depth ||
         s->depth > (size_t)PTRDIFF_MAX / product->element / round_up(s->cols, table->nr))
         return false;
-    if (!dots_are_cheaper(s, table->lanes))
+    if (!dots_are_cheaper(table, s))
         return true;
-    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) &&
-           !few_dots_are_cheaper(s, table->lanes);
+    return s->rows >= (s->depth <= 32 * table->lanes ? 3 : 4) && !few_dots_are_cheaper(table, s);
 }
 
 size_t pnng_gemm_packed_size(const pnng_gemm_table *table, const pnng_product *product) {

@@ -161,6 +161,9 @@ typedef struct pnng_gemm_table {
     size_t mr, nr;      /* the largest tile */
     size_t kc;          /* depth of a block */
     size_t lanes;       /* elements of a vector */
+    /* nt is sooner than packing for up to dots_most k / (dots_half + k) rows of depth k */
+    size_t dots_most, dots_half;
+    size_t dots_step, dots_end; /* of a dot product: a vector and its end; 8 is one of a tile */
 } pnng_gemm_table;
 
 /* A plane, and a copy of a box of it: what padding adds is there, and columns are sorted by their

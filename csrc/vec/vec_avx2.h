@@ -170,11 +170,32 @@ static inline v_t v_evens(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b,
 static inline v_t v_odds(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0xdd)); }
 #endif
 
+/* Halves are folded as v_hsum folds them, those of two vectors at once. */
+static inline v_t v_fold_halves(v_t a, v_t b) {
+    return v_add(X86(permute2f128)(a, b, 0x20), X86(permute2f128)(a, b, 0x31));
+}
+#if PNNG_F64_PASS
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t a = v_fold_halves(rows[0], rows[2]), b = v_fold_halves(rows[1], rows[3]);
+    return v_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+}
+#else
+static inline v_t v_fold_fours(v_t a, v_t b) {
+    return v_add(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+}
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t a = v_fold_fours(v_fold_halves(rows[0], rows[4]), v_fold_halves(rows[1], rows[5]));
+    const v_t b = v_fold_fours(v_fold_halves(rows[2], rows[6]), v_fold_halves(rows[3], rows[7]));
+    return v_add(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+}
+#endif
+
 /* First within the 128-bit halves, then the halves: afterwards half h of t[g * w + i] holds column
  * h * w + i of rows g * w ... , w being the elements of a half. */
 static inline void v_transpose(v_t rows[V_LANES]) {
     enum { W = V_LANES / 2 };
     v_t t[V_LANES];
+    PNNG_UNROLL(4)
     for (int g = 0; g < V_LANES; g += W) {
 #if PNNG_F64_PASS
         t[g] = _mm256_unpacklo_pd(rows[g], rows[g + 1]);
@@ -190,6 +211,7 @@ static inline void v_transpose(v_t rows[V_LANES]) {
         t[g + 3] = _mm256_shuffle_ps(b, d, 0xee);
 #endif
     }
+    PNNG_UNROLL(4)
     for (int i = 0; i < W; i++) {
         rows[i] = X86(permute2f128)(t[i], t[W + i], 0x20);
         rows[W + i] = X86(permute2f128)(t[i], t[W + i], 0x31);

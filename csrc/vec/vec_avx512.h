@@ -133,11 +133,44 @@ static inline v_t v_odds(v_t a, v_t b) {
 }
 #endif
 
+/* Halves are folded as v_hsum folds them, but those of two vectors at once: quarter q of what
+ * becomes of four vectors belongs to the q-th of them. */
+#define V_FOLD(fold, a, b, low, high) v_add(fold(a, b, low), fold(a, b, high))
+#if PNNG_F64_PASS
+static inline v_t v_fold_fours(v_t a, v_t b, v_t c, v_t d) {
+    const v_t ab = V_FOLD(_mm512_shuffle_f64x2, a, b, 0x44, 0xee);
+    const v_t cd = V_FOLD(_mm512_shuffle_f64x2, c, d, 0x44, 0xee);
+    return V_FOLD(_mm512_shuffle_f64x2, ab, cd, 0x88, 0xdd);
+}
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t even = v_fold_fours(rows[0], rows[2], rows[4], rows[6]);
+    const v_t odd = v_fold_fours(rows[1], rows[3], rows[5], rows[7]);
+    return V_FOLD(_mm512_shuffle_pd, even, odd, 0x00, 0xff);
+}
+#else
+static inline v_t v_fold_fours(v_t a, v_t b, v_t c, v_t d) {
+    const v_t ab = V_FOLD(_mm512_shuffle_f32x4, a, b, 0x44, 0xee);
+    const v_t cd = V_FOLD(_mm512_shuffle_f32x4, c, d, 0x44, 0xee);
+    return V_FOLD(_mm512_shuffle_f32x4, ab, cd, 0x88, 0xdd);
+}
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t a = v_fold_fours(rows[0], rows[4], rows[8], rows[12]);
+    const v_t b = v_fold_fours(rows[1], rows[5], rows[9], rows[13]);
+    const v_t c = v_fold_fours(rows[2], rows[6], rows[10], rows[14]);
+    const v_t d = v_fold_fours(rows[3], rows[7], rows[11], rows[15]);
+    const v_t ab = V_FOLD(_mm512_shuffle_ps, a, b, 0x44, 0xee);
+    const v_t cd = V_FOLD(_mm512_shuffle_ps, c, d, 0x44, 0xee);
+    return V_FOLD(_mm512_shuffle_ps, ab, cd, 0x88, 0xdd);
+}
+#endif
+#undef V_FOLD
+
 /* First within the 128-bit quarters, then the quarters: in between, quarter l of t[g * w + i] holds
  * column l * w + i of rows g * w ... , w being the elements of a quarter. */
 static inline void v_transpose(v_t rows[V_LANES]) {
     enum { W = V_LANES / 4 };
     v_t t[V_LANES];
+    PNNG_UNROLL(4)
     for (int g = 0; g < V_LANES; g += W) {
 #if PNNG_F64_PASS
         t[g] = _mm512_unpacklo_pd(rows[g], rows[g + 1]);
@@ -155,6 +188,7 @@ static inline void v_transpose(v_t rows[V_LANES]) {
 #define V_QUARTERS _mm512_shuffle_f32x4
 #endif
     }
+    PNNG_UNROLL(4)
     for (int i = 0; i < W; i++) {
         const v_t even = V_QUARTERS(t[i], t[W + i], 0x88);
         const v_t odd = V_QUARTERS(t[i], t[W + i], 0xdd);

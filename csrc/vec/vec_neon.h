@@ -146,6 +146,10 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f64(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f64(a, b); }
+
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    return v_add(vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1]));
+}
 static inline void v_transpose(v_t rows[V_LANES]) {
     const v_t first = vtrn1q_f64(rows[0], rows[1]);
     rows[1] = vtrn2q_f64(rows[0], rows[1]);
@@ -163,6 +167,15 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f32(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f32(a, b); }
+
+static inline v_t v_fold_halves(v_t a, v_t b) {
+    return v_add(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
+                 vcombine_f32(vget_high_f32(a), vget_high_f32(b)));
+}
+static inline v_t v_hsums(const v_t rows[V_LANES]) {
+    const v_t a = v_fold_halves(rows[0], rows[1]), b = v_fold_halves(rows[2], rows[3]);
+    return v_add(vuzp1q_f32(a, b), vuzp2q_f32(a, b));
+}
 static inline void v_transpose(v_t rows[V_LANES]) {
     const float32x4x2_t a = vtrnq_f32(rows[0], rows[1]), b = vtrnq_f32(rows[2], rows[3]);
     rows[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));

@@ -195,6 +195,14 @@ static void test_thin(void) {
                     }
 }
 
+/* So few columns that C' is made, and more of it than is turned at once. */
+static void test_turned(void) {
+    const size_t cols = lanes / 2 + 1, rows = 2 * (16384 / bytes / cols) + 5;
+    snprintf(test_where, sizeof test_where, "%s %s tn turned", isa->name, f64 ? "f64" : "f32");
+    for (int flags = 0; flags < GEMM_FLAGS; flags++)
+        check_thin(2, rows, cols, 6, flags, (placement)(flags % PLACEMENTS));
+}
+
 /* Large enough that B counts as far away: sooner for one row. */
 static void test_far(void) {
     snprintf(test_where, sizeof test_where, "%s %s nn far", isa->name, f64 ? "f64" : "f32");
@@ -518,6 +526,7 @@ static void test_all(void) {
     test_tiles();
     test_pack();
     test_thin();
+    test_turned();
     test_far();
     for (int kind = 0; kind < 3; kind++) {
         snprintf(test_where, sizeof test_where, "%s %s thin kind %d alone and together", isa->name,
