@@ -219,9 +219,9 @@ def run_program(path, mode, inputs):
     indices = [np.int64 if engine.kinds[value] == _engine.INDEX else dtype for value in engine.outputs]
     outputs = [np.empty(plan.shape(value), kind) for value, kind in zip(engine.outputs, indices, strict=True)]
     inputs = [np.ascontiguousarray(x) for x in inputs]
-    plan.bind_inputs(inputs)
-    plan.bind_params(data, grads)
-    plan.bind_outputs(outputs)
+    plan.inputs.bind(inputs)
+    plan.bind_params(_engine.addresses([*data, *grads]))
+    plan.outputs.bind(outputs)
     plan.forward(1)
     return outputs, program
 

@@ -14,7 +14,7 @@ from trees import as_lists, tree_map
 
 import pynngraph as nn
 from pynngraph.errors import DTypeError, FileFormatError, GraphError
-from pynngraph.io import t7_reader, torch_classes
+from pynngraph.io import t7_reader, torch_classes, torch_saver
 from pynngraph.io.inert import Inert, inert_modules
 from pynngraph.io.t7 import Function, Record, Storage, Table, Tensor
 from pynngraph.io.torch_loader import Loader
@@ -185,6 +185,8 @@ def kinds(module):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_module_comes_back(row, dtype, tmp_path, rng):
     module = row.build().type(dtype).evaluate()
+    if any(type(inner).__name__ in torch_saver._NOT_WRITTEN for inner in module.listModules()):
+        pytest.skip("what Torch7 has inside of it is not made here")
     again = through(module, tmp_path / "module.t7")
     assert kinds(again) == kinds(module)
     assert again.type() == dtype

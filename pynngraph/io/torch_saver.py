@@ -191,6 +191,8 @@ class Saver:
             return self.value([[to_one(dim) for dim in pair] for pair in value])
         if kind == "dim":
             return float(to_one(value))
+        if kind == "offset":
+            return float(value - 1)
         if kind == "module":
             return self.module(value)
         if kind == "indices":
@@ -251,9 +253,9 @@ def _longs(sizes: Any) -> Storage:
 def _attribute(module: Module, argument: Argument, spelled: str) -> tuple[str, Any]:
     """A field and its value here: the attribute of its name, or of the constructor's argument."""
     for field in argument.fields:
-        for name in (field, f"{field}_", spelled):
+        for name in (argument.attribute or field, f"{field}_", spelled):
             value = getattr(module, name, None)
-            if value is not None:
+            if value is not None and not inspect.ismethod(value):
                 return field, not value if argument.kind == "not" and name == spelled else value
     if not any(hasattr(module, name) for name in (*argument.fields, f"{argument.fields[0]}_", spelled)):
         kind = type(module).__name__
@@ -280,6 +282,25 @@ def _complete(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
             pairs[key] = _tensor(_kind(module), np.ones(count, module.dtype))
     elif name == "WeightNorm":
         _complete_weight_norm(pairs)
+    elif name == "SpatialDepthWiseConvolution":
+        pairs["nOutputPlane"] = float(pairs["weight"].sizes[0])
+    elif name == "IndexLinear":
+        running = Table([*((key, Table()) for key in ("cumSumSizes", "keys", "gradWeight")), ("counter", 1.0)])
+        pairs.update(running=running, normalize=4.0 if module.normalize else 0.0, gradWeight=_empty(module))
+    elif name == "PartialLinear":
+        _complete_partial_linear(saver, module, pairs)
+
+
+def _complete_partial_linear(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
+    """The modules that it is in Torch7: the weight is a LookupTable's, of which a part is taken."""
+    table = nn.LookupTable(1, 1).type(module.type())
+    table._cells["weight"] = module._cells["weight"]
+    pair = nn.ParallelTable(nn.Identity(), table)
+    pairs["network"] = saver.module(nn.Sequential(pair, nn.MM(False, True)).type(module.type()))
+    del pairs["weight"], pairs["gradWeight"]
+    every = np.arange(1, module.outputsize + 1, dtype=module.dtype)
+    part = every if module.partition is None else np.asarray(module.partition) + 1
+    pairs.update(allcolumns=saver.tensor(every), partition=saver.tensor(part.astype(module.dtype)))
 
 
 def _complete_weight_norm(pairs: dict[str, Any]) -> None:
