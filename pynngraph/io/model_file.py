@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -139,7 +140,7 @@ class _Writer:
                 self._kept.append(cell)
                 self._names[id(cell.data_store)] = self._array(_join(path, name), cell.data)
         place = self._module_places[id(module)] = len(self.modules)
-        entry: dict[str, Json] = {"class": type(module).__name__}
+        entry: dict[str, Json] = {"class": _class_name(type(module))}
         self.modules.append(entry)
         state = module.__getstate__()
         cells = {kind: state.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
@@ -213,6 +214,12 @@ class _Writer:
             "outputs": list(program.outputs),
             "values": len(program.kinds),
         }
+
+
+def _class_name(cls: type[Module]) -> str:
+    """A class by name; one of the package's own that it does not export, after the name of its file."""
+    package, _, file = cls.__module__.rpartition(".")
+    return f"{file}.{cls.__name__}" if package == nn.__name__ and cls.__name__ not in nn.__all__ else cls.__name__
 
 
 def _join(path: str, key: Any) -> str:
@@ -303,6 +310,9 @@ class _Reader:
         cls: Any = gModule if name == "gModule" else self._classes.get(name)
         if cls is None and name in nn.__all__:
             cls = getattr(nn, name)
+        if cls is None and "." in name:
+            file, _, inner = name.partition(".")
+            cls = getattr(sys.modules.get(f"{nn.__name__}.{file}"), inner, None)
         if not (isinstance(cls, type) and issubclass(cls, Module)):
             raise FileFormatError(f"at byte 8: there is no class {name!r} here: give it by classes={{{name!r}: ...}}")
         module: Module = cls.__new__(cls)

@@ -296,8 +296,8 @@ ROWS: dict[str, Row] = {
     "SpatialReplicationPadding": Row("pad_l pad_r pad_t pad_b"),
     "VolumetricReplicationPadding": Row("pleft pright ptop pbottom pfront pback"),
     "SpatialUpSamplingNearest": Row("scale_factor", constants=_UPSAMPLED),
-    "SpatialUpSamplingBilinear": Row("scale_factor", constants=_UPSAMPLED),
-    "UpSampling": Row("scale_factor mode", constants=_UPSAMPLED),
+    "SpatialUpSamplingBilinear": Row("scale_factor", extra="oheight owidth", constants=_UPSAMPLED),
+    "UpSampling": Row("scale_factor mode", extra="odepth oheight owidth", constants=_UPSAMPLED),
     # criterions
     "AbsCriterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
     "BCECriterion": _criterion("weights:tensor sizeAverage", constants={"output_tensor": "Tensor1"}),

@@ -447,6 +447,9 @@ def _prepare(loader: Loader, name: str, fields: Fields) -> None:
             known.update((key, Fields(nll).get(key)) for key in ("weights", "sizeAverage"))
     elif name == "WeightNorm":
         _prepare_weight_norm(loader, fields)
+    elif name in ("SpatialUpSamplingBilinear", "UpSampling") and not fields.has("scale_factor"):
+        sizes = [(key, known[key]) for key in ("odepth", "oheight", "owidth") if fields.has(key)]
+        known["scale_factor"] = Table(sizes)
     elif name == "PartialLinear":
         known["weight"] = _inside(known.get("network"), 1, 2).get("weight")
     elif name.endswith("BatchNormalization"):

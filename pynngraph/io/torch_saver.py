@@ -23,6 +23,7 @@ _MAX_DEPTH = 1000  # of tables in tables
 # What a module of these has inside in Torch7 is its own, and is not made here.
 _NOT_WRITTEN = {
     "Convert",
+    "LayerNormalization",
     "SpatialContrastiveNormalization",
     "SpatialDivisiveNormalization",
     "SpatialSubtractiveNormalization",
@@ -257,6 +258,8 @@ def _attribute(module: Module, argument: Argument, spelled: str) -> tuple[str, A
             value = getattr(module, name, None)
             if value is not None and not inspect.ismethod(value):
                 return field, not value if argument.kind == "not" and name == spelled else value
+    if argument.fields == ("scale_factor",):  # sizes are given instead
+        return "scale_factor", None
     if not any(hasattr(module, name) for name in (*argument.fields, f"{argument.fields[0]}_", spelled)):
         kind = type(module).__name__
         raise GraphError(f"{kind} cannot be saved as .t7: it has no attribute {argument.fields[0]} or {spelled}")
