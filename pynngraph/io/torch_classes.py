@@ -321,7 +321,7 @@ ROWS: dict[str, Row] = {
     "SmoothL1Criterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
     "SoftMarginCriterion": _criterion(extra="sizeAverage"),
     "SpatialAutoCropMSECriterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
-    "SpatialClassNLLCriterion": _criterion("weights:tensor sizeAverage", constants={
+    "SpatialClassNLLCriterion": _criterion("weights:tensor sizeAverage ignoreIndex:dim", constants={
         "output_tensor": "Tensor1", "total_weight_tensor": "Tensor1", "target": "LongTensor1"}),
     "WeightedMSECriterion": _criterion("weight:tensor", extra="sizeAverage", constants={"output_tensor": "Tensor1"}),
     "MultiCriterion": _criterion(tables="gradInput"),

@@ -20,13 +20,17 @@ from .torch_classes import Argument, Row
 
 _KINDS = {np.dtype(code): kind for kind, code in ELEMENTS.items()}
 _MAX_DEPTH = 1000  # of tables in tables
-# What a module of these has inside in Torch7 is its own, and is not made here.
+# What a module of these has inside in Torch7 is its own, and is not made here; the last four are not Torch7's.
 _NOT_WRITTEN = {
     "Convert",
     "LayerNormalization",
     "SpatialContrastiveNormalization",
     "SpatialDivisiveNormalization",
     "SpatialSubtractiveNormalization",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Unrolled",
 }
 
 
@@ -253,14 +257,17 @@ def _longs(sizes: Any) -> Storage:
 
 def _attribute(module: Module, argument: Argument, spelled: str) -> tuple[str, Any]:
     """A field and its value here: the attribute of its name, or of the constructor's argument."""
-    for field in argument.fields:
-        for name in (argument.attribute or field, f"{field}_", spelled):
-            value = getattr(module, name, None)
-            if value is not None and not inspect.ismethod(value):
-                return field, not value if argument.kind == "not" and name == spelled else value
-    if argument.fields == ("scale_factor",):  # sizes are given instead
-        return "scale_factor", None
-    if not any(hasattr(module, name) for name in (*argument.fields, f"{argument.fields[0]}_", spelled)):
+    # A criterion may be made of another one, which then has what it was given.
+    owners = [module, *(child for child in module.children() if isinstance(module, Criterion))]
+    is_known = argument.fields == ("scale_factor",)  # which is not there where sizes are given instead
+    for owner in owners:
+        for field in argument.fields:
+            for name in (argument.attribute or field, f"{field}_", spelled):
+                value = getattr(owner, name, None)
+                is_known |= hasattr(owner, name)
+                if value is not None and not inspect.ismethod(value):
+                    return field, not value if argument.kind == "not" and name == spelled else value
+    if not is_known:
         kind = type(module).__name__
         raise GraphError(f"{kind} cannot be saved as .t7: it has no attribute {argument.fields[0]} or {spelled}")
     return argument.fields[0], None
