@@ -86,9 +86,13 @@ def test_a_pipe_is_written_to(tmp_path):
 
 
 def test_an_error_while_writing_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), atomic.replacing(tmp_path / "x") as file:
-        file.write(b"part")
-        1 / 0  # noqa: B018
+    def write():
+        with atomic.replacing(tmp_path / "x") as file:
+            file.write(b"part")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from trees import as_lists, tree_map
 
 import pynngraph as nn
 from pynngraph.errors import DTypeError, FileFormatError, GraphError
-from pynngraph.io import t7_reader, torch_classes
+from pynngraph.io import t7_reader, torch_classes, torch_saver
 from pynngraph.io.inert import Inert, inert_modules
 from pynngraph.io.t7 import Function, Record, Storage, Table, Tensor
 from pynngraph.io.torch_loader import Loader
@@ -157,7 +157,7 @@ def test_a_graph_is_written_as_nngraph_links_it(case):
 
 # ---- every module --------------------------------------------------------------------------------
 
-NOT_WRITTEN = {"Module", "Container", "Criterion"}
+BASES = {"Module", "Container", "Criterion"}
 by_row = pytest.mark.parametrize("row", MODULES, ids=[row.name for row in MODULES])
 
 
@@ -165,6 +165,12 @@ def equal(a, b):
     return nesting_equal(a, b) and all(
         np.array_equal(x, y, equal_nan=True) for x, y in zip(leaves(a), leaves(b), strict=True)
     )
+
+
+def forward(module, input):
+    """Forward with the same random numbers each time."""
+    nn.manualSeed(1)
+    return module.forward(input)
 
 
 def leaves(value):
@@ -185,11 +191,13 @@ def kinds(module):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_module_comes_back(row, dtype, tmp_path, rng):
     module = row.build().type(dtype).evaluate()
+    if any(type(inner).__name__ in torch_saver._NOT_WRITTEN for inner in module.listModules()):
+        pytest.skip("what Torch7 has inside of it is not made here")
     again = through(module, tmp_path / "module.t7")
     assert kinds(again) == kinds(module)
     assert again.type() == dtype
     x = draw(row.input, rng, dtype)
-    assert equal(again.forward(x), module.forward(x))
+    assert equal(forward(again, x), forward(module, x))
     for got, wanted in zip(again.parameters()[0], module.parameters()[0], strict=True):
         np.testing.assert_array_equal(got, wanted)
 
@@ -207,7 +215,9 @@ def test_every_module_has_a_row():
     names = {
         name for name in nn.__all__ if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
     }
-    missing = names - set(torch_classes.ROWS) - torch_classes.COMPOSITES - {"gModule"} - NOT_WRITTEN
+    missing = (
+        names - set(torch_classes.ROWS) - torch_classes.COMPOSITES - {"gModule"} - BASES - torch_saver._NOT_WRITTEN
+    )
     assert not missing
 
 

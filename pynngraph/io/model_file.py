@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .. import tree
+from .. import nn, tree
 from .._engine import INDEX
 from ..errors import DTypeError, FileFormatError, GraphError
 from ..graph.gmodule import gModule
@@ -140,7 +140,7 @@ class _Writer:
                 self._kept.append(cell)
                 self._names[id(cell.data_store)] = self._array(_join(path, name), cell.data)
         place = self._module_places[id(module)] = len(self.modules)
-        entry: dict[str, Json] = {"class": type(module).__name__}
+        entry: dict[str, Json] = {"class": _class_name(type(module))}
         self.modules.append(entry)
         state = module.__getstate__()
         cells = {kind: state.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
@@ -224,6 +224,12 @@ class _Writer:
         }
 
 
+def _class_name(cls: type[Module]) -> str:
+    """A class by name; one of the package's own that it does not export, after the name of its file."""
+    package, _, file = cls.__module__.rpartition(".")
+    return f"{file}.{cls.__name__}" if package == nn.__name__ and cls.__name__ not in nn.__all__ else cls.__name__
+
+
 def _join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
 
@@ -265,19 +271,6 @@ def read(data: bytes | mmap.mmap, classes: Mapping[str, type[Module]] | None = N
     except Exception as error:
         # Whatever its parts are asked to be: the file is to blame.
         raise FileFormatError(f"at byte 8: the model cannot be made: {type(error).__name__}: {error}") from error
-
-
-@cache
-def _own_classes() -> dict[str, type[Module]]:
-    """The classes of modules of this package, by name."""
-    found: dict[str, type[Module]] = {}
-    waiting: list[type[Module]] = [Module, gModule]
-    while waiting:
-        cls = waiting.pop()
-        if cls.__module__.startswith(f"{Module.__module__.split('.', 1)[0]}."):
-            found[cls.__name__] = cls
-            waiting.extend(cls.__subclasses__())
-    return found
 
 
 class _Reader:
@@ -322,7 +315,12 @@ class _Reader:
 
     def _empty(self, name: str) -> Module:
         """A module of a class, without a state."""
-        cls: Any = self._classes.get(name) or _own_classes().get(name)
+        cls: Any = gModule if name == "gModule" else self._classes.get(name)
+        if cls is None and name in nn.__all__:
+            cls = getattr(nn, name)
+        if cls is None and "." in name:
+            file, _, inner = name.partition(".")
+            cls = getattr(sys.modules.get(f"{nn.__name__}.{file}"), inner, None)
         if not (isinstance(cls, type) and issubclass(cls, Module)):
             raise FileFormatError(f"at byte 8: there is no class {name!r} here: give it by classes={{{name!r}: ...}}")
         module: Module = cls.__new__(cls)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__, tree
+from .. import __version__, nn, tree
 from .._engine import INDEX
 from ..errors import Error, GraphError, StateError
 from .atomic import replacing
@@ -79,7 +79,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
         If the package ``onnx`` is not installed.
     """
     import_onnx()
-    copy = module.clone().type(dtype).evaluate()
+    copy = module.clone().type(dtype).evaluate().replace(_without_watchers)
     arrays = tree.map_leaves(lambda leaf: _as_input(leaf, copy.dtype), input)
     ready = copy.execution_apart().prepared(arrays)
     model = _Exporter(copy, ready, _wider(copy, arrays, ready)).model(tree.flatten(arrays)[0])
@@ -87,6 +87,13 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
         with replacing(path) as file:
             file.write(model.SerializeToString())
     return model
+
+
+def _without_watchers(module: Module) -> Module:
+    """A module without what only looks on, by steps in Python."""
+    while type(module).__name__ in ("NaN", "Profile"):
+        module = module.children()[0]
+    return nn.Identity() if type(module).__name__ == "PrintSize" else module
 
 
 def _as_input(leaf: Any, dtype: Any) -> Any:

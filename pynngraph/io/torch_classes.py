@@ -9,6 +9,7 @@ that it comes from:
 ``size:sizes``   a LongStorage
 ``dims:list``    a table of numbers; ``:pairs`` of pairs of dims, ``:indices`` a tensor of indices
 ``w:tensor``     a tensor that is no parameter
+``lower@low``    a field that is the attribute ``low`` here
 ``weight[0]``    the first size of a tensor: read only, because the parameter is written anyway
 ``bias?``        whether there is such a field: read only
 ``a|b``          whichever field is there
@@ -30,7 +31,8 @@ import re
 from typing import Any, NamedTuple
 
 _ARGUMENT = re.compile(
-    r"=(?P<value>.+)|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+))?(?P<inner>!)?"
+    r"=(?P<value>.+)"
+    r"|(?P<field>[\w|]+)(?:\[(?P<size>\d)\]|(?P<present>\?)|:(?P<kind>\w+)|@(?P<attribute>\w+))?(?P<inner>!)?"
 )
 
 
@@ -42,6 +44,7 @@ class Argument(NamedTuple):
     size: int | None = None  # which size of a tensor
     present: bool = False
     value: Any = None  # if there is no field
+    attribute: str = ""  # here, if it is called otherwise
     inner: bool = False  # whether the field is one of an object inside
 
     @property
@@ -77,11 +80,15 @@ def arguments(text: str) -> list[Argument]:
         if match["value"] is not None:
             found.append(Argument((), value={"None": None, "True": True, "False": False}[match["value"]]))
             continue
-        size = None if match["size"] is None else int(match["size"])
-        kind = match["kind"] or ""
-        names_of_field = tuple(match["field"].split("|"))
         found.append(
-            Argument(names_of_field, kind, size, match["present"] is not None, inner=match["inner"] is not None)
+            Argument(
+                tuple(match["field"].split("|")),
+                match["kind"] or "",
+                None if match["size"] is None else int(match["size"]),
+                match["present"] is not None,
+                attribute=match["attribute"] or "",
+                inner=match["inner"] is not None,
+            )
         )
     return found
 
@@ -127,6 +134,14 @@ ROWS: dict[str, Row] = {
     "Linear": Row("weight[1] weight[0] bias?", _AFFINE, empty="addBuffer"),
     "LinearWeightNorm": Row("inputSize outputSize bias? eps", "v g bias", empty="weight norm scale addBuffer",
                             constants={"dirty": True}),
+    "PartialLinear": Row("inputsize outputsize bias?", _AFFINE),
+    "IndexLinear": Row(
+        "inputSize outputSize doGradInput offset:offset =None =None normalize!",
+        _AFFINE,
+        empty="gradWeightBuffer valuesBuffer normalizedValues",
+        tables="sizesCache cumSumSizesCache",
+        constants={"weightDecay": 0.0},
+    ),
     "Bilinear": Row("weight[1] weight[2] weight[0] bias?", _AFFINE),
     "SparseLinear": Row("weight[1] weight[0] doGradInput", _AFFINE, constants={"weightDecay": 0.0}),
     "Euclidean": Row("weight[0] weight[1]", "weight", constants={"fastBackward": True}),
@@ -218,7 +233,7 @@ ROWS: dict[str, Row] = {
     "LogSoftMax": Row(),
     "PReLU": Row("nOutputPlane", "weight", empty="gradWeightBuf gradWeightBuf2"),
     "Power": Row("pow"),
-    "RReLU": Row("lower upper inplace", empty="noise"),
+    "RReLU": Row("lower@lower_bound upper@upper_bound inplace", empty="noise"),
     "ReLU": Row("inplace", constants={"threshold": 0.0, "val": 0.0}),
     "ReLU6": Row("inplace"),
     "Sigmoid": Row(),
@@ -250,7 +265,8 @@ ROWS: dict[str, Row] = {
     "SpatialConvolutionMap": Row("connTable:indices kW kH dW dH", _AFFINE, extra="nInputPlane nOutputPlane"),
     "SpatialFullConvolutionMap": Row("connTable:indices kW kH dW dH", _AFFINE, extra="nInputPlane nOutputPlane"),
     "SpatialFullConvolution": Row(_PADDED + " adjW adjH", _AFFINE, empty="finput fgradInput"),
-    "SpatialDepthWiseConvolution": Row(_PADDED, _AFFINE, empty="finput fgradInput"),
+    "SpatialDepthWiseConvolution": Row("nInputPlane weight[0] kW kH dW dH padW padH", _AFFINE,
+                                       empty="finput fgradInput"),
     "SpatialDilatedConvolution": Row(_PADDED + " dilationW dilationH", _AFFINE, empty="finput fgradInput"),
     "SpatialSubSampling": Row("nInputPlane kW kH dW dH", _AFFINE),
     "VolumetricConvolution": Row(_PADDED_3D, _AFFINE, empty="finput fgradInput"),
@@ -280,8 +296,8 @@ ROWS: dict[str, Row] = {
     "SpatialReplicationPadding": Row("pad_l pad_r pad_t pad_b"),
     "VolumetricReplicationPadding": Row("pleft pright ptop pbottom pfront pback"),
     "SpatialUpSamplingNearest": Row("scale_factor", constants=_UPSAMPLED),
-    "SpatialUpSamplingBilinear": Row("scale_factor", constants=_UPSAMPLED),
-    "UpSampling": Row("scale_factor mode", constants=_UPSAMPLED),
+    "SpatialUpSamplingBilinear": Row("scale_factor", extra="oheight owidth", constants=_UPSAMPLED),
+    "UpSampling": Row("scale_factor mode", extra="odepth oheight owidth", constants=_UPSAMPLED),
     # criterions
     "AbsCriterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
     "BCECriterion": _criterion("weights:tensor sizeAverage", constants={"output_tensor": "Tensor1"}),
@@ -305,7 +321,7 @@ ROWS: dict[str, Row] = {
     "SmoothL1Criterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
     "SoftMarginCriterion": _criterion(extra="sizeAverage"),
     "SpatialAutoCropMSECriterion": _criterion("sizeAverage", constants={"output_tensor": "Tensor1"}),
-    "SpatialClassNLLCriterion": _criterion("weights:tensor sizeAverage", constants={
+    "SpatialClassNLLCriterion": _criterion("weights:tensor sizeAverage ignoreIndex:dim", constants={
         "output_tensor": "Tensor1", "total_weight_tensor": "Tensor1", "target": "LongTensor1"}),
     "WeightedMSECriterion": _criterion("weight:tensor", extra="sizeAverage", constants={"output_tensor": "Tensor1"}),
     "MultiCriterion": _criterion(tables="gradInput"),

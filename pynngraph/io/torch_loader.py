@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..errors import FileFormatError
+from ..errors import Error, FileFormatError
 from ..nn.container import ModuleList
 from ..nn.module import Module
 from ..nn.parameter import Cell, at_most
@@ -210,14 +210,22 @@ class Loader:
         given = self._arguments(cls, row, record, fields, children)
         try:
             module = _construct(cls, given)
-            for child in children if row.modules == "list" else ():
-                module.add(child)  # type: ignore[attr-defined]
+            if row.modules == "list":
+                for child in children:
+                    module.add(child)  # type: ignore[attr-defined]
+            elif len(children) > 1:  # a MapTable's copies of its one module
+                module.modules[:] = children  # type: ignore[attr-defined]
             self._set_extra(module, row, fields)
         except Exception as error:
             # A file may give a constructor anything; whatever it makes of that, the file is to blame.
             raise self.fail(record, f"cannot be made here: {error}") from error
         self._set_parameters(module, row, record, fields)
-        _finish(self, module, record, fields)
+        try:
+            _finish(self, module, record, fields)
+        except FileFormatError:
+            raise
+        except Error as error:
+            raise self.fail(record, f"cannot be made here: {error}") from error
         return module
 
     def _arguments(
@@ -271,6 +279,8 @@ class Loader:
             return [from_one(raw)]
         if kind == "not":
             return [not raw]
+        if kind == "offset":  # of indices, which count from 0 here
+            return [_whole(raw) + 1]
         if kind == "module":
             return [self.module(raw)]
         if kind == "indices":
@@ -437,6 +447,11 @@ def _prepare(loader: Loader, name: str, fields: Fields) -> None:
             known.update((key, Fields(nll).get(key)) for key in ("weights", "sizeAverage"))
     elif name == "WeightNorm":
         _prepare_weight_norm(loader, fields)
+    elif name in ("SpatialUpSamplingBilinear", "UpSampling") and not fields.has("scale_factor"):
+        sizes = [(key, known[key]) for key in ("odepth", "oheight", "owidth") if fields.has(key)]
+        known["scale_factor"] = Table(sizes)
+    elif name == "PartialLinear":
+        known["weight"] = _inside(known.get("network"), 1, 2).get("weight")
     elif name.endswith("BatchNormalization"):
         std: Any = known.get("running_std")
         eps = known.get("eps")
@@ -444,6 +459,14 @@ def _prepare(loader: Loader, name: str, fields: Fields) -> None:
             # Older files have 1 / sqrt(variance + eps).
             variance = loader.tensor(std).astype(np.float64) ** -2 - (eps if isinstance(eps, float) else 1e-5)
             known["running_var"] = _tensor_of(variance)
+
+
+def _inside(raw: Any, *places: int) -> Fields:
+    """The fields of a module that is in others, at some places."""
+    for place in places:
+        table = Fields(raw).get("modules") if isinstance(raw, Record) else None
+        raw = table.get(float(place)) if isinstance(table, Table) else None
+    return Fields(raw if isinstance(raw, Record) else Record("nil"))
 
 
 def _prepare_weight_norm(loader: Loader, fields: Fields) -> None:
@@ -470,7 +493,12 @@ def _tensor_of(array: Any) -> Tensor:
 
 def _finish(loader: Loader, module: Module, record: Record, fields: Fields) -> None:
     """Set what a row does not name."""
-    if type(module).__name__ not in ("MultiCriterion", "ParallelCriterion"):
+    name = type(module).__name__
+    if name == "PartialLinear" and fields.has_tensor("partition"):
+        part = loader.tensor(fields.get("partition")).astype(np.int64) - 1
+        if not np.array_equal(part, np.arange(module.outputsize)):  # type: ignore[attr-defined]
+            module.setPartition(part)  # type: ignore[attr-defined]
+    if name not in ("MultiCriterion", "ParallelCriterion"):
         return
     weights = fields.get("weights")
     numbers = weights.entries() if isinstance(weights, Table) else None

@@ -20,12 +20,17 @@ from .torch_classes import Argument, Row
 
 _KINDS = {np.dtype(code): kind for kind, code in ELEMENTS.items()}
 _MAX_DEPTH = 1000  # of tables in tables
-# What a module of these has inside in Torch7 is its own, and is not made here.
+# What a module of these has inside in Torch7 is its own, and is not made here; the last four are not Torch7's.
 _NOT_WRITTEN = {
     "Convert",
+    "LayerNormalization",
     "SpatialContrastiveNormalization",
     "SpatialDivisiveNormalization",
     "SpatialSubtractiveNormalization",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Unrolled",
 }
 
 
@@ -191,6 +196,8 @@ class Saver:
             return self.value([[to_one(dim) for dim in pair] for pair in value])
         if kind == "dim":
             return float(to_one(value))
+        if kind == "offset":
+            return float(value - 1)
         if kind == "module":
             return self.module(value)
         if kind == "indices":
@@ -250,12 +257,17 @@ def _longs(sizes: Any) -> Storage:
 
 def _attribute(module: Module, argument: Argument, spelled: str) -> tuple[str, Any]:
     """A field and its value here: the attribute of its name, or of the constructor's argument."""
-    for field in argument.fields:
-        for name in (field, f"{field}_", spelled):
-            value = getattr(module, name, None)
-            if value is not None:
-                return field, not value if argument.kind == "not" and name == spelled else value
-    if not any(hasattr(module, name) for name in (*argument.fields, f"{argument.fields[0]}_", spelled)):
+    # A criterion may be made of another one, which then has what it was given.
+    owners = [module, *(child for child in module.children() if isinstance(module, Criterion))]
+    is_known = argument.fields == ("scale_factor",)  # which is not there where sizes are given instead
+    for owner in owners:
+        for field in argument.fields:
+            for name in (argument.attribute or field, f"{field}_", spelled):
+                value = getattr(owner, name, None)
+                is_known |= hasattr(owner, name)
+                if value is not None and not inspect.ismethod(value):
+                    return field, not value if argument.kind == "not" and name == spelled else value
+    if not is_known:
         kind = type(module).__name__
         raise GraphError(f"{kind} cannot be saved as .t7: it has no attribute {argument.fields[0]} or {spelled}")
     return argument.fields[0], None
@@ -280,6 +292,25 @@ def _complete(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
             pairs[key] = _tensor(_kind(module), np.ones(count, module.dtype))
     elif name == "WeightNorm":
         _complete_weight_norm(pairs)
+    elif name == "SpatialDepthWiseConvolution":
+        pairs["nOutputPlane"] = float(pairs["weight"].sizes[0])
+    elif name == "IndexLinear":
+        running = Table([*((key, Table()) for key in ("cumSumSizes", "keys", "gradWeight")), ("counter", 1.0)])
+        pairs.update(running=running, normalize=4.0 if module.normalize else 0.0, gradWeight=_empty(module))
+    elif name == "PartialLinear":
+        _complete_partial_linear(saver, module, pairs)
+
+
+def _complete_partial_linear(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
+    """The modules that it is in Torch7: the weight is a LookupTable's, of which a part is taken."""
+    table = nn.LookupTable(1, 1).type(module.type())
+    table._cells["weight"] = module._cells["weight"]
+    pair = nn.ParallelTable(nn.Identity(), table)
+    pairs["network"] = saver.module(nn.Sequential(pair, nn.MM(False, True)).type(module.type()))
+    del pairs["weight"], pairs["gradWeight"]
+    every = np.arange(1, module.outputsize + 1, dtype=module.dtype)
+    part = every if module.partition is None else np.asarray(module.partition) + 1
+    pairs.update(allcolumns=saver.tensor(every), partition=saver.tensor(part.astype(module.dtype)))
 
 
 def _complete_weight_norm(pairs: dict[str, Any]) -> None:
