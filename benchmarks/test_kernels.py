@@ -176,6 +176,6 @@ def test_rows_and_plots(tmp_path: Path) -> None:
         path = tmp_path / "picture.svg"
         plot.save(draw(runs), path)
         assert "</svg>" in path.read_text(encoding="utf-8")
-    page = plot.write_page(runs)
+    page = plot.write_page(runs, "")
     for line in ("| square | gradWeight | 2 |", "| weights in L1 | forward | 3 |", "| copy | forward | 1 |"):
         assert line in page
