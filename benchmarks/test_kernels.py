@@ -19,7 +19,7 @@ import plot
 import products
 import pytest
 from beside_limits import SUITES, Machine, choose, run
-from contenders import CONTENDERS, OURS, compare, installed
+from contenders import CONTENDERS, FROZEN, OURS, compare, installed
 from kernels import ENGINE
 from run import sizes
 from timing import Budget, Timing, race
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' own
 
-PEERS = [name for name in CONTENDERS if name != OURS and installed(name)]
+PEERS = [name for name in CONTENDERS if name not in {OURS, FROZEN} and installed(name)]
 SHORT = Budget(3, 1e-4, at_most=0.1)
 
 

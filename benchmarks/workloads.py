@@ -125,8 +125,9 @@ class Graph:
 class Workload:
     """A named graph of a suite. `counts` says what its rate is: "GFLOP/s", "GB/s" or nothing.
 
-    The aims are how many times longer the best peer should take, forward and for both passes; 0: none. `within_us` is for
-    forward calls that should take no more, whatever others take. Large ones run when their suite is named.
+    The aims are how many times longer the best peer should take, forward and for both passes; 0 is no aim. `within_us`
+    is for forward calls that should take no more, whatever others take. Large ones take part with all graphs, and when
+    they are matched.
     """
 
     suite: str
