@@ -18,7 +18,7 @@ NETS = ("seed", "mlp", "lstm", "nodes")
 TITLES = {"table": "Tables", "linear": "One Linear"}
 USUAL = "PyTorch"
 BEGIN, END = "<!-- make bench-plot writes this: graphs -->", "<!-- end of what make bench-plot writes -->"
-NOISE = 0.1
+IDLE_LOAD = 0.5
 MIB = 1 << 20
 
 Run = dict[str, Any]
@@ -81,7 +81,8 @@ def write_table(runs: dict[int, Run]) -> str:
     rows = [row for row in run["results"] if row["suite"] in NETS]
     return "".join(
         [
-            f"{_about(run)} How many times longer others take than {OURS}; above 1 it is faster:\n\n",
+            f"float32, {_threads(min(runs))}: how many times longer others take than {OURS}; above 1 it is faster.\n",
+            f"{_about(run)}\n\n",
             *_table(rows, aims=False),
             "\n![How many times longer the peers take](docs/images/graphs.svg)\n",
         ]
@@ -92,7 +93,7 @@ def write_section(runs: dict[int, Run]) -> str:
     """Return the section of docs/performance.md."""
     lines = [SECTION]
     for threads, run in runs.items():
-        lines.append(f"### Graphs, float32, {threads} thread{'s' if threads > 1 else ''}\n\n{_about(run)}\n")
+        lines.append(f"### Graphs, float32, {_threads(threads)}\n\n{_about(run)}\n")
         for suites in (NETS, ("table",), ("linear",)):
             rows = [row for row in run["results"] if row["suite"] in suites]
             if rows:
@@ -123,14 +124,18 @@ SECTION = """## Graphs
 """
 
 
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def _about(run: Run) -> str:
     about = run["about"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     text = f"{about['cpu']}, {about['cores']} cores, {about['isa']}; {versions}; {about['date']}"
-    text += ", quick rounds." if about["quick"] else "."
     spread = statistics.median(times["spread"] for row in run["results"] for times in row["times"].values())
-    if spread > NOISE:
-        text += f" The machine was shared with others: rounds of the same code differ by {spread:.0%}."
+    text += f"{', quick rounds' if about['quick'] else ''}. Rounds of the same code differ by {spread:.0%} (median)."
+    if about["load"] > IDLE_LOAD:
+        text += f" **The machine was shared**: a load of {about['load']:.0f} before this ran."
     return text
 
 
@@ -177,7 +182,7 @@ def _slowed(runs: dict[int, Run]) -> Iterable[str]:
         for threads in (min(runs), max(runs))
     )
     factors = sorted(alone[key] / several[key] for key in alone if key in several)
-    yield f"### {max(runs)} threads instead of {min(runs)}\n\n"
+    yield f"### {_threads(max(runs))} instead of {min(runs)}\n\n"
     yield f"Times as fast, over all graphs: median {statistics.median(factors):.2f}, least {factors[0]:.2f}, "
     yield f"most {factors[-1]:.2f}. The runs were apart, in processes of their own.\n\n"
 
@@ -198,5 +203,5 @@ def _resources(runs: dict[int, Run]) -> Iterable[str]:
     idle = runs[max(runs)]["resources"]["idle"]
     if idle:
         yield "### Threads that have nothing to do\n\n"
-        yield f"Milliseconds of CPU in the second after runs of an MLP on {max(runs)} threads: "
+        yield f"Milliseconds of CPU in the second after runs of an MLP on {_threads(max(runs))}: "
         yield ", ".join(f"{name} {ms:.1f}" for name, ms in idle.items()) + ".\n"

@@ -357,6 +357,7 @@ def describe(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any
         "dtype": options.dtype,
         "threads": options.threads,
         "versions": versions,
+        "load": os.getloadavg()[0],  # before anything of this has run
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
         "quick": options.quick,
         "text": [
@@ -384,7 +385,7 @@ def cpu_name() -> str:
 def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: str) -> None:
     """Print a line for each workload and pass."""
     width = max(len(result["workload"]) for result in results)
-    heads = [f"{peer:>13}" for peer in peers]
+    heads = [f"{peer:>14}" for peer in peers]
     print("Times of pynngraph, medians; how many times faster it is when parameters are frozen;")
     print("and how many times longer the others take than when they are not: above 1, pynngraph")
     print(f"is faster. Everything in {dtype}.\n")
@@ -393,9 +394,9 @@ def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: 
     for result in results:
         if result["suite"] != suite:
             suite = result["suite"]
-            print(f"-- {suite} ".ljust(width + 53 + 13 * len(peers), "-"))
+            print(f"-- {suite} ".ljust(width + 53 + 14 * len(peers), "-"))
         rate = f"{result['rate']:.1f} {result['rate_unit']}" if result["rate"] else ""
-        ratios = [f"{result['ratios'][peer]:>12.2f}x" if peer in result["ratios"] else f"{'-':>13}" for peer in peers]
+        ratios = [f"{result['ratios'][peer]:>13.2f}x" if peer in result["ratios"] else f"{'-':>14}" for peer in peers]
         time = f"{result['times']['pynngraph']['median_us']:,.2f} us"
         frozen = f"{result['frozen']:.2f}x" if result["frozen"] else ""
         print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13} {frozen:>7}{''.join(ratios)}")

@@ -63,6 +63,7 @@ def test_graphs_that_threads_slow_down_are_printed(capsys: pytest.CaptureFixture
 def test_page_picture_and_table(tmp_path: Path) -> None:
     """All rows are on the page, nets in README.md too; writing it again changes what was written, and no more."""
     about = {"cpu": "a CPU", "cores": 2, "isa": "avx2", "versions": {"NumPy": "2"}, "date": "2000-01-01", "quick": True}
+    about["load"] = 3.2
     memory = [{"workload": "a net", "held_bytes": 1 << 20, "peak_bytes": {"pynngraph": 3 << 20, "PyTorch": 4 << 20}}]
     runs = {
         threads: {"about": about, "results": _results(), "resources": {"memory": memory, "idle": idle}}
@@ -75,6 +76,7 @@ def test_page_picture_and_table(tmp_path: Path) -> None:
         assert section.count(f"| {name}") == 2
     assert "| a net | 1.0 | 3.0 | 4.0 |" in section
     assert "on 2 threads: pynngraph 0.0, NumPy 3.0." in section
+    assert section.count("**The machine was shared**: a load of 3 ") == 2
     table = graphs.write_table(runs)
     assert "| two 3x3" in table
     assert "| Linear" not in table
