@@ -108,7 +108,12 @@ def _table(arrays: list[Any]) -> Any:
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
+def with_frozen(graph: Graph, arrays: Arrays, pass_: str) -> Contender | None:
+    """The same with parameters that cannot be written, as those of ONNX models cannot: they are packed once."""
+    return with_pynngraph(graph, arrays, pass_, FROZEN) if pass_ == FORWARD and graph.params else None
+
+
+def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str, name: str = "") -> Contender:
     """An nngraph of modules. Gradients of parameters add up, so each run starts with zeros."""
     g, linears = _graph(graph)
     g.type(arrays.dtype.name)
@@ -139,7 +144,9 @@ def with_pynngraph(graph: Graph, arrays: Arrays, pass_: str) -> Contender:
 
     if pass_ == FORWARD:
         g.evaluate()
-        return Contender(OURS, forward, results)
+        if name == FROZEN:
+            g.freeze()
+        return Contender(name or OURS, forward, results)
     return Contender(OURS, both, results)
 
 
@@ -164,9 +171,11 @@ class Peer:
 
 
 OURS = "pynngraph"
+FROZEN = "pynngraph, frozen"  # no peer: it is told beside the ratios
 _TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 CONTENDERS = {
     OURS: Peer("contenders", "with_pynngraph", ("pynngraph",), "pynngraph", "pip install pynngraph"),
+    FROZEN: Peer("contenders", "with_frozen", ("pynngraph",), "pynngraph", "pip install pynngraph"),
     "NumPy": Peer("by_hand", "with_numpy", ("numpy",), "numpy", "pip install numpy"),
     "PyTorch": Peer("traced", "with_torch", ("torch",), "torch", _TORCH),
     "ONNX Runtime": Peer(

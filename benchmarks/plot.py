@@ -1,7 +1,8 @@
-"""Draw what the suites of kernels measured, and write docs/performance.md: `make bench-plot`.
+"""Draw what the suites of graphs and of kernels measured, and write docs/performance.md: `make bench-plot`.
 
-It takes the results of `make bench BENCH_ARGS='--suite gemm gemv kernels'`, for each number type and
-number of threads, and runs a quick benchmark for those that are not there yet.
+It takes the results of `make bench BENCH_ARGS='--suite graphs gemm gemv kernels'`, for each number type and
+number of threads, and runs a quick benchmark for those that are not there yet. `PLOT_ARGS='--only graphs'`
+leaves the rest of the page as it is. The table of graphs goes to README.md too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import graphs
+from figures import COLOURS, ENGINE, OURS, figure, legend, save
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -26,17 +30,7 @@ RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 SUITES = ("gemm", "gemv", "kernels")
 RUNS = (("float32", 1), ("float64", 1), ("float32", 2), ("float64", 2))
-OURS, ENGINE = "pynngraph", "pynngraph, prepared"
 CURVES = (ENGINE, OURS, "NumPy", "PyTorch", "ONNX Runtime", "OpenVINO")
-# Colours that differ for the colour-blind too (Okabe and Ito).
-COLOURS = {
-    ENGINE: "#d55e00",
-    OURS: "#e69f00",
-    "NumPy": "#0072b2",
-    "PyTorch": "#009e73",
-    "ONNX Runtime": "#cc79a7",
-    "OpenVINO": "#56b4e9",
-}
 FORMS = {"forward": "forward, x W'", "gradInput": "gradInput, g W", "gradWeight": "gradWeight += g' x"}
 SWEEP = ", sweep: "  # in titles of rows of one op in many sizes
 LEVELS = ("L1", "L2", "L3", "memory")
@@ -50,16 +44,24 @@ def main() -> int:
     if importlib.util.find_spec("matplotlib") is None:
         print("The plots need matplotlib: pip install 'pynngraph[plot]'")
         return 1
-    measure(options.measure)
-    runs = {key: run for key in RUNS if (run := load(*key))}
-    images = options.folder / "images"
+    page, images = options.folder / "performance.md", options.folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    for name, draw in (("gemm", draw_gemm), ("bandwidth", draw_bandwidth), ("roofline", draw_roofline)):
+    measure(options.measure, options.only)
+    pictures: dict[str, Any] = {}
+    if "kernels" in options.only:
+        runs = {key: run for key in RUNS if (run := load(*key))}
+        pictures.update(gemm=draw_gemm(runs), bandwidth=draw_bandwidth(runs), roofline=draw_roofline(runs))
+        held = graphs.section_of(page.read_text(encoding="utf-8")) if page.exists() else ""
+        page.write_text(write_page(runs, held), encoding="utf-8")
+    if graphs.SUITE in options.only:
+        found = {threads: run for threads in (1, 2) if (run := graphs.load(_path(graphs.SUITE, "float32", threads)))}
+        pictures[graphs.SUITE] = graphs.draw(found)
+        for path, text in ((page, graphs.write_section(found)), (options.readme, graphs.write_table(found))):
+            path.write_text(graphs.with_section(path.read_text(encoding="utf-8"), text), encoding="utf-8")
+    for name, drawn in pictures.items():
         path = images / f"{name}.{options.format}"
-        save(draw(runs), path)
+        save(drawn, path)
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
-    page = options.folder / "performance.md"
-    page.write_text(write_page(runs), encoding="utf-8")
     print(page)
     return 0
 
@@ -73,6 +75,14 @@ def parse_arguments() -> argparse.Namespace:
         default="missing",
         help="what to measure first: nothing; quickly what is missing (default); all, quickly; all, in full",
     )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(graphs.SUITE, "kernels"),
+        default=(graphs.SUITE, "kernels"),
+        help="a part of the page (default: both)",
+    )
+    parser.add_argument("--readme", type=Path, default=DOCS.parent / "README.md", help="where the table goes too")
     parser.add_argument("--folder", type=Path, default=DOCS, help="where pictures and page go (default: docs)")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
     return parser.parse_args()
@@ -81,12 +91,16 @@ def parse_arguments() -> argparse.Namespace:
 # ---- results -------------------------------------------------------------------------------------
 
 
-def measure(what: str) -> None:
+def measure(what: str, only: Sequence[str]) -> None:
     """Run the benchmarks that are wanted, each number of threads in a process of its own."""
+    parts = {"kernels": SUITES, graphs.SUITE: (graphs.SUITE,)}
     for dtype, threads in RUNS:
         if what == "nothing" or threads > (os.cpu_count() or 1):
             continue
-        suites = [suite for suite in SUITES if what != "missing" or not _path(suite, dtype, threads).exists()]
+        named = [suite for part in only for suite in parts[part]]
+        if dtype != "float32" and graphs.SUITE in named:
+            named.remove(graphs.SUITE)
+        suites = [suite for suite in named if what != "missing" or not _path(suite, dtype, threads).exists()]
         if not suites:
             continue
         command = [sys.executable, str(HERE / "run.py"), "--dtype", dtype, "--threads", str(threads)]
@@ -123,43 +137,6 @@ def best(row: dict[str, Any]) -> float:
 
 
 # ---- pictures ------------------------------------------------------------------------------------
-
-
-def figure(rows: int, columns: int, width: float, height: float) -> Any:
-    """Return a figure and its axes, in the style of all of them."""
-    import matplotlib as mpl  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    mpl.rcParams.update(
-        {
-            "svg.fonttype": "none",  # text stays text: small files
-            "svg.hashsalt": "pynngraph",  # the same picture for the same numbers
-            "font.family": "sans-serif",
-            "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#dddddd",
-            "grid.linewidth": 0.6,
-        }
-    )
-    drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    return drawn, drawn.subplots(rows, columns, squeeze=False)
-
-
-def save(drawn: Any, path: Path) -> None:
-    """Write a figure, without a date: the same numbers give the same file."""
-    drawn.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def _legend(drawn: Any, panels: Any) -> None:
-    """Put one legend below all panels, for whatever they have."""
-    known: dict[str, Any] = {}
-    for panel in panels.flat:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            known.setdefault(label, handle)
-    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), frameon=False)
 
 
 def _style(name: str) -> dict[str, Any]:
@@ -209,7 +186,7 @@ def draw_gemm(runs: dict[Any, Any]) -> Any:
             panel.set_title(f"{title}, {dtype}", fontsize=9)
             panel.set_xlabel("rows = columns = depth")
         line[0].set_ylabel("% of the multiply-add peak")
-    _legend(drawn, panels)
+    legend(drawn, panels)
     return drawn
 
 
@@ -224,7 +201,7 @@ def draw_bandwidth(runs: dict[Any, Any]) -> Any:
     for line, (dtype, run) in zip(panels, chosen, strict=True):
         _draw_sweep(line[0], run, dtype)
         _draw_gemv(line[1], run, dtype)
-    _legend(drawn, panels)
+    legend(drawn, panels)
     return drawn
 
 
@@ -319,7 +296,7 @@ def draw_roofline(runs: dict[Any, Any]) -> Any:
         panel.set_title(f"prepared plans, {dtype}", fontsize=9)
         panel.set_xlabel("flops a byte")
         panel.set_ylabel("GFLOP/s")
-    _legend(drawn, panels)
+    legend(drawn, panels)
     return drawn
 
 
@@ -327,22 +304,21 @@ def draw_roofline(runs: dict[Any, Any]) -> Any:
 
 HEAD = """# Performance
 
-Single kernels beside their peers and beside the limits of the machine. `make bench-plot` measures what it has no
-results of and writes this page and its pictures; nothing here was typed in. Graphs of several modules are in the other
-suites of `make bench`.
+Graphs of modules beside their peers; single kernels beside their peers and beside the limits of the machine.
+`make bench-plot` measures what it has no results of and writes this page and its pictures; nothing here was typed in.
 
 ## How it was measured
 
 - All contenders in one process, in turns, in a random order that changes every round; the numbers are medians over
   rounds. Each number type and number of threads has a process of its own. Results are compared first: who computes
   something else is not timed.
-- **pynngraph** is the call that a user makes, with all its checks: `module.forward(x)`, `updateGradInput`,
-  `accGradParameters`, `optim.sgd`. **pynngraph, prepared** is the plan behind it, run from C with no Python in between:
-  what the kernel takes.
-- Peers by the cheapest call that they have: NumPy and PyTorch with `out=` given, ONNX Runtime and OpenVINO with bound
-  buffers. Products are without a bias; for them these two get a Gemm node. Forward its weights are constants, so
-  that they are packed once, before anything is timed; for gradients they come with each run, and `+=` is a sum of zeros
-  and the product. OpenVINO computes in float32 only.
+- **pynngraph** is the call that a user makes, with all its checks: `graph.forward(x)`; of kernels `module.forward(x)`,
+  `updateGradInput`, `accGradParameters`, `optim.sgd`. **pynngraph, prepared** is the plan behind a kernel, run from C
+  with no Python in between: what the kernel takes.
+- For kernels peers have the cheapest call that they know: NumPy and PyTorch with `out=` given, ONNX Runtime and
+  OpenVINO with bound buffers. Products are without a bias; for them these two get a Gemm node. Forward its weights are
+  constants, so that they are packed once, before anything is timed; for gradients they come with each run, and `+=` is
+  a sum of zeros and the product. OpenVINO computes in float32 only.
 - At two threads everybody's threads keep their own habits, which differ: after a product of theirs, OpenBLAS's spin for
   100 ms, ONNX Runtime's for 30 ms, OpenMP's (PyTorch) for 5 ms, pynngraph's for 0.1 ms, and whoever came next would
   share a core with them. So each contender starts when all threads of the process sleep, with calls that are not
@@ -361,24 +337,25 @@ suites of `make bench`.
 """
 
 
-def write_page(runs: dict[Any, Any]) -> str:
-    """Return docs/performance.md."""
+def write_page(runs: dict[Any, Any], of_graphs: str) -> str:
+    """Return docs/performance.md, with a section about graphs that is there already."""
     about = next(iter(runs.values()))["about"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     dates = sorted({run["about"]["date"] for run in runs.values()})
     rounds = "quick rounds" if any(run["about"]["quick"] for run in runs.values()) else "full rounds"
     lines = [
         HEAD,
+        f"{of_graphs or graphs.with_section('', '')}\n\n## Kernels\n\n",
         f"{about['cpu']}, {about['cores']} cores, {about['isa']}; {versions}; {', '.join(dates)}, {rounds}.\n\n",
-        "## Limits\n\n",
+        "### Limits\n\n",
         *_limits(runs),
-        "\n## Products\n\n",
+        "\n### Products\n\n",
         "![How much of the peak square products reach](images/gemm.svg)\n\n",
         "![What products reach against their flops a byte](images/roofline.svg)\n\n",
         "How many times longer the peers take, the geometric mean over a group: than the call / than the prepared\n",
         "plan. Above 1 pynngraph is faster. `of limit` is the median of the prepared plans.\n",
         *_groups(runs, ("gemm", "gemv")),
-        "\n## Everything else\n\n",
+        "\n### Everything else\n\n",
         "![Bandwidth against size](images/bandwidth.svg)\n",
         *_groups(runs, ("kernels",)),
     ]
@@ -408,7 +385,7 @@ def _groups(runs: dict[Any, Any], suites: Sequence[str]) -> Iterable[str]:
         if not rows:
             continue
         peers = list(dict.fromkeys(peer for row in rows for peer in row["ratios"]))
-        yield f"\n### {dtype}, {threads} thread{'s' if threads > 1 else ''}\n\n"
+        yield f"\n#### {dtype}, {threads} thread{'s' if threads > 1 else ''}\n\n"
         yield f"| | pass | rows | of limit | {' | '.join(peers)} |\n"
         yield "|---" * (len(peers) + 4) + "|\n"
         for name, pass_ in dict.fromkeys(map(_group, rows)):

@@ -6,10 +6,12 @@ Both in a process for each contender. Peaks are those of the kernel, so this is 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,12 @@ def _status(field: str) -> int:
     raise LookupError(field)
 
 
+def _trim() -> None:
+    """Give back what was freed and malloc has kept, where it can."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _memory(name: str, dtype: str, workload: Workload) -> float:
     """Return the bytes that some steps of training a net take at most at a time, and the net itself.
 
@@ -81,8 +89,10 @@ def _memory(name: str, dtype: str, workload: Workload) -> float:
     for graph in (mlp(2, 8, 8, 8), lstm(8, 2)):
         make(graph, Arrays.of(graph, dtype), BOTH).run()
     arrays = Arrays.of(workload.graph, dtype)
+    _trim()
     before = _status("VmRSS")
     contender = make(workload.graph, arrays, BOTH)
+    _trim()  # what was freed while the net was made is no part of a step
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is what there is now
     for _ in range(STEPS):
         contender.run()

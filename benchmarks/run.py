@@ -155,11 +155,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def choose_peers(options: argparse.Namespace, *, quietly: bool = False) -> list[str]:
     """Return who takes part, and say who does not, and why."""
-    from contenders import CONTENDERS, OURS, installed  # noqa: PLC0415
+    from contenders import CONTENDERS, FROZEN, OURS, installed  # noqa: PLC0415
 
     peers, say = [], (lambda _: None) if quietly else print
     for name, peer in CONTENDERS.items():
-        if name == OURS or (options.peers and name not in options.peers):
+        if name in {OURS, FROZEN} or (options.peers and name not in options.peers):
             continue
         if not installed(name):
             say(f"not installed: {name} ({peer.install})")
@@ -286,7 +286,7 @@ def measure_compiling(options: argparse.Namespace) -> dict[str, Any]:
 
 def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Budget) -> list[dict[str, Any]]:
     """Time every workload and pass."""
-    from contenders import OURS, line_up  # noqa: PLC0415
+    from contenders import FROZEN, OURS, line_up  # noqa: PLC0415
     from timing import race  # noqa: PLC0415
     from tqdm import tqdm  # noqa: PLC0415
 
@@ -296,7 +296,7 @@ def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Bu
     with tqdm(jobs, unit="run", leave=False) as bar:
         for workload, pass_ in bar:
             bar.set_description(workload.name)
-            timings = race(line_up(workload.graph, dtype, pass_, peers), budget)
+            timings = race(line_up(workload.graph, dtype, pass_, [FROZEN, *peers]), budget)
             ours = timings[OURS].median
             amount = workload.amount(pass_, itemsize)
             results.append(
@@ -310,7 +310,8 @@ def run(chosen: Sequence[Workload], peers: Sequence[str], dtype: str, budget: Bu
                     "rate": amount / ours / 1e9 if amount else None,
                     "rate_unit": workload.counts,
                     "times": {name: timing.numbers() for name, timing in timings.items()},
-                    "ratios": {name: timing.median / ours for name, timing in timings.items() if name != OURS},
+                    "ratios": {name: timings[name].median / ours for name in peers if name in timings},
+                    "frozen": ours / timings[FROZEN].median if FROZEN in timings else None,
                 }
             )
     return results
@@ -356,6 +357,7 @@ def describe(options: argparse.Namespace, peers: Sequence[str]) -> dict[str, Any
         "dtype": options.dtype,
         "threads": options.threads,
         "versions": versions,
+        "load": os.getloadavg()[0],  # before anything of this has run
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
         "quick": options.quick,
         "text": [
@@ -383,19 +385,21 @@ def cpu_name() -> str:
 def print_table(results: Sequence[dict[str, Any]], peers: Sequence[str], dtype: str) -> None:
     """Print a line for each workload and pass."""
     width = max(len(result["workload"]) for result in results)
-    heads = [f"{peer:>13}" for peer in peers]
-    print("Times of pynngraph, medians; and how many times longer the others take: above 1,")
-    print(f"pynngraph is faster. Everything in {dtype}.\n")
-    print(f"{'':{width}} {'pass':16} {'time':>13} {'rate':>13}{''.join(heads)}")
+    heads = [f"{peer:>14}" for peer in peers]
+    print("Times of pynngraph, medians; how many times faster it is when parameters are frozen;")
+    print("and how many times longer the others take than when they are not: above 1, pynngraph")
+    print(f"is faster. Everything in {dtype}.\n")
+    print(f"{'':{width}} {'pass':16} {'time':>13} {'rate':>13} {'frozen':>7}{''.join(heads)}")
     suite = ""
     for result in results:
         if result["suite"] != suite:
             suite = result["suite"]
-            print(f"-- {suite} ".ljust(width + 45 + 13 * len(peers), "-"))
+            print(f"-- {suite} ".ljust(width + 53 + 14 * len(peers), "-"))
         rate = f"{result['rate']:.1f} {result['rate_unit']}" if result["rate"] else ""
-        ratios = [f"{result['ratios'][peer]:>12.2f}x" if peer in result["ratios"] else f"{'-':>13}" for peer in peers]
+        ratios = [f"{result['ratios'][peer]:>13.2f}x" if peer in result["ratios"] else f"{'-':>14}" for peer in peers]
         time = f"{result['times']['pynngraph']['median_us']:,.2f} us"
-        print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13}{''.join(ratios)}")
+        frozen = f"{result['frozen']:.2f}x" if result["frozen"] else ""
+        print(f"{result['workload']:{width}} {result['pass']:16} {time:>13} {rate:>13} {frozen:>7}{''.join(ratios)}")
 
 
 def print_aims(results: Sequence[dict[str, Any]]) -> None:

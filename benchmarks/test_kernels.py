@@ -19,7 +19,7 @@ import plot
 import products
 import pytest
 from beside_limits import SUITES, Machine, choose, run
-from contenders import CONTENDERS, OURS, compare, installed
+from contenders import CONTENDERS, FROZEN, OURS, compare, installed
 from kernels import ENGINE
 from run import sizes
 from timing import Budget, Timing, race
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("default")  # the peers' own
 
-PEERS = [name for name in CONTENDERS if name != OURS and installed(name)]
+PEERS = [name for name in CONTENDERS if name not in {OURS, FROZEN} and installed(name)]
 SHORT = Budget(3, 1e-4, at_most=0.1)
 
 
@@ -176,6 +176,6 @@ def test_rows_and_plots(tmp_path: Path) -> None:
         path = tmp_path / "picture.svg"
         plot.save(draw(runs), path)
         assert "</svg>" in path.read_text(encoding="utf-8")
-    page = plot.write_page(runs)
+    page = plot.write_page(runs, "")
     for line in ("| square | gradWeight | 2 |", "| weights in L1 | forward | 3 |", "| copy | forward | 1 |"):
         assert line in page
