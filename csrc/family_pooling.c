@@ -114,6 +114,18 @@ static pnng_status infer_pooled(const pnng_inference *inference, const pnng_shap
     return PNNG_OK;
 }
 
+/* The place of each element of a window from its first one on. */
+static void fill_places(pnng_windows *w, int64_t *place, size_t codes) {
+    for (size_t code = 0; code < codes; code++) {
+        const size_t i2 = code % w->size[2], i1 = code / w->size[2] % w->size[1],
+                     i0 = code / w->size[2] / w->size[1];
+        place[code] = (int64_t)((i0 * w->dilation[0] * w->in[1] + i1 * w->dilation[1]) * w->in[2] +
+                                i2 * w->dilation[2]);
+    }
+    w->place = place;
+    w->codes = codes;
+}
+
 /* What kernels are told of the windows of an op over an array of shape `in`; NULL when memory ran
  * out. */
 static const pnng_windows *make_windows(pnng_planner *planner, const pnng_op_node *op,
@@ -159,15 +171,7 @@ static const pnng_windows *make_windows(pnng_planner *planner, const pnng_op_nod
         w->share[d] = share;
         next += 3 * out;
     }
-    int64_t *const place = next;
-    for (size_t code = 0; code < codes; code++) {
-        const size_t i2 = code % sizes[2], i1 = code / sizes[2] % sizes[1],
-                     i0 = code / sizes[2] / sizes[1];
-        place[code] = (int64_t)((i0 * w->dilation[0] * w->in[1] + i1 * w->dilation[1]) * w->in[2] +
-                                i2 * w->dilation[2]);
-    }
-    w->place = place;
-    w->codes = codes;
+    fill_places(w, next, codes);
     /* Neighbours in the last dim that are whole and evenly apart are done by vectors. */
     const size_t out = w->out[2];
     if (out == 1)
@@ -214,12 +218,11 @@ static pnng_step step_of(pnng_planner *planner, const pnng_op_node *op, pnng_dir
 }
 
 /* dx from g, and the places of the greatest where there are such */
-static void emit_backward(pnng_planner *planner, const pnng_op_node *op, const pnng_shape *many,
-                          pnng_value which) {
+static void emit_pool_backward(pnng_planner *planner, const pnng_op_node *op, pnng_step prototype,
+                               pnng_value which) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
     const pnng_shape *const y = pnng_value_shape(planner, op->first_out);
-    pnng_step prototype = step_of(planner, op, PNNG_BACKWARD, many);
     ptrdiff_t strides[3];
     pnng_ref refs[3];
     refs[1] = planes(planner, op, pnng_grad(planner, op->first_out), y, &strides[1]);
@@ -236,10 +239,10 @@ static void emit_backward(pnng_planner *planner, const pnng_op_node *op, const p
     pnng_finish_target(planner, target, written, shape);
 }
 
-static void pool_forward(pnng_planner *planner, const pnng_op_node *op) {
+/* y, and the places of the greatest where it gives them, from x */
+static void emit_pool(pnng_planner *planner, const pnng_op_node *op, pnng_step prototype) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
-    const pnng_step prototype = step_of(planner, op, PNNG_FORWARD, shape);
     ptrdiff_t strides[3];
     pnng_ref refs[3];
     refs[op->n_out] = planes(planner, op, pnng_read(planner, x), shape, &strides[op->n_out]);
@@ -249,6 +252,11 @@ static void pool_forward(pnng_planner *planner, const pnng_op_node *op) {
             planes(planner, op, pnng_define(planner, y), pnng_value_shape(planner, y), &strides[k]);
     }
     pnng_emit(planner, &prototype, refs, strides, op->n_out + 1, NULL, 0);
+}
+
+static void pool_forward(pnng_planner *planner, const pnng_op_node *op) {
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    emit_pool(planner, op, step_of(planner, op, PNNG_FORWARD, pnng_value_shape(planner, x)));
 }
 
 /* ---- maxima ---------------------------------------------------------------------------------- */
@@ -261,7 +269,9 @@ static pnng_status max_pool_infer(const pnng_inference *inference) {
 
 static void max_pool_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
-    emit_backward(planner, op, pnng_value_shape(planner, x), op->first_out + 1);
+    emit_pool_backward(planner, op,
+                       step_of(planner, op, PNNG_BACKWARD, pnng_value_shape(planner, x)),
+                       op->first_out + 1);
 }
 
 const pnng_family pnng_family_max_pool = {.name = "max_pool",
@@ -303,7 +313,9 @@ static void max_unpool_forward(pnng_planner *planner, const pnng_op_node *op) {
 
 static void max_unpool_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
-    emit_backward(planner, op, pnng_value_shape(planner, op->first_out), in[1]);
+    emit_pool_backward(
+        planner, op, step_of(planner, op, PNNG_BACKWARD, pnng_value_shape(planner, op->first_out)),
+        in[1]);
 }
 
 const pnng_family pnng_family_max_unpool = {.name = "max_unpool",
@@ -320,10 +332,84 @@ static pnng_status average_pool_infer(const pnng_inference *inference) {
 
 static void average_pool_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
-    emit_backward(planner, op, pnng_value_shape(planner, x), -1);
+    emit_pool_backward(planner, op,
+                       step_of(planner, op, PNNG_BACKWARD, pnng_value_shape(planner, x)), -1);
 }
 
 const pnng_family pnng_family_average_pool = {.name = "average_pool",
                                               .infer = average_pool_infer,
                                               .forward = pool_forward,
                                               .backward = average_pool_backward};
+
+/* ---- windows at random places ---------------------------------------------------------------- */
+
+/* ints: dims, seed (0: the run's), and for each dim window and size of the output. Each plane draws
+ * where its windows begin: from the first element to the last, in steps that are the same but for
+ * rounding. */
+static pnng_status fractional_pool_infer(const pnng_inference *inference) {
+    const int64_t *const ints = inference->ints;
+    const pnng_shape *const in = inference->in[0];
+    const uint32_t n_ints = inference->op->n_ints;
+    const bool fits = n_ints > 2 && ints[0] >= 1 && ints[0] <= MAX_POOLED &&
+                      n_ints == 2 + 2 * ints[0] && in->ndim >= ints[0];
+    inference->out[0] = *in;
+    for (int64_t d = 0; fits && d < ints[0]; d++) {
+        const int64_t window = ints[2 + 2 * d], out = ints[3 + 2 * d];
+        int64_t *const size = &inference->out[0].dim[in->ndim - ints[0] + d];
+        if (window < 1 || out < 1 || out > *size - window + 1) {
+            char text[PNNG_SHAPE_TEXT];
+            return pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                             "cannot put %" PRId64 " different windows of %" PRId64
+                             " along dim %" PRId64 " of an input of shape %s",
+                             out, window, in->ndim - ints[0] + d, pnng_shape_text(in, text));
+        }
+        *size = out;
+    }
+    if (!fits)
+        return pnng_fail(inference->message, PNNG_ERROR_SHAPE, "has too many dims, or too few");
+    inference->out[1] = inference->out[0];
+    return PNNG_OK;
+}
+
+static pnng_step fractional_step(pnng_planner *planner, const pnng_op_node *op,
+                                 pnng_direction direction) {
+    const pnng_program *const program = pnng_planner_program(planner);
+    const int64_t *const ints = pnng_op_ints(program, op);
+    const pnng_shape *const shape = pnng_value_shape(planner, *pnng_op_inputs(program, op));
+    pnng_step prototype = pnng_prototype(planner, op, direction);
+    prototype.j = ints[1];
+    prototype.rows = prototype.cols = 1;
+    size_t codes = 1;
+    for (int64_t d = 0; d < shape->ndim; d++)
+        *(d < shape->ndim - ints[0] ? &prototype.rows : &prototype.cols) *= (size_t)shape->dim[d];
+    for (int64_t d = 0; d < ints[0]; d++)
+        codes *= (size_t)ints[2 + 2 * d];
+    pnng_windows *const w = pnng_keep(planner, sizeof *w + codes * sizeof(int64_t));
+    prototype.windows = w;
+    if (!w)
+        return prototype;
+    memset(w, 0, sizeof *w);
+    for (int64_t d = 0; d < MAX_POOLED; d++) {
+        const int64_t own = d - (MAX_POOLED - ints[0]);
+        w->size[d] = own < 0 ? 1 : (size_t)ints[2 + 2 * own];
+        w->out[d] = own < 0 ? 1 : (size_t)ints[3 + 2 * own];
+        w->in[d] = own < 0 ? 1 : (size_t)shape->dim[shape->ndim - ints[0] + own];
+        w->dilation[d] = 1;
+    }
+    fill_places(w, w->ints, codes);
+    return prototype;
+}
+
+static void fractional_pool_forward(pnng_planner *planner, const pnng_op_node *op) {
+    emit_pool(planner, op, fractional_step(planner, op, PNNG_FORWARD));
+}
+
+static void fractional_pool_backward(pnng_planner *planner, const pnng_op_node *op) {
+    emit_pool_backward(planner, op, fractional_step(planner, op, PNNG_BACKWARD), op->first_out + 1);
+}
+
+const pnng_family pnng_family_fractional_pool = {.name = "fractional_pool",
+                                                 .infer = fractional_pool_infer,
+                                                 .forward = fractional_pool_forward,
+                                                 .backward = fractional_pool_backward,
+                                                 .no_grad_outputs = 2};

@@ -23,7 +23,11 @@ typedef enum pnng_op {
  * Output o of dim d has of it the elements first[d][o] + i dilation[d], i < count[d][o]: those that
  * are in the plane. An element's number in its window, its `code`, is (i_0 size[1] + i_1) size[2] +
  * i_2. Outputs whole_from ... whole_to - 1 of the last dim have whole windows that begin `step`
- * apart, 1 or 2: with 2, dilation[2] is 1 and size[2] at least 2. */
+ * apart, 1 or 2: with 2, dilation[2] is 1 and size[2] at least 2.
+ *
+ * For pick, output o is element first[d][o], or none where that is negative; the run whole_from ...
+ * whole_to - 1 comes from neighbours. For interpolate, it is (1 - weight[d][o]) times that plus
+ * weight[d][o] times the next one, where count[d][o] is 2; where it is 1, there is no next one. */
 enum { PNNG_POOLED_DIMS = 3 };
 typedef struct pnng_windows {
     size_t in[PNNG_POOLED_DIMS], out[PNNG_POOLED_DIMS];
@@ -34,6 +38,7 @@ typedef struct pnng_windows {
     const int64_t *share[PNNG_POOLED_DIMS]; /* sums are divided by the product of three of these */
     const int64_t *place; /* of each code: from a window's first element to that, in the plane */
     size_t codes;
+    const double *weight[PNNG_POOLED_DIMS];
     int64_t ints[]; /* what these point to */
 } pnng_windows;
 
@@ -47,7 +52,7 @@ typedef struct pnng_call {
     size_t inner;                /* slices, reduce: elements below that dim */
     double a, b;                 /* the op's real attributes */
     int64_t i, j;                /* the op's integer attributes */
-    const pnng_windows *windows; /* pooling */
+    const pnng_windows *windows; /* pooling, resample */
     uint64_t seed;               /* noise: fixes the numbers drawn */
     bool stream;               /* what is written is far more than caches hold: better past them */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
@@ -109,6 +114,13 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          in windows; cols elements where they are many. `which` are codes, as reals.
  *          forward  y, which, x;     y, x, which;     y, x
  *          backward dx, g, which;    dx, g, which;    dx, g
+ * fractional_pool         the same, by windows that are drawn: a function of (seed, i + number of the
+ *          plane) only, or of j in place of the seed where it is not 0
+ *          forward  y, which, x
+ *          backward dx, g, which
+ * pick, interpolate       rows planes with strides, each contiguous, of the sizes in windows
+ *          forward  y, x
+ *          backward dx, g
  * to_index forward  y (int64), x   one row; not whole or not finite: PNNG_ERROR_VALUE, bad = {k, 0}
  */
 

@@ -30,6 +30,7 @@ static unsigned forward_cycles(pnng_op op) {
     case PNNG_OP_SOFTSIGN:
     case PNNG_OP_MAX_POOL:
     case PNNG_OP_AVERAGE_POOL:
+    case PNNG_OP_FRACTIONAL_POOL:
         return 8;
     case PNNG_OP_TANH:
     case PNNG_OP_SIGMOID:
@@ -331,6 +332,8 @@ static pnng_status run_range(const job *j, size_t start, size_t count, void **pt
     call.bad = bad; /* the one that is told is found by the whole kernel */
     if (step->split == PNNG_SPLIT_ROWS) {
         call.rows = count;
+        if (step->noise)
+            call.i = (int64_t)start;
     } else if (step->split == PNNG_SPLIT_COLS) {
         call.cols = count;
         if (step->noise)

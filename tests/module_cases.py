@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import recurrent_reference as recurrent
 import windows
-from op_cases import OP_CASES, Input
+from op_cases import OP_CASES, Input, interpolated
 from tolerances import CANCELLING, EXACT, NUMERICAL, NUMERICAL_DISTANCE, SUMS, TRANSCENDENTAL, Tolerance
 from trees import tree_map
 
@@ -119,6 +119,41 @@ def _normalized(x, weight=None, bias=None, eps=1e-5):
 
 def _layer_normalized(x):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.1 / x.shape[-1])
+
+
+# Weights of means around a place: equal ones, others, and a vector's.
+KERNELS = (np.ones((3, 3)), np.arange(1.0, 16.0).reshape(3, 5), np.array([1.0, 3.0, 2.0]))
+
+
+def _around(x, kernel):
+    """The mean of all planes around each place, and the part of the kernel that is in the image."""
+    weights = np.outer(kernel, kernel) if kernel.ndim == 1 else kernel
+    weights = weights / weights.sum()
+    (height, width), (rows, columns) = weights.shape, x.shape[2:]
+
+    def weighted(planes):
+        pads = (height // 2,) * 2, (width // 2,) * 2
+        padded = np.pad(planes, ((0, 0), (0, 0), *pads))
+        return sum(weights[r, c] * padded[:, :, r : r + rows, c : c + columns]
+                   for r in range(height) for c in range(width))  # fmt: skip
+
+    return weighted(x).mean(1, keepdims=True), weighted(np.ones_like(x[:, :1]))
+
+
+def _subtracted(x, kernel):
+    mean, inside = _around(x, kernel)
+    return x - mean / inside
+
+
+def _divided(x, kernel, threshold=1e-4, value=1e-4):
+    mean, inside = _around(x**2, kernel)
+    spread = np.sqrt(mean) / inside
+    return x / np.where(spread > threshold, spread, value)
+
+
+def _sums_of_three(x):
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    return padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
 
 
 def _unpooled(pool, unpool):
@@ -550,6 +585,70 @@ MODULES = (
     ModuleCase("VolumetricMaxUnpooling",
                lambda: _unpooled(nn.VolumetricMaxPooling(1, 2, 1), nn.VolumetricMaxUnpooling),
                Input((2, 1, 1, 2, 5), "distinct"), per_sample=True),
+    ModuleCase("SpatialLPPooling", lambda: nn.SpatialLPPooling(1, 2, 2, 3, 1, 2), Input((2, 1, 3, 3)),
+               lambda x: np.sqrt(windows.average_pool((2, 0, 0, 3, 2, 0, 1, 2, 1, 0, 1))(x**2)), SUMS,
+               per_sample=True),
+    ModuleCase("SpatialLPPooling-3", lambda: nn.SpatialLPPooling(1, 3, 2, 2), Input((2, 1, 3, 3), "positive"),
+               lambda x: np.cbrt(windows.average_pool((2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1))(x**3)), SUMS,
+               per_sample=True),
+    ModuleCase("FeatureLPPooling", lambda: nn.FeatureLPPooling(3, 2, 2, True), Input((BATCH, 6)),
+               lambda x: np.sqrt(windows.average_pool((1, 0, 0, 3, 2, 0, 1))(x**2)), SUMS),
+    ModuleCase("FeatureLPPooling-3", lambda: nn.FeatureLPPooling(2, 1, 3), Input((3, 2, 2), "positive"),
+               lambda x: np.cbrt(windows.average_pool((3, 0, 0, 2, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1))(x**3)), SUMS),
+    ModuleCase("SpatialFractionalMaxPooling",
+               lambda: nn.SpatialFractionalMaxPooling(2, 3, 3, 2).fixPoolingRegions(), Input((2, 1, 5, 5), "distinct")),
+    ModuleCase("VolumetricFractionalMaxPooling",
+               lambda: nn.VolumetricFractionalMaxPooling(2, 2, 2, 0.7, 0.6, 0.5).fixPoolingRegions(),
+               Input((1, 1, 3, 4, 4), "distinct")),
+    ModuleCase("TemporalDynamicKMaxPooling", lambda: nn.TemporalDynamicKMaxPooling(1, 0.5),
+               Input((2, 5, 2), "distinct"),
+               lambda x: np.take_along_axis(x, np.sort(np.argsort(x, 1)[:, -3:], 1), 1), per_sample=True),
+    ModuleCase("SpatialCrossMapLRN", lambda: nn.SpatialCrossMapLRN(3, 0.3, 0.6, 2), Input((2, 4, 1, 2)),
+               lambda x: x * (2 + 0.1 * _sums_of_three(x**2)) ** -0.6, TRANSCENDENTAL, per_sample=True),
+    ModuleCase("SpatialSoftMax", nn.SpatialSoftMax, Input((2, 3, 1, 2)),
+               lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True), SUMS, per_sample=True),
+    ModuleCase("SpatialLogSoftMax", nn.SpatialLogSoftMax, Input((2, 3, 1, 2)),
+               lambda x: x - np.log(np.exp(x).sum(1, keepdims=True)), SUMS, per_sample=True),
+    *(ModuleCase(f"SpatialSubtractiveNormalization-{'x'.join(map(str, kernel.shape))}",
+                 lambda kernel=kernel: nn.SpatialSubtractiveNormalization(2, kernel), Input((2, 2, 3, 4)),
+                 lambda x, kernel=kernel: _subtracted(x, kernel), SUMS, per_sample=True) for kernel in KERNELS),
+    *(ModuleCase(f"SpatialDivisiveNormalization-{'x'.join(map(str, kernel.shape))}",
+                 lambda kernel=kernel: nn.SpatialDivisiveNormalization(2, kernel, 0.3, 0.5), Input((2, 2, 3, 4)),
+                 lambda x, kernel=kernel: _divided(x, kernel, 0.3, 0.5), SUMS, per_sample=True) for kernel in KERNELS),
+    ModuleCase("SpatialContrastiveNormalization", lambda: nn.SpatialContrastiveNormalization(1, np.ones((3, 5))),
+               Input((2, 1, 3, 3)), lambda x: _divided(_subtracted(x, np.ones((3, 5))), np.ones((3, 5))), SUMS,
+               per_sample=True),
+    ModuleCase("SpatialZeroPadding", lambda: nn.SpatialZeroPadding(1, -2, 0, 2), Input((2, 1, 2, 4)),
+               lambda x: np.pad(x, ((0, 0), (0, 0), (0, 2), (1, 0)))[..., :-2], per_sample=True),
+    ModuleCase("SpatialZeroPadding-all", lambda: nn.SpatialZeroPadding(1), Input((2, 1, 2, 3)),
+               lambda x: np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), per_sample=True),
+    ModuleCase("SpatialReflectionPadding", lambda: nn.SpatialReflectionPadding(2, 1, 0, 1), Input((2, 1, 2, 3)),
+               lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1), (2, 1)), "reflect"), per_sample=True),
+    ModuleCase("SpatialReplicationPadding", lambda: nn.SpatialReplicationPadding(2, 1, 0, 3), Input((2, 1, 2, 3)),
+               lambda x: np.pad(x, ((0, 0), (0, 0), (0, 3), (2, 1)), "edge"), per_sample=True),
+    ModuleCase("VolumetricReplicationPadding", lambda: nn.VolumetricReplicationPadding(1, 0, 0, 2, 1, -1),
+               Input((2, 1, 2, 1, 3)), lambda x: np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 2), (1, 0)), "edge")[:, :, :-1],
+               per_sample=True),
+    ModuleCase("Padding", lambda: nn.Padding(-1, 2, None, 0.5), X,
+               lambda x: np.pad(x, ((0, 0), (0, 2)), constant_values=0.5)),
+    ModuleCase("Padding-before", lambda: nn.Padding(0, -2, 2), Input((BATCH, 3, 2)),
+               lambda x: np.pad(x, ((0, 0), (2, 0), (0, 0))), per_sample=True),
+    ModuleCase("Padding-inside", lambda: nn.Padding(0, 2, 1, 1, 2), X,
+               lambda x: np.insert(x, [4, 4], 1, 1), per_sample=True),
+    ModuleCase("SpatialUpSamplingNearest", lambda: nn.SpatialUpSamplingNearest(3), Input((2, 1, 2, 3)),
+               lambda x: x.repeat(3, 2).repeat(3, 3), per_sample=True),
+    ModuleCase("SpatialUpSamplingBilinear", lambda: nn.SpatialUpSamplingBilinear(3), Input((2, 1, 2, 3)),
+               lambda x: interpolated(x, (6, 9)), SUMS, per_sample=True),
+    ModuleCase("SpatialUpSamplingBilinear-sizes", lambda: nn.SpatialUpSamplingBilinear({"oheight": 1, "owidth": 5}),
+               Input((2, 1, 2, 3)), lambda x: interpolated(x, (1, 5)), SUMS, per_sample=True),
+    ModuleCase("UpSampling", lambda: nn.UpSampling(2), Input((1, 2, 1, 2, 2)),
+               lambda x: x.repeat(2, 2).repeat(2, 3).repeat(2, 4)),
+    ModuleCase("UpSampling-linear", lambda: nn.UpSampling(2, "bilinear"), Input((1, 2, 2, 3)),
+               lambda x: interpolated(x, (4, 6)), SUMS),
+    ModuleCase("UpSampling-sizes", lambda: nn.UpSampling({"odepth": 3, "oheight": 1, "owidth": 4}, "linear"),
+               Input((1, 1, 2, 2, 3)), lambda x: interpolated(x, (3, 1, 4)), SUMS),
+    ModuleCase("PixelShuffle", lambda: nn.PixelShuffle(2), Input((2, 8, 2, 1)),
+               lambda x: x.reshape(2, 2, 2, 2, 2, 1).transpose(0, 1, 4, 2, 5, 3).reshape(2, 2, 4, 2), per_sample=True),
     ModuleCase("BatchNormalization", lambda: nn.BatchNormalization(6), X, _normalized, SUMS),
     ModuleCase("BatchNormalization-plain", lambda: nn.BatchNormalization(6, 0.1, 0.5, False), X,
                lambda x: _normalized(x, eps=0.1), SUMS),

@@ -239,6 +239,29 @@ def _matmul(ta, tb, batch):
                   ("MM", bool(ta), bool(tb)), ints=(ta, tb), per_sample=bool(batch))  # fmt: skip
 
 
+def _padded(x, mode, pads):
+    """The last two dims padded: before and after each, negative to cut off."""
+    around = ((0, 0), *((max(a, 0), max(b, 0)) for a, b in (pads[:2], pads[2:])))
+    ends = [(max(-a, 0), max(-b, 0)) for a, b in (pads[:2], pads[2:])]
+    kind = {0: {"constant_values": 0.75}, 1: {"mode": "reflect"}, 2: {"mode": "edge"}}[mode]
+    padded = np.pad(x, around, **kind)
+    (top, bottom), (left, right) = ends
+    return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
+
+
+def interpolated(x, to):
+    """The last dims interpolated to so many places, ends kept."""
+    for place, size in enumerate(to):
+        dim = x.ndim - len(to) + place
+        # Places are floats, as in Torch7.
+        at = np.arange(size, dtype=np.float32) * (np.float32(x.shape[dim] - 1) / np.float32(max(size - 1, 1)))
+        left = np.minimum(at.astype(int), x.shape[dim] - 1)
+        right = np.minimum(left + 1, x.shape[dim] - 1)
+        weight = (at - left.astype(np.float32)).astype(np.float64).reshape(-1, *(1,) * (x.ndim - 1 - dim))
+        x = x.take(left, dim) * (1 - weight) + x.take(right, dim) * weight
+    return x
+
+
 # Windows by their ints: planes in one, two and three dims; rounding up, padding, dilation, adaptive; wide enough for
 # whole vectors of single numbers with a rest, and as far apart as 1, 2 and more.
 _WINDOWS = (
@@ -324,6 +347,22 @@ CONVOLUTION_CASES = (
 OP_CASES = (
     *CONVOLUTION_CASES,
     *(case for shape, ints in _WINDOWS for case in _pooling(shape, ints)),
+    *(OpCase("pick", (Input((2, 3, 19)),), lambda x, mode=mode, pads=pads: _padded(x, mode, pads), EXACT, SUMS,
+             ints=(2, 0, mode, *pads), nums=(0.75,))
+      for mode in (0, 1, 2) for pads in ((1, 2, 0, 3), (-1, 1, 2, -9), (0, -2, -3, 4))),
+    OpCase("pick", (Input((3, 4, 5)),), lambda x: np.pad(x, ((0, 0), (2, 1), (0, 0)), constant_values=0.75), EXACT,
+           EXACT, ints=(1, 1, 0, 2, 1), nums=(0.75,)),
+    OpCase("pick", (Input((2, 3, 2, 5)),), lambda x: x.repeat(2, 1).repeat(3, 2).repeat(2, 3), EXACT, SUMS,
+           ints=(3, 0, 3, 2, 0, 3, 0, 2, 0), nums=(0.0,)),
+    *(OpCase("interpolate", (Input((2, 3, 4, 5)),), lambda x, to=to: interpolated(x, to), SUMS, SUMS,
+             ints=(len(to), 0, *(number for size in to for number in (0, size))))
+      for to in ((7,), (1, 9), (5, 2, 13))),
+    OpCase("interpolate", (Input((2, 4, 3)),), lambda x: interpolated(x.swapaxes(1, 2), (7,)).swapaxes(1, 2), SUMS,
+           SUMS, ints=(1, 1, 2, -1)),
+    *(OpCase("fractional_pool", (Input(shape, "distinct"),),
+             lambda x, ints=ints: windows.fractional_pool(ints[1] or int(_first_op_seed(SEED)), ints)(x), EXACT, SUMS,
+             ints=ints, n_outputs=2, passes_none=(1,))
+      for shape, ints in (((2, 3, 5, 9), (2, 0, 2, 3, 3, 4)), ((3, 4, 5, 4), (3, 7, 2, 2, 2, 3, 3, 1)))),
     OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
            windows.max_unpool((2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1)), EXACT, EXACT,
            ints=(2, 0, 0, 2, 2, 0, 1, 2, 2, 0, 1), no_gradient=(1, 2)),

@@ -17,7 +17,7 @@ def compare(module, function, x, rng, tolerance=SAME_MATHS):
     g = rng.standard_normal(expected.shape).astype(x.dtype)
     expected.backward(torch.tensor(g))
     assert_close(module.forward(x), expected.detach().numpy(), tolerance)
-    assert_close(module.backward(x, g), theirs.grad.numpy(), SAME_MATHS)
+    assert_close(module.backward(x, g), theirs.grad.numpy(), max(tolerance, SAME_MATHS, key=lambda t: t.float64))
 
 
 def drawn(seed, dims):
@@ -133,6 +133,72 @@ def test_several_poolings_are_undone_each_by_its_own(rng):
 
     compare(net, function, x, rng, EXACT)
     compare(net.clone(), function, x, rng, EXACT)
+
+
+# ---- at random places ----------------------------------------------------------------------------
+
+
+def test_regions_are_drawn_at_each_forward_until_they_are_fixed(rng):
+    module = nn.SpatialFractionalMaxPooling(2, 2, 9, 9)
+    x = rng.standard_normal((4, 3, 30, 30))
+    nn.manualSeed(1)
+    first, second = module.forward(x).copy(), module.forward(x).copy()
+    assert (first != second).any()
+    assert any((first[0, 0] == plane[0]).mean() < 1 for plane in first)
+    nn.manualSeed(1)
+    assert_close(module.forward(x), first, EXACT)
+    module.fixPoolingRegions()
+    fixed = module.forward(x).copy()
+    assert_close(module.forward(x), fixed, EXACT)
+    assert_close(module.clone().forward(x), fixed, EXACT)
+    module.fixPoolingRegions(False)
+    assert (module.forward(x) != fixed).any()
+
+
+def test_regions_reach_from_end_to_end():
+    x = np.zeros((1, 7, 9))
+    x[0, 0, 0], x[0, -1, -1] = 1, 2
+    for _ in range(20):
+        y = nn.SpatialFractionalMaxPooling(2, 3, 4, 3).forward(x)
+        assert (y[0, 0, 0], y[0, -1, -1], y.sum()) == (1, 2, 3)
+
+
+def test_ratios_are_rounded_down():
+    module = nn.SpatialFractionalMaxPooling(2, 2, 0.7, 0.55)
+    assert module.forward(np.zeros((2, 3, 11, 9))).shape == (2, 3, 6, 6)
+
+
+def test_wrong_sizes_of_regions_are_refused():
+    for arguments, message in (((1, 2, 3, 3), "poolSizeW of"), ((2, 2.5, 3, 3), "poolSizeH of"),
+                               ((2, 2, 0.5, 3), "or ratios"), ((2, 2, 2.5, 3), "outW of")):  # fmt: skip
+        with pytest.raises(nn.errors.ShapeError, match=message):
+            nn.SpatialFractionalMaxPooling(*arguments)
+    with pytest.raises(nn.errors.ShapeError, match="cannot put 4 different windows of 2 along dim 1"):
+        nn.SpatialFractionalMaxPooling(2, 2, 3, 4).forward(np.zeros((1, 4, 9)))
+
+
+# ---- norms, and some of all ----------------------------------------------------------------------
+
+
+def test_the_gradient_of_a_norm_of_zero_is_zero():
+    for power in (2, 3, 1.5):
+        module = nn.FeatureLPPooling(2, 1, power)
+        x = np.array([0.0, 0.0, 3.0])
+        module.forward(x)
+        assert_close(module.backward(x, np.ones(2)), np.array([0.0, 0.0, 1.0]), SAME_MATHS)
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda: nn.FeatureLPPooling(1, 1, 2), "width of FeatureLPPooling must be from 2 to 16"),
+    (lambda: nn.FeatureLPPooling(2, 5, 2), "stride of FeatureLPPooling"),
+    (lambda: nn.TemporalDynamicKMaxPooling(0), "minK of"),
+    (lambda: nn.FeatureLPPooling(2, 1, 2, True).forward(np.zeros(3)), r"expects \(rows, features, ...\)"),
+    (lambda: nn.TemporalDynamicKMaxPooling(4).forward(np.zeros((3, 2))), "takes 4 frames"),
+    (lambda: nn.TemporalDynamicKMaxPooling(1).forward(np.zeros(3)), r"expects \(frames, features\)"),
+])  # fmt: skip
+def test_wrong_arguments_of_these_are_refused(build, message):
+    with pytest.raises(nn.errors.ShapeError, match=message):
+        build()
 
 
 # ---- odd numbers ---------------------------------------------------------------------------------

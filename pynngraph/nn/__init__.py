@@ -33,6 +33,8 @@ from .noise import *  # noqa: F403
 from .noise import __all__ as _noises
 from .normalization import *  # noqa: F403
 from .normalization import __all__ as _normalizations
+from .padding import *  # noqa: F403
+from .padding import __all__ as _paddings
 from .pooling import *  # noqa: F403
 from .pooling import __all__ as _poolings
 from .product import *  # noqa: F403
@@ -50,6 +52,8 @@ from .table import *  # noqa: F403
 from .table import __all__ as _tables
 from .transfer import *  # noqa: F403
 from .transfer import __all__ as _transfers
+from .upsampling import *  # noqa: F403
+from .upsampling import __all__ as _upsamplings
 
 __all__ = [
     "Concat",
@@ -68,7 +72,7 @@ __all__ = [
     "tables",
 ]
 __all__ += _shapes + _simple + _tables + _transfers  # noqa: PLE0605 - all lists of names
-__all__ += _normalizations + _poolings  # noqa: PLE0605
+__all__ += _normalizations + _paddings + _poolings + _upsamplings  # noqa: PLE0605
 __all__ += _affine + _lookup + _products + _reductions  # noqa: PLE0605
 __all__ += _criterion + _criterions_of_classes + _criterions_of_numbers  # noqa: PLE0605
 __all__ += _criterions_of_others + _criterions_of_pairs  # noqa: PLE0605

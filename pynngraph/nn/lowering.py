@@ -228,7 +228,7 @@ class Builder:
                 )
             raise failure.exception(message) from None
         self.sites.append(self._site)
-        self.has_noise = self.has_noise or info.family in ("noise", "draw")
+        self.has_noise = self.has_noise or info.family in ("noise", "draw", "fractional_pool")
         return outputs
 
     def is_index(self, value: Value) -> bool:

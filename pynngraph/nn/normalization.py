@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import random
-from ..errors import ShapeError
+from ..errors import DataError, ShapeError
 from .affine import Add, CMul
 from .container import Sequential
 from .module import BufferArray, Module
+from .padding import CONSTANT, pick
+from .pooling import Window, sizes_of_dims, window_ints
 
 if TYPE_CHECKING:
     from .._engine import Shape, Value
     from .lowering import Builder, Values
+
+
+IMAGES = ("planes", "height", "width")
 
 
 class BatchNormalization(Module):
@@ -259,9 +264,263 @@ class LayerNormalization(Sequential):
             self.add(gain).add(shift)
 
 
+class SpatialCrossMapLRN(Module):
+    """y = x / (k + alpha / size sum x^2)^beta, summed over `size` neighbouring planes at the same place.
+
+    Parameters
+    ----------
+    size
+        How many planes, an odd number: itself and as many before as behind. Beyond the first and the last there are
+        zeros.
+    alpha, beta, k
+        The numbers of the formula, 0.0001, 0.75 and 1 if left out.
+
+    Shapes: input and output (planes, height, width) or (rows, planes, height, width).
+
+    Source: Krizhevsky, Sutskever, Hinton, ImageNet classification with deep convolutional neural networks, NIPS 2012.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialCrossMapLRN(3, 3, 1).forward(np.ones((3, 1, 1))).ravel().round(4)
+    array([0.3333, 0.25  , 0.3333])
+    """
+
+    def __init__(
+        self, size: int, alpha: float | None = None, beta: float | None = None, k: float | None = None
+    ) -> None:
+        if not hasattr(size, "__index__") or size < 1 or size % 2 == 0:
+            message = f"SpatialCrossMapLRN needs an odd number of planes, got {size}"
+            raise ShapeError(message)
+        self.size = int(size)
+        self.alpha = 0.0001 if alpha is None else float(alpha)
+        self.beta = 0.75 if beta is None else float(beta)
+        self.k = 1.0 if k is None else float(k)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Sums of squares by windows over the planes, and elementwise ops."""
+        x = b.array(input)
+        b.choose(partial(sizes_of_dims, b.where(), IMAGES), x)
+        windows = [Window(self.size, 1, self.size // 2), Window(1, 1), Window(1, 1)]
+        sums = b.op("average_pool", [b.op("square", [x])], window_ints(windows))
+        scale = b.op("mul_constant", [sums], nums=[self.alpha / self.size])
+        scale = b.op("add_constant", [scale], nums=[self.k])
+        return b.op("mul", [x, b.op("power", [scale], nums=[-self.beta])])
+
+    def describe(self) -> str:
+        """The numbers."""
+        return f"({self.size}, {self.alpha:g}, {self.beta:g}, {self.k:g})"
+
+
+class _OverPlanes(Module):
+    """Base of softmax and its like over the planes of images."""
+
+    op: ClassVar[str]
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The op along the planes."""
+        x = b.array(input)
+        b.choose(partial(sizes_of_dims, b.where(), IMAGES), x)
+        return b.op(self.op, [x], ints=[-3])
+
+
+class SpatialSoftMax(_OverPlanes):
+    """y = exp(x) / sum exp(x), at each place over all planes, computed without overflow.
+
+    Shapes: input and output (planes, height, width) or (rows, planes, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialSoftMax().forward(np.zeros((4, 1, 1))).ravel()
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+
+    op = "softmax"
+
+
+class SpatialLogSoftMax(_OverPlanes):
+    """y = x - log sum exp(x), at each place over all planes, computed without overflow.
+
+    Shapes: input and output (planes, height, width) or (rows, planes, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> np.exp(nn.SpatialLogSoftMax().forward(np.zeros((2, 1, 1)))).ravel()
+    array([0.5, 0.5])
+    """
+
+    op = "logsoftmax"
+
+
+class _LocalNormalization(Module):
+    """Base of modules that normalise by a weighted mean of what is around each place."""
+
+    def __init__(self, nInputPlane: int | None = None, kernel: Any = None) -> None:
+        self.nInputPlane = 1 if nInputPlane is None else nInputPlane
+        self.kernel = np.ones((9, 9)) if kernel is None else np.array(kernel, np.float64)
+        if self.kernel.ndim not in (1, 2) or any(size % 2 == 0 for size in self.kernel.shape):
+            message = f"the kernel of {type(self).__name__} must have one or two odd sizes, got {self.kernel.shape}"
+            raise ShapeError(message)
+        if not self.kernel.sum() > 0:
+            message = f"the kernel of {type(self).__name__} must have a sum above 0"
+            raise DataError(message)
+
+    def _input(self, b: Builder, input: Values) -> Value:
+        x = b.array(input)
+        b.choose(partial(self._check, b.where()), x)
+        return x
+
+    def _check(self, where: str, shape: Shape) -> None:
+        sizes_of_dims(where, IMAGES, shape)
+        if shape[-3] != self.nInputPlane:
+            message = f"{where} expects {self.nInputPlane} planes, got shape {shape}"
+            raise ShapeError(message)
+
+    def _mean(self, b: Builder, x: Value) -> Value:
+        """The mean of all planes, of what is around each place by the weights of the kernel; zeros are beyond."""
+        plane = b.op("reduce_sum", [x], ints=[-3, 1], nums=[1 / self.nInputPlane])
+        return self._around(b, plane)
+
+    def _around(self, b: Builder, plane: Value) -> Value:
+        kernel = self.kernel / self.kernel.sum()
+        if kernel.ndim == 1:
+            return self._weighted(b, self._weighted(b, plane, kernel[None, :]), kernel[:, None])
+        return self._weighted(b, plane, kernel)
+
+    def _weighted(self, b: Builder, plane: Value, kernel: Any) -> Value:
+        """Equal weights are sums over windows, others a sum of shifted planes."""
+        height, width = kernel.shape
+        if (kernel == kernel[0, 0]).all():
+            sums = b.op("average_pool", [plane], window_ints([Window(size, 1, size // 2) for size in (height, width)]))
+            return b.op("mul_constant", [sums], nums=[float(kernel[0, 0])])
+        padded = pick(b, plane, CONSTANT, [(height // 2,) * 2, (width // 2,) * 2])
+        parts = []
+        for (row, column), weight in np.ndenumerate(kernel):
+            part = b.op("narrow", [padded], ints=[-2, row, row - height])
+            part = b.op("narrow", [part], ints=[-1, column, column - width])
+            parts.append(b.op("mul_constant", [part], nums=[float(weight)]))
+        return b.op("add", parts)
+
+    def _inside(self, b: Builder, x: Value) -> Value:
+        """The sum of the kernel's weights that are in the image, at each place."""
+        plane = b.op("reduce_sum", [x], ints=[-3, 1], nums=[1.0])
+        return self._around(b, b.op("threshold", [plane], nums=[math.inf, 1.0]))  # nothing is above: ones
+
+    def describe(self) -> str:
+        """Planes, and the kernel's sizes."""
+        return f"({self.nInputPlane}, {'x'.join(map(str, self.kernel.shape))})"
+
+
+class SpatialSubtractiveNormalization(_LocalNormalization):
+    """y = x - m, with m the mean of all planes around each place, weighted by a kernel.
+
+    Parameters
+    ----------
+    nInputPlane
+        How many planes, 1 if left out.
+    kernel
+        The weights, of odd sizes: a matrix, or a vector, which is then used down and across. 9 x 9 ones if left out.
+
+    Near the edges the mean is of what is in the image.
+
+    Shapes: input and output (nInputPlane, height, width) or (rows, nInputPlane, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialSubtractiveNormalization(1, np.ones(3)).forward(np.array([[[1.0, 2.0, 6.0]]]))
+    array([[[-0.5, -1. ,  2. ]]])
+    """
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The mean, spread over the planes, subtracted."""
+        x = self._input(b, input)
+        mean = b.op("div", [self._mean(b, x), self._inside(b, x)])
+        return b.op("sub", [x, b.op("expand", [mean, x])])
+
+
+class SpatialDivisiveNormalization(_LocalNormalization):
+    """y = x / s, with s the root of the mean square of all planes around each place, weighted by a kernel.
+
+    Parameters
+    ----------
+    nInputPlane, kernel
+        As for :class:`SpatialSubtractiveNormalization`.
+    threshold, thresval
+        Where s is not above `threshold`, it is `thresval`; 1e-4 if left out.
+
+    As in Torch7, s is divided by the part of the kernel that is in the image, and not by the root of that.
+
+    Shapes: input and output (nInputPlane, height, width) or (rows, nInputPlane, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialDivisiveNormalization(1, np.ones(1)).forward(np.array([[[-2.0, 0.0, 4.0]]]))
+    array([[[-1.,  0.,  1.]]])
+    """
+
+    def __init__(
+        self,
+        nInputPlane: int | None = None,
+        kernel: Any = None,
+        threshold: float | None = None,
+        thresval: float | None = None,
+    ) -> None:
+        super().__init__(nInputPlane, kernel)
+        self.threshold = 1e-4 if threshold is None else float(threshold)
+        self.thresval = 1e-4 if thresval is None else float(thresval)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """The spread, spread over the planes, as a divisor."""
+        x = self._input(b, input)
+        spread = b.op("sqrt", [self._mean(b, b.op("square", [x]))])
+        spread = b.op("div", [spread, self._inside(b, x)])
+        spread = b.op("threshold", [spread], nums=[self.threshold, self.thresval])
+        return b.op("div", [x, b.op("expand", [spread, x])])
+
+
+class SpatialContrastiveNormalization(Sequential):
+    """:class:`SpatialSubtractiveNormalization`, then :class:`SpatialDivisiveNormalization`.
+
+    Parameters
+    ----------
+    nInputPlane, kernel, threshold, thresval
+        As for these two.
+
+    Shapes: input and output (nInputPlane, height, width) or (rows, nInputPlane, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialContrastiveNormalization(1, np.ones(1)).forward(np.ones((1, 1, 2)))
+    array([[[0., 0.]]])
+    """
+
+    def __init__(
+        self,
+        nInputPlane: int | None = None,
+        kernel: Any = None,
+        threshold: float | None = None,
+        thresval: float | None = None,
+    ) -> None:
+        super().__init__(
+            SpatialSubtractiveNormalization(nInputPlane, kernel),
+            SpatialDivisiveNormalization(nInputPlane, kernel, threshold, thresval),
+        )
+
+
 __all__ = [
     "BatchNormalization",
     "LayerNormalization",
     "SpatialBatchNormalization",
+    "SpatialContrastiveNormalization",
+    "SpatialCrossMapLRN",
+    "SpatialDivisiveNormalization",
+    "SpatialLogSoftMax",
+    "SpatialSoftMax",
+    "SpatialSubtractiveNormalization",
     "VolumetricBatchNormalization",
 ]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
+import numpy as np
+
+from .. import random
 from ..errors import ShapeError
+from .container import Sequential
 from .module import Module
+from .transfer import Power, Sqrt, Square
 
 if TYPE_CHECKING:
     from .._engine import Shape, Value
     from .lowering import Builder, Values
 
 SelfPooling = TypeVar("SelfPooling", bound="_Pooling")
+SelfFractional = TypeVar("SelfFractional", bound="_FractionalPooling")
 SelfAverage = TypeVar("SelfAverage", bound="SpatialAveragePooling")
 
 ROUND_DOWN, ROUND_UP, ADAPTIVE = 0, 1, 2
@@ -330,6 +337,7 @@ class SpatialAveragePooling(_Pooling):
     op = "average_pool"
     count_include_pad = True
     divide = True
+    """False for sums in place of averages."""
 
     def __init__(
         self, kW: int, kH: int, dW: int | None = None, dH: int | None = None, padW: int = 0, padH: int = 0
@@ -454,6 +462,269 @@ class SpatialAdaptiveAveragePooling(_Adaptive):
     op = "average_pool"
 
 
+class SpatialLPPooling(Sequential):
+    """The p-norm of each window of the planes of images.
+
+    Parameters
+    ----------
+    nInputPlane
+        How many planes there are; without effect.
+    pnorm
+        The p: windows give the p-th root of the sum of p-th powers.
+    kW, kH, dW, dH
+        Windows as for :class:`SpatialMaxPooling`.
+
+    Shapes: as for :class:`SpatialMaxPooling`.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialLPPooling(1, 2, 2, 1).forward(np.array([[[3.0, 4.0]]]))
+    array([[[5.]]])
+    """
+
+    def __init__(
+        self, nInputPlane: int, pnorm: float, kW: int, kH: int, dW: int | None = None, dH: int | None = None
+    ) -> None:
+        dW, dH = kW if dW is None else dW, kH if dH is None else dH
+        power: Module = Square() if pnorm == 2 else Power(pnorm)
+        root: Module = Sqrt() if pnorm == 2 else Power(1 / pnorm)
+        sums = SpatialAveragePooling(kW, kH, dW, dH)
+        sums.divide = False
+        super().__init__(power, sums, root)
+        self.kW, self.kH, self.dW, self.dH = kW, kH, dW, dH
+
+
+class FeatureLPPooling(Module):
+    """The p-norm of each window over neighbouring features.
+
+    Parameters
+    ----------
+    width
+        How many features a window has, 2 to 16.
+    stride
+        How many features one begins after the one before, 1 to 4.
+    power
+        The p: windows give the p-th root of the sum of p-th powers.
+    batch_mode
+        True where the first dim of inputs counts samples.
+
+    Shapes: input (features,) with up to two dims more; in batch mode (rows, features) with up to two dims more; output
+    the same with (features - width) / stride + 1 features, rounded down. The gradient of a norm of 0 is 0.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.FeatureLPPooling(2, 1, 2).forward(np.array([3.0, 4.0, 0.0]))
+    array([5., 4.])
+    """
+
+    def __init__(self, width: int, stride: int, power: float, batch_mode: bool = False) -> None:
+        for name, number, least, most in (("width", width, 2, 16), ("stride", stride, 1, 4)):
+            if not hasattr(number, "__index__") or not least <= number <= most:
+                message = f"{name} of FeatureLPPooling must be from {least} to {most}, got {number}"
+                raise ShapeError(message)
+        self.width = int(width)
+        self.stride = int(stride)
+        self.power = float(power)
+        self.batch_mode = bool(batch_mode)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """Sums of powers by windows, and the root."""
+        x = b.array(input)
+        after = b.choose(partial(self._after, b.where()), x)
+        ints = window_ints([Window(self.width, self.stride), *[Window(1, 1)] * after])
+        if self.power == 2:
+            return b.op("sqrt", [b.op("average_pool", [b.op("square", [x])], ints)])
+        sums = b.op("average_pool", [b.op("power", [x], nums=[self.power])], ints)
+        # Passes no gradient on where a sum is 0, where the root's would be NaN.
+        return b.op("power", [b.op("threshold", [sums], nums=[0.0, 0.0])], nums=[1 / self.power])
+
+    def _after(self, where: str, shape: Shape) -> int:
+        """How many dims come after the features."""
+        after = len(shape) - 1 - self.batch_mode
+        if 0 <= after <= 2:
+            return after
+        rows = "rows, " if self.batch_mode else ""
+        message = f"{where} expects ({rows}features, ...) with up to two dims more, got shape {shape}"
+        raise ShapeError(message)
+
+    def describe(self) -> str:
+        """The numbers."""
+        return f"(w{self.width} s{self.stride} power {self.power:g}{' batch' * self.batch_mode})"
+
+
+class TemporalDynamicKMaxPooling(Module):
+    """The k greatest of each feature of a sequence, in the order in which they come.
+
+    Parameters
+    ----------
+    minK
+        The least k.
+    factor
+        k is at least factor times the number of frames, rounded up; 0 if left out.
+
+    Shapes: input (frames, features) or (rows, frames, features), of at least k frames; output the same with k frames.
+    Of equal numbers the first are taken. It is done in NumPy.
+
+    Source: Kalchbrenner, Grefenstette, Blunsom, A convolutional neural network for modelling sentences, ACL 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.TemporalDynamicKMaxPooling(2).forward(np.array([[5.0], [1.0], [9.0]]))
+    array([[5.],
+           [9.]])
+    """
+
+    def __init__(self, minK: int, factor: float | None = None) -> None:
+        if not hasattr(minK, "__index__") or minK < 1:
+            message = f"minK of TemporalDynamicKMaxPooling must be a whole number, at least 1, got {minK}"
+            raise ShapeError(message)
+        self.minK = int(minK)
+        self.factor = 0.0 if factor is None else float(factor)
+
+    def _places(self, input: Any) -> Any:
+        """The frames that are taken, of each feature."""
+        sizes_of_dims(self.label(), TemporalMaxPooling.dims, np.shape(input))
+        frames = input.shape[-2]
+        k = max(self.minK, math.ceil(self.factor * frames))
+        if k > frames:
+            message = f"{self.label()} takes {k} frames, got shape {input.shape}"
+            raise ShapeError(message)
+        return np.sort(np.argsort(-input, axis=-2, kind="stable")[..., :k, :], axis=-2)
+
+    def updateOutput(self, input: Any) -> Any:
+        """The greatest."""
+        return np.take_along_axis(input, self._places(input), -2)
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        """Gradients at their places, zeros elsewhere."""
+        gradInput = np.zeros_like(input)
+        np.put_along_axis(gradInput, self._places(input), gradOutput, -2)
+        return gradInput
+
+    def describe(self) -> str:
+        """The numbers."""
+        return f"({self.minK}, {self.factor:g})"
+
+
+class _FractionalPooling(Module):
+    """Base of modules that pool by windows at random places."""
+
+    dims: ClassVar[tuple[str, ...]]
+    letters: ClassVar[str]  # of Torch's names of arguments, the outermost dim first
+    _seed = 0  # of regions that stay; 0: each forward draws anew
+
+    def _set(self, pools: dict[str, Any], sizes: dict[str, Any]) -> None:
+        name = type(self).__name__
+        for letter, pool in pools.items():
+            if not hasattr(pool, "__index__") or pool < 2:
+                message = f"poolSize{letter} of {name} must be a whole number, at least 2, got {pool}"
+                raise ShapeError(message)
+            setattr(self, f"poolSize{letter}", int(pool))
+        are_sizes = all(size >= 1 for size in sizes.values())
+        for letter, size in sizes.items():
+            if are_sizes and not float(size).is_integer():
+                message = f"out{letter} of {name} must be a whole number, got {size}"
+                raise ShapeError(message)
+            if not are_sizes and not 0 < size < 1:
+                got = ", ".join(map(str, sizes.values()))
+                message = f"{name} takes sizes from 1 on, or ratios between 0 and 1, got {got}"
+                raise ShapeError(message)
+            setattr(self, f"out{letter}" if are_sizes else f"ratio{letter}", int(size) if are_sizes else float(size))
+
+    def fixPoolingRegions(self: SelfFractional, val: bool = True) -> SelfFractional:
+        """Let regions stay as they are drawn at the next forward; or, with False, draw them anew at each."""
+        self._draw_seed(val)
+        return self
+
+    def _draw_seed(self, fixed: bool) -> None:
+        self._seed = (random.next_seed() >> 1 | 1) if fixed else 0
+        self._changed()
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op."""
+        x = b.array(input)
+        sizes = b.choose(partial(self._sizes, b.where()), x)
+        windows = [getattr(self, f"poolSize{letter}") for letter in self.letters]
+        pairs = [number for pair in zip(windows, sizes, strict=True) for number in pair]
+        return b.op("fractional_pool", [x], [len(windows), self._seed, *pairs])
+
+    def _sizes(self, where: str, shape: Shape) -> list[int]:
+        """Sizes of the output."""
+        sizes_of_dims(where, self.dims, shape)
+        return [
+            getattr(self, f"out{letter}", None) or int(size * getattr(self, f"ratio{letter}"))
+            for letter, size in zip(self.letters, shape[-len(self.letters) :], strict=True)
+        ]
+
+    def describe(self) -> str:
+        """Sizes or ratios of the output, then windows, width first."""
+        order = [letter for letter in "TWH" if letter in self.letters]
+        sizes = [getattr(self, f"out{letter}", None) or getattr(self, f"ratio{letter}") for letter in order]
+        return f"({', '.join(map(str, [*sizes, *(getattr(self, f'poolSize{letter}') for letter in order)]))})"
+
+
+class SpatialFractionalMaxPooling(_FractionalPooling):
+    """The greatest of each window of the planes of images, with windows at random places.
+
+    Parameters
+    ----------
+    poolSizeW, poolSizeH
+        Width and height of a window, at least 2.
+    arg1, arg2
+        Width and height of the output; or, below 1, what they are of the input's, rounded down.
+
+    Along each dim windows begin evenly apart, but for rounding to whole places, and reach from end to end. How it is
+    rounded each plane draws at each forward, in evaluation too; see :meth:`fixPoolingRegions` and :func:`manualSeed`.
+
+    Shapes: input (planes, height, width) or (rows, planes, height, width); output alike.
+
+    Source: Graham, Fractional max-pooling, arXiv:1412.6071.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.SpatialFractionalMaxPooling(2, 2, 0.7, 0.7).forward(np.ones((1, 10, 20))).shape
+    (1, 7, 14)
+    """
+
+    dims = ("planes", "height", "width")
+    letters = "HW"
+
+    def __init__(self, poolSizeW: int, poolSizeH: int, arg1: float, arg2: float) -> None:
+        self._set({"W": poolSizeW, "H": poolSizeH}, {"W": arg1, "H": arg2})
+
+
+class VolumetricFractionalMaxPooling(_FractionalPooling):
+    """The greatest of each window of the planes of volumes, with windows at random places.
+
+    Parameters
+    ----------
+    poolSizeT, poolSizeW, poolSizeH
+        Size of a window in time, width and height, at least 2.
+    arg1, arg2, arg3
+        Time, width and height of the output; or, below 1, what they are of the input's, rounded down.
+
+    Windows are drawn as those of :class:`SpatialFractionalMaxPooling`.
+
+    Shapes: input (planes, time, height, width) or (rows, planes, time, height, width); output alike.
+
+    Examples
+    --------
+    >>> import numpy as np, pynngraph as nn
+    >>> nn.VolumetricFractionalMaxPooling(2, 2, 2, 2, 3, 4).forward(np.ones((1, 5, 5, 5))).shape
+    (1, 2, 4, 3)
+    """
+
+    dims = ("planes", "time", "height", "width")
+    letters = "THW"
+
+    def __init__(self, poolSizeT: int, poolSizeW: int, poolSizeH: int, arg1: float, arg2: float, arg3: float) -> None:
+        self._set({"T": poolSizeT, "W": poolSizeW, "H": poolSizeH}, {"T": arg1, "W": arg2, "H": arg3})
+
+
 class _MaxUnpooling(Module):
     """Base of modules that undo a max pooling."""
 
@@ -531,15 +802,20 @@ class VolumetricMaxUnpooling(_MaxUnpooling):
 
 
 __all__ = [
+    "FeatureLPPooling",
     "SpatialAdaptiveAveragePooling",
     "SpatialAdaptiveMaxPooling",
     "SpatialAveragePooling",
     "SpatialDilatedMaxPooling",
+    "SpatialFractionalMaxPooling",
+    "SpatialLPPooling",
     "SpatialMaxPooling",
     "SpatialMaxUnpooling",
+    "TemporalDynamicKMaxPooling",
     "TemporalMaxPooling",
     "VolumetricAveragePooling",
     "VolumetricDilatedMaxPooling",
+    "VolumetricFractionalMaxPooling",
     "VolumetricMaxPooling",
     "VolumetricMaxUnpooling",
 ]
