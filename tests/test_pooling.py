@@ -120,6 +120,17 @@ def test_undoing_max_pooling_is_that_of_pytorch(seed):
     compare(nn.Sequential(pool, nn.SpatialMaxUnpooling(pool)), function, x, rng, EXACT)
 
 
+def test_a_pooling_that_was_run_by_itself_is_undone(rng):
+    pool = nn.SpatialMaxPooling(2, 2)
+    undo = nn.SpatialMaxUnpooling(pool)
+    for shape in ((2, 3, 6, 8), (2, 3, 6, 9), (2, 3, 6, 9), (3, 7, 4)):
+        x = rng.standard_normal(shape)
+        compare(pool, lambda t: functional.max_pool2d(t, 2), x, rng, EXACT)
+        places = functional.max_pool2d(torch.tensor(x), 2, return_indices=True)[1]
+        function = lambda t: functional.max_unpool2d(t, places, 2, output_size=shape[-2:])  # noqa: B023, E731
+        compare(undo, function, 3 * pool.forward(x), rng, EXACT)
+
+
 def test_several_poolings_are_undone_each_by_its_own(rng):
     first, second = nn.SpatialMaxPooling(2, 2), nn.SpatialMaxPooling(3, 3)
     net = nn.Sequential(first, second, nn.SpatialMaxUnpooling(second), nn.SpatialMaxUnpooling(first))
@@ -263,7 +274,7 @@ def test_what_cannot_be_undone_is_refused():
         nn.SpatialMaxUnpooling(nn.TemporalMaxPooling(2))
     with pytest.raises(nn.errors.ShapeError, match="as large as their strides"):
         nn.SpatialMaxUnpooling(nn.SpatialMaxPooling(3, 3, 2, 2))
-    with pytest.raises(nn.errors.ShapeError, match="must come before it"):
+    with pytest.raises(nn.errors.StateError, match="must come before it"):
         nn.SpatialMaxUnpooling(nn.SpatialMaxPooling(2, 2)).forward(np.zeros((1, 2, 2)))
     pool = nn.SpatialMaxPooling(2, 2)
     net = nn.Sequential(pool, nn.SpatialMaxPooling(2, 1),

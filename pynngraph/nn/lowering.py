@@ -343,6 +343,12 @@ class Builder:
 
         return called
 
+    def host_step(self, step: Any) -> Value:
+        """Append a step of one output and no inputs, that is done in Python."""
+        (value,) = self.program.host(step, [], 1)
+        self.sites.append(self._site)
+        return value
+
     def host(self, module: Module, input: Values) -> Values:
         """Append a step that is done in Python.
 

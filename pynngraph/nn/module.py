@@ -362,6 +362,11 @@ class Module:
         """Whether a backward may add to gradients of parameters, as far as a class in Python shows."""
         return self._defines("accGradParameters") or self._defines("backward") or bool(self.cells())
 
+    def own_call(self) -> Any:
+        """The last forward of the module by itself, if there was one."""
+        execution = self.__dict__.get("_run")
+        return None if execution is None else execution.last_call()
+
     def native_call(self) -> Any:
         """The last forward of the module's own lowering, if a class in Python has called it."""
         execution = self.__dict__.get("_run_native")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from .. import random
-from ..errors import ShapeError
+from ..errors import ShapeError, StateError
 from .container import Sequential
+from .host import HostChanged
 from .module import Module
 from .transfer import Power, Sqrt, Square
 
@@ -725,6 +726,43 @@ class VolumetricFractionalMaxPooling(_FractionalPooling):
         self._set({"T": poolSizeT, "W": poolSizeW, "H": poolSizeH}, {"T": arg1, "W": arg2, "H": arg3})
 
 
+class _LastInput:
+    """A step of a program that gives what a module was given at its last forward."""
+
+    has_parameters = False
+
+    def __init__(self, module: Module, where: str) -> None:
+        self._module = module
+        self._where = where
+        self._shape: Shape | None = None
+
+    def _array(self) -> Any:
+        call = self._module.own_call()
+        if call is None:
+            message = (
+                f"{self._where} undoes {self._module.label()}, which must come before it in the same container or "
+                "graph, or have been run by itself"
+            )
+            raise StateError(message)
+        return call.arrays[0]
+
+    def infer(self, _shapes: list[Shape]) -> list[Shape]:
+        """The array's shape."""
+        self._shape = self._array().shape
+        return [self._shape]
+
+    def forward(self, _inputs: list[Any]) -> list[Any]:
+        """The array; where it has another shape than at first, the program is out of date."""
+        array = self._array()
+        if array.shape != self._shape:
+            raise HostChanged
+        return [array]
+
+    def backward(self, _grad_outputs: list[Any], _scale: float, _mask: int) -> list[Any]:
+        """Nothing: it has no inputs."""
+        return []
+
+
 class _MaxUnpooling(Module):
     """Base of modules that undo a max pooling."""
 
@@ -746,9 +784,10 @@ class _MaxUnpooling(Module):
         return b.op("max_unpool", [x, which, pooled], self.pooling.ints())
 
     def _apart(self, b: Builder) -> tuple[Value, Value]:
-        """The pooling module was run by itself."""
-        message = f"{b.where()} undoes {self.pooling.label()}, which must come before it in the same container or graph"
-        raise ShapeError(message)
+        """The pooling module was run by itself: what it was given last is pooled once more."""
+        step = _LastInput(self.pooling, b.where())
+        pooled = b.host_step(step)
+        return b.outputs("max_pool", [pooled], self.pooling.ints())[1], pooled
 
     def describe(self) -> str:
         """The pooling module."""
@@ -762,7 +801,7 @@ class SpatialMaxUnpooling(_MaxUnpooling):
     ----------
     poolingModule
         That module, whose windows are as large as their strides. It comes before in the same container or graph, and
-        where it stands at several nodes, its last one counts.
+        where it stands at several nodes, its last one counts; or it was run by itself before.
 
     Shapes: input as the pooling module's output; output as its input.
 
