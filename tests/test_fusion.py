@@ -15,6 +15,14 @@ import pynngraph as nn
 from pynngraph._engine import OPS
 from pynngraph.nn.transfer import Unary
 
+
+class Root(Unary, op="root"):
+    """What distances end with, which has no module of its own."""
+
+    def numbers(self):
+        return (0.25,)
+
+
 FUNCTIONS = {
     "Power": lambda: nn.Power(2),
     "Threshold": lambda: nn.Threshold(0.1, 0.2),
@@ -29,6 +37,7 @@ def functions():
     names = [name for name in nn.__all__ if isinstance(getattr(nn, name), type)]
     found = {name: getattr(nn, name) for name in names if issubclass(getattr(nn, name), Unary)}
     found = {name: FUNCTIONS.get(name, module) for name, module in found.items()}
+    found["Root"] = Root
     return {**found, "MulConstant": lambda: nn.MulConstant(0.7), "AddConstant": lambda: nn.AddConstant(0.7)}
 
 
