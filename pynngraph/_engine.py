@@ -373,6 +373,7 @@ class Program:
         self.hosts: _Hosts | None = None
         self._host_handle: Any = None
         self._host_inputs: list[tuple[tuple[Value, ...], tuple[Value, ...]]] = []
+        self.inputs: list[Value] = []
         self.params: list[Value] = []
         self.outputs: list[Value] = []
         self.ops: list[tuple[str, tuple[Value, ...], tuple[int, ...], tuple[float, ...], tuple[Value, ...]]] = []
