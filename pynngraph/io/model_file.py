@@ -158,6 +158,13 @@ class _Writer:
             self.cells.append({"array": self._names[id(cell.data_store)], "gradient": number})
         return known
 
+    def _name_of(self, cell: Cell) -> str:
+        """The name of a cell's array. Some modules lower to numbers of their own, beside their parameters."""
+        if id(cell.data_store) not in self._names:
+            self._kept.append(cell)
+            self._names[id(cell.data_store)] = self._array("number", cell.data)
+        return self._names[id(cell.data_store)]
+
     # ---- programs --------------------------------------------------------------------------------
 
     def programs(self, module: Any, inputs: Any) -> list[Json]:
@@ -198,7 +205,7 @@ class _Writer:
                 for value, leaf in zip(program.inputs, leaves, strict=True)
             ],
             "parameters": [
-                {"value": value, "array": self._names[id(cell.data_store)], "gradient": cell.grad_store is not None}
+                {"value": value, "array": self._name_of(cell), "gradient": cell.grad_store is not None}
                 for value, cell in zip(program.params, lowered.cells, strict=True)
             ],
             "ops": [

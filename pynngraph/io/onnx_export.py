@@ -138,7 +138,8 @@ class _Exporter:
             self._names[value] = f"input{place}" if len(inputs) != 1 else "input"
         names = {id(cell.data_store): name for name, cell, _ in named_cells(self._module)}
         for value, cell in zip(self._program.params, self._lowered.cells, strict=True):
-            self._names[value] = names[id(cell.data_store)]
+            # Some modules lower to numbers of their own, beside their parameters.
+            self._names[value] = names.get(id(cell.data_store)) or f"number{value}"
             self._constants[self._names[value]] = cell.data
         for (op, ins, ints, nums, outs), site in zip(self._program.ops, self._lowered.sites, strict=True):
             self._where = self._module.label() if site is None else site.describe()
