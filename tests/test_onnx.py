@@ -18,6 +18,8 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 CLOSE = relative(1e-9, 2e-5)
+# Windows of several sizes, or at random places; and what is put back to where the greatest were.
+NOT_IN_ONNX = re.compile("SpatialAdaptive|.*Fractional|.*Unpooling")
 
 
 def leaves(value):
@@ -54,7 +56,7 @@ def test_every_module_answers_in_onnx_runtime_as_here(row, rng):
     try:
         check(row.build(), draw(row.input, rng))
     except GraphError as error:
-        if re.search("runs in Python|random|drop|noise|uniform|normal", str(error)) is None:
+        if NOT_IN_ONNX.match(row.name) is None and "runs in Python" not in str(error):
             raise
         pytest.skip(str(error))
 

@@ -197,7 +197,8 @@ def test_every_module_comes_back(row, dtype, tmp_path, rng):
     assert kinds(again) == kinds(module)
     assert again.type() == dtype
     x = draw(row.input, rng, dtype)
-    assert equal(forward(again, x), forward(module, x))
+    if "Fractional" not in row.name:  # which draws its windows, from a seed of its own
+        assert equal(forward(again, x), forward(module, x))
     for got, wanted in zip(again.parameters()[0], module.parameters()[0], strict=True):
         np.testing.assert_array_equal(got, wanted)
 

@@ -158,6 +158,13 @@ class _Writer:
             self.cells.append({"array": self._names[id(cell.data_store)], "gradient": number})
         return known
 
+    def _name_of(self, cell: Cell) -> str:
+        """The name of a cell's array. Some modules lower to numbers of their own, beside their parameters."""
+        if id(cell.data_store) not in self._names:
+            self._kept.append(cell)
+            self._names[id(cell.data_store)] = self._array("number", cell.data)
+        return self._names[id(cell.data_store)]
+
     # ---- programs --------------------------------------------------------------------------------
 
     def programs(self, module: Any, inputs: Any) -> list[Json]:

@@ -138,7 +138,8 @@ class _Exporter:
             self._names[value] = f"input{place}" if len(inputs) != 1 else "input"
         names = {id(cell.data_store): name for name, cell, _ in named_cells(self._module)}
         for value, cell in zip(self._program.params, self._lowered.cells, strict=True):
-            self._names[value] = names[id(cell.data_store)]
+            # Some modules lower to numbers of their own, beside their parameters.
+            self._names[value] = names.get(id(cell.data_store)) or f"number{value}"
             self._constants[self._names[value]] = cell.data
         for (op, ins, ints, nums, outs), site in zip(self._program.ops, self._lowered.sites, strict=True):
             self._where = self._module.label() if site is None else site.describe()
@@ -205,6 +206,10 @@ class _Exporter:
 
     def _op(self, op: str, ins: Sequence[int], ints: Sequence[int], nums: Sequence[float]) -> str:
         """The name of what an op gives."""
+        if not all(value in self._names for value in ins):
+            raise GraphError(
+                f"{self._where} has no meaning in ONNX: its op {op} takes what another op tells beside its output"
+            )
         names = [self._names[value] for value in ins]
         if op in _SAME:
             return self._node(_SAME[op], names)
@@ -358,6 +363,20 @@ class _Exporter:
         scaled = self._node("Mul", [self._node("Sub", [x[0], parts[0]]), parts[1]])
         return self._node("Add", [scaled, parts[2]]) if len(parts) > 2 else scaled
 
+    def _op_batch_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:
+        """By the numbers of the input itself: LayerNormalization, in evaluation too."""
+        rank = len(self._shape(ins[0]))
+        axes = [0, *range(2, rank)]
+        centred = self._node("Sub", [x[0], self._node("ReduceMean", [x[0]], axes=axes)])
+        variance = self._node("ReduceMean", [self._node("Mul", [centred, centred])], axes=axes)
+        result = self._node(
+            "Div", [centred, self._node("Sqrt", [self._node("Add", [variance, self._number(nums[0])])])]
+        )
+        sizes = self._numbers([-1] + [1] * (rank - 2))
+        for kind, name in zip(("Mul", "Add"), x[1:], strict=False):
+            result = self._node(kind, [result, self._node("Reshape", [name, sizes])])
+        return result
+
     def _op_convolution(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
         return self._windows("Conv", x, ins, ints)
 
@@ -390,3 +409,72 @@ class _Exporter:
         result = self._node("Conv", [batch, weight, *x[2:]], kernel_shape=[window], strides=[step])
         result = self._node("Squeeze", [result, self._numbers([0])]) if is_sample else result
         return self._node("Transpose", [result], perm=order)
+
+    # ---- pooling, borders, scales ----------------------------------------------------------------
+
+    def _op_max_pool(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
+        return self._pooled("MaxPool", x, ins, ints)
+
+    def _op_average_pool(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
+        divisor = ints[2]
+        result = self._pooled("AveragePool", x, ins, ints, count_include_pad=int(divisor < 2))
+        return result if divisor else self._node("Mul", [result, self._number(np.prod(ints[3::4]))])
+
+    def _pooled(self, kind: str, x: list[str], ins: Any, ints: Any, **more: Any) -> str:
+        dims, rounding = ints[:2]
+        windows, strides, pads, dilations = (list(ints[3 + place :: 4]) for place in range(4))
+        if rounding > 1:
+            shape = self._shape(ins[0])[-dims:]
+            if any(size % wanted for size, wanted in zip(shape, windows, strict=True)):
+                raise GraphError(f"{self._where} has windows of several sizes, which ONNX has nothing for")
+            windows = strides = [size // wanted for size, wanted in zip(shape, windows, strict=True)]
+            pads, dilations = [0] * dims, [1] * dims
+        if any(dilation != 1 for dilation in dilations):
+            more["dilations"] = dilations
+        missing = dims + 2 - len(self._shape(ins[0]))
+        if missing < 0:
+            raise GraphError(f"{self._where} pools an array of more dims than ONNX can")
+        before = self._numbers(range(missing))
+        batch = self._node("Unsqueeze", [x[0], before]) if missing else x[0]
+        result = self._node(
+            kind, [batch], kernel_shape=windows, strides=strides, pads=pads * 2, ceil_mode=int(rounding == 1), **more
+        )
+        return self._node("Squeeze", [result, before]) if missing else result
+
+    def _op_pick(self, x: list[str], ins: Any, ints: Any, nums: Any) -> str:
+        dims, after, mode = ints[:3]
+        first = len(self._shape(ins[0])) - after - dims
+        begins, ends = list(ints[3::2]), list(ints[4::2])
+        if mode == 3:
+            return self._resized(x, ins, first, begins, [0] * dims, mode="nearest")
+        result = x[0]
+        cut = [(first + k, max(-b, 0), max(-e, 0)) for k, (b, e) in enumerate(zip(begins, ends, strict=True))]
+        for dim, start, end in cut:
+            if start or end:
+                limits = [[start], [-end] if end else [np.iinfo(np.int64).max], [dim]]
+                result = self._node("Slice", [result, *map(self._numbers, limits)])
+        pads = [[0] * first + [max(number, 0) for number in side] + [0] * after for side in (begins, ends)]
+        value = [self._number(nums[0])] if mode == 0 else []
+        kind = ("constant", "reflect", "edge")[mode]
+        return self._node("Pad", [result, self._numbers(pads[0] + pads[1]), *value], mode=kind)
+
+    def _op_interpolate(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
+        dims, after = ints[:2]
+        first = len(self._shape(ins[0])) - after - dims
+        return self._resized(x, ins, first, list(ints[2::2]), list(ints[3::2]), mode="linear")
+
+    def _resized(self, x: list[str], ins: Any, first: int, factors: list[int], more: list[int], mode: str) -> str:
+        """Dims from the first on, each so many times as long, and so much longer."""
+        shape = self._shape(ins[0])
+        rest = len(shape) - first - len(factors)
+        corners = {"coordinate_transformation_mode": "align_corners" if mode == "linear" else "asymmetric"}
+        if mode == "nearest":
+            corners["nearest_mode"] = "floor"
+        if not any(more):
+            scales = self._constant(np.array([1] * first + factors + [1] * rest, np.float32))
+            return self._node("Resize", [x[0], "", scales], mode=mode, **corners)
+        sizes = [size * factor + extra for size, factor, extra in zip(shape[first:], factors, more, strict=False)]
+        whole = self._node("Shape", [x[0]])
+        parts = [self._node("Slice", [whole, self._numbers([0]), self._numbers([first])]), self._numbers(sizes)]
+        wanted = self._node("Concat", [*parts, self._numbers(shape[len(shape) - rest :])] if rest else parts, axis=0)
+        return self._node("Resize", [x[0], "", "", wanted], mode=mode, **corners)

@@ -136,7 +136,7 @@ ROWS: dict[str, Row] = {
                             constants={"dirty": True}),
     "PartialLinear": Row("inputsize outputsize bias?", _AFFINE),
     "IndexLinear": Row(
-        "inputSize outputSize doGradInput offset:offset =None =None normalize!",
+        "inputSize! outputSize! doGradInput offset:offset =None =None normalize!",
         _AFFINE,
         empty="gradWeightBuffer valuesBuffer normalizedValues",
         tables="sizesCache cumSumSizesCache",

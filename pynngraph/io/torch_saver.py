@@ -296,6 +296,8 @@ def _complete(saver: Saver, module: Any, pairs: dict[str, Any]) -> None:
         pairs["nOutputPlane"] = float(pairs["weight"].sizes[0])
     elif name == "IndexLinear":
         running = Table([*((key, Table()) for key in ("cumSumSizes", "keys", "gradWeight")), ("counter", 1.0)])
+        rows, columns = pairs["weight"].sizes
+        pairs.update(inputSize=float(rows), outputSize=float(columns - 4 * bool(module.normalize)))
         pairs.update(running=running, normalize=4.0 if module.normalize else 0.0, gradWeight=_empty(module))
     elif name == "PartialLinear":
         _complete_partial_linear(saver, module, pairs)
