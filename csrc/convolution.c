@@ -73,7 +73,7 @@ static void choose_copy(pnng_convolution_method *m) {
         if (all)
             m->seen[d] = max_size(m->seen[d], c->x[d] + (size_t)c->padding[d]);
     }
-    m->phases = all ? c->stride[2] : min_size(c->stride[2], reach(c, 2) + 1);
+    m->phases = min_size(c->stride[2], all ? m->seen[2] : reach(c, 2) + 1);
     m->pitch = ceil_div(m->seen[2], c->stride[2]);
 }
 

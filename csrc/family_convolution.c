@@ -57,6 +57,20 @@ static int64_t size_after(const pnng_inference *inference, int64_t size, int64_t
     return size < 1 || beyond < 0 ? 0 : beyond / stride + 1;
 }
 
+/* What is padded is in memory only a box of a few planes at a time, but may be all of them. */
+static pnng_status check_padded(const pnng_inference *inference, const pnng_shape *big) {
+    const uint64_t most = UINT64_C(1) << 45;
+    const pnng_shape *const weight = inference->in[1];
+    uint64_t count = (uint64_t)weight->dim[1] * (uint64_t)inference->ints[GROUPS];
+    for (int64_t d = 0; d < weight->ndim - 2; d++) {
+        const int64_t padding = inference->ints[PADDINGS + PNNG_SPACE - 1 - d];
+        count = pnng_times(count, (uint64_t)(big->dim[big->ndim - 1 - d] + 2 * padding));
+    }
+    return count <= most ? PNNG_OK
+                         : pnng_fail(inference->message, PNNG_ERROR_SHAPE,
+                                     "has padding so large that its planes cannot be addressed");
+}
+
 static pnng_status infer_any(const pnng_inference *inference, bool is_full) {
     const pnng_shape *const x = inference->in[0];
     const pnng_shape *const weight = inference->in[1];
@@ -95,7 +109,7 @@ static pnng_status infer_any(const pnng_inference *inference, bool is_full) {
                              pnng_shape_text(x, text));
         inference->out[0].dim[x->ndim - 1 - d] = size;
     }
-    return PNNG_OK;
+    return check_padded(inference, is_full ? &inference->out[0] : x);
 }
 
 static pnng_status convolution_infer(const pnng_inference *inference) {

@@ -146,6 +146,15 @@ def test_a_layer_without_weight_says_so():
         layer.forward(np.zeros((3, 5, 5)))
 
 
+def test_steps_beyond_the_image_cost_nothing():
+    layer = nn.SpatialConvolution(3, 4, 2, 3, 2**31 - 1, 2**31 - 1)
+    x = np.ones((3, 4, 5))
+    g = layer.backward(x, np.ones_like(layer.forward(x)))
+    assert_close(g[:, :3, :2], layer.weight.sum(0), LONG_SUMS)
+    assert not g[:, 3:].any()
+    assert not g[:, :, 2:].any()
+
+
 @pytest.mark.parametrize("build", [
     lambda: nn.SpatialConvolution(3, 4, 3, 3, 2, 2, 1, 1),
     lambda: nn.SpatialDepthWiseConvolution(3, 2, 3, 3),
