@@ -12,8 +12,8 @@
  * Where windows are next to each other, x of y is a convolution too, of y with the weight turned.
  * Else it is a product with the weight turned: of a block of planes of x, the lines of a box are
  * made at once and added to their windows. The weight's gradient is the product of lines, a few at
- * a time, with y, turned, of all samples in turn. Where a window has one element, lines are rows of
- * x as they lie.
+ * a time, with y, turned, of all samples in turn; of few places, that of y with lines, turned. Where
+ * a window has one element, lines are rows of x as they lie.
  *
  * With one plane of x for few of y there is nothing that a product could share: windows are summed
  * up where they are. What was measured: docs/design/convolution.md. */
@@ -150,9 +150,11 @@ static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m
         m->rows = round_up(even_part(c->outs, OUTS), gemm->nr);
         m->lines = even_part(all, lines_at_once(all, gemm->mr, m));
         m->channels = min_size(c->ins, (m->lines + m->taps - 2) / m->taps + 1);
-        m->panel_bytes = (m->rows * (product_of(m->box) + m->lines) +
-                          gemm->mr * (product_of(m->box) + gemm->nr)) *
-                         e;
+        m->turns_lines = c->batch * places < 3 * c->outs;
+        m->panel_bytes = m->turns_lines ? gemm->nr * (2 * product_of(m->box) + gemm->nr) * e
+                                        : (m->rows * (product_of(m->box) + m->lines) +
+                                           gemm->mr * (product_of(m->box) + gemm->nr)) *
+                                              e;
         m->units = c->groups * ceil_div(c->outs, m->rows) * ceil_div(all, m->lines);
         break;
     }
@@ -655,6 +657,57 @@ static void products_of_box(const job *j, const space *s, const box *b, size_t s
     }
 }
 
+/* Add the products of a box where they belong: of y, as it lies, with lines turned. */
+static void add_products(const job *j, const space *s, const box *b, size_t sample,
+                         const block *k) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    const size_t e = c->element, nr = j->kernels->gemm.nr, of_x = product_of(c->x);
+    const size_t ld = product_of(m->box) + nr;
+    char *const lines = s->panel + nr * product_of(m->box) * e;
+    const char *const x = plane_of_x(j, sample, k->group, k->channel);
+    const pnng_windows windows = windows_of(s, b);
+    if (!m->as_it_lies)
+        copy_planes(j, b, x, k->channels, s->copy);
+    pnng_gemm_tiles tiles =
+        tiles_of(j, k->rows, b->places, plane_of_y(j, sample, k->group, k->row) + b->first * e,
+                 (ptrdiff_t)product_of(c->y), 1);
+    tiles.b = s->panel;
+    tiles.ldc = (ptrdiff_t)(c->ins * m->taps);
+    tiles.alpha = j->alpha;
+    tiles.accumulate = true;
+    for (size_t at = 0; at < k->lines; at += nr) {
+        const char *from = x + (at * of_x + b->first) * e;
+        ptrdiff_t row = (ptrdiff_t)of_x;
+        tiles.cols = min_size(nr, k->lines - at);
+        tiles.c = weight_of(j, k->group, k->row, 0) + (k->line + at) * e;
+        if (!m->as_it_lies) {
+            j->kernels->convolution.lines(&windows, s->copy, k->line - k->channel * m->taps + at,
+                                          tiles.cols, 0, b->places, lines, (ptrdiff_t)ld);
+            from = lines;
+            row = (ptrdiff_t)ld;
+        }
+        j->kernels->gemm.pack(s->panel, from, row, 1, tiles.cols, b->places, nr);
+        j->kernels->gemm.tiles(&tiles);
+    }
+}
+
+/* The gradient, or what is added to it, from sums that lie the other way. */
+static void turn_sums(const job *j, const block *k, char *sums) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    void *const ptr[] = {weight_of(j, k->group, k->row, 0) + k->line * c->element, sums};
+    const ptrdiff_t stride[] = {(ptrdiff_t)(c->ins * m->taps), (ptrdiff_t)m->rows};
+    const uint8_t accumulate = j->accumulate;
+    const pnng_call call = {.ptr = ptr,
+                            .stride = stride,
+                            .rows = k->rows,
+                            .cols = k->lines,
+                            .a = j->alpha,
+                            .accumulate = &accumulate};
+    j->kernels->common.transpose(&call);
+}
+
 static void make_weight(const job *j, const space *s, size_t unit) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
@@ -662,22 +715,21 @@ static void make_weight(const job *j, const space *s, size_t unit) {
     char *const y = s->panel;
     char *const sums = y + m->rows * product_of(m->box) * c->element;
     char *const lines = sums + m->rows * m->lines * c->element;
-    j->kernels->convolution.planes(sums, (ptrdiff_t)m->rows, k.lines, m->rows, NULL);
+    if (!m->turns_lines)
+        j->kernels->convolution.planes(sums, (ptrdiff_t)m->rows, k.lines, m->rows, NULL);
+    else if (!j->accumulate)
+        j->kernels->convolution.planes(weight_of(j, k.group, k.row, 0) + k.line * c->element,
+                                       (ptrdiff_t)(c->ins * m->taps), k.rows, k.lines, NULL);
     for (size_t sample = 0; sample < c->batch; sample++)
         for (size_t n = 0; n < product_of(m->boxes); n++) {
             const box b = box_number(m, n);
-            products_of_box(j, s, &b, sample, &k, y, lines, sums);
+            if (m->turns_lines)
+                add_products(j, s, &b, sample, &k);
+            else
+                products_of_box(j, s, &b, sample, &k, y, lines, sums);
         }
-    void *const ptr[] = {weight_of(j, k.group, k.row, 0) + k.line * c->element, sums};
-    const ptrdiff_t stride[] = {(ptrdiff_t)(c->ins * m->taps), (ptrdiff_t)m->rows};
-    const uint8_t accumulate = j->accumulate;
-    const pnng_call turn_over = {.ptr = ptr,
-                                 .stride = stride,
-                                 .rows = k.rows,
-                                 .cols = k.lines,
-                                 .a = j->alpha,
-                                 .accumulate = &accumulate};
-    j->kernels->common.transpose(&turn_over);
+    if (!m->turns_lines)
+        turn_sums(j, &k, sums);
 }
 
 /* ---- plane by plane -------------------------------------------------------------------------- */
