@@ -12,8 +12,8 @@
  * Where windows are next to each other, x of y is a convolution too, of y with the weight turned.
  * Else it is a product with the weight turned: of a block of planes of x, the lines of a box are
  * made at once and added to their windows. The weight's gradient is the product of lines, a few at
- * a time, with y, turned, of all samples in turn; of few places, that of y with lines, turned. Where
- * a window has one element, lines are rows of x as they lie.
+ * a time, with y, turned, of all samples in turn; of few places, that of y with lines, turned.
+ * Where a window has one element, lines are rows of x as they lie.
  *
  * With one plane of x for few of y there is nothing that a product could share: windows are summed
  * up where they are. What was measured: docs/design/convolution.md. */
