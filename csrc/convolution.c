@@ -666,7 +666,7 @@ static void add_products(const job *j, const space *s, const box *b, size_t samp
     const size_t ld = product_of(m->box) + nr;
     char *const lines = s->panel + nr * product_of(m->box) * e;
     const char *const x = plane_of_x(j, sample, k->group, k->channel);
-    const pnng_windows windows = windows_of(s, b);
+    const pnng_plane_windows windows = windows_of(s, b);
     if (!m->as_it_lies)
         copy_planes(j, b, x, k->channels, s->copy);
     pnng_gemm_tiles tiles =
