@@ -1,9 +1,10 @@
 /* Convolutions on every instruction set, for float and double, in all directions, against sums over
  * windows: sizes, strides, paddings and dilations drawn at random, samples with gaps between them,
  * storing and adding, in guarded memory and with work space full of NaN (test_support.h). */
+#include "kernel_support.h" /* first: it says which features of the system are wanted */
+
 #include "../../csrc/convolution.h"
 #include "../../csrc/threads.h"
-#include "kernel_support.h"
 
 enum { CASES = 400 };
 

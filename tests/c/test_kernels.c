@@ -1932,6 +1932,12 @@ static void test_table(void) {
         PNNG_OP_NORMAL,  PNNG_OP_REDUCE_MAX, PNNG_OP_ONE_HOT,    PNNG_OP_REDUCE_MIN};
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++)
         tested[others[k]] = true;
+    const pnng_op in_plans[] = {/* test_windows.c, test_threads.c */
+                                PNNG_OP_BATCH_NORM, PNNG_OP_CHANNEL_AFFINE, PNNG_OP_MAX_POOL,
+                                PNNG_OP_MAX_UNPOOL, PNNG_OP_AVERAGE_POOL,   PNNG_OP_FRACTIONAL_POOL,
+                                PNNG_OP_PICK,       PNNG_OP_INTERPOLATE};
+    for (size_t k = 0; k < sizeof in_plans / sizeof in_plans[0]; k++)
+        tested[in_plans[k]] = true;
     for (int op = 0; op < PNNG_OP_COUNT; op++) /* no kernel without a test, nor the reverse */
         CHECK(tested[op] == (kernels->op[op].forward != NULL));
 }

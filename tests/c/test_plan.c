@@ -1638,8 +1638,8 @@ static void view_case(net *t, pnng_op code, const pnng_shape *shape, piece how, 
         net_clear(t);
 }
 
-/* Ops that have no reference here: test_windows.c runs them on every instruction set, test_threads.c
- * on arrays laid out in every way, and the tests in Python compare them with NumPy. */
+/* Ops that have no reference here: test_windows.c runs them on every instruction set,
+ * test_threads.c on arrays laid out in every way, and tests in Python compare them with NumPy. */
 static bool is_done_elsewhere(pnng_op code) {
     switch (code) {
     case PNNG_OP_BATCH_NORM:
