@@ -85,8 +85,7 @@ def run(path, **variables):
 
 def test_every_elementwise_op_is_among_the_functions():
     unary = {op for op, info in OPS.items() if info.family in {"unary_x", "unary_y"}}
-    inner = {"root"}  # parts of modules, which no module is alone: tests/c/test_fuse.c has them too
-    assert {module().op for module in functions().values()} == unary - inner
+    assert {module().op for module in functions().values()} == unary
 
 
 @pytest.mark.parametrize("isa", nn.cpu_info().available)

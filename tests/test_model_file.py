@@ -208,7 +208,8 @@ def run_program(path, mode, inputs):
         values[entry["value"]] = engine.param(data[-1].shape, has_grad=entry["gradient"])
     for op in program["ops"]:
         ins = [values[value] for value in op["inputs"]]
-        outs = engine.op(_engine.OPS[op["op"]], ins, op["ints"], op["nums"], len(op["outputs"]))
+        nums = [float(num["float"]) if isinstance(num, dict) else num for num in op["nums"]]  # JSON has no inf
+        outs = engine.op(_engine.OPS[op["op"]], ins, op["ints"], nums, len(op["outputs"]))
         values.update(zip(op["outputs"], outs, strict=True))
     assert len(values) == program["values"]
     for value in program["outputs"]:

@@ -79,7 +79,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
         If the package ``onnx`` is not installed.
     """
     import_onnx()
-    copy = module.clone().type(dtype).evaluate().replace(_without_watchers)
+    copy = module.clone().replace(_without_watchers).type(dtype).evaluate()
     arrays = tree.map_leaves(lambda leaf: _as_input(leaf, copy.dtype), input)
     ready = copy.execution_apart().prepared(arrays)
     model = _Exporter(copy, ready, _wider(copy, arrays, ready)).model(tree.flatten(arrays)[0])

@@ -1638,8 +1638,9 @@ static void view_case(net *t, pnng_op code, const pnng_shape *shape, piece how, 
         net_clear(t);
 }
 
-/* Ops that have no reference here: test_windows.c runs them on every instruction set,
- * test_threads.c on arrays laid out in every way, and tests in Python compare them with NumPy. */
+/* Ops that have no reference here: test_windows.c and test_convolution.c run them on every
+ * instruction set, test_threads.c on arrays laid out in every way, and tests in Python compare them
+ * with NumPy. */
 static bool is_done_elsewhere(pnng_op code) {
     switch (code) {
     case PNNG_OP_BATCH_NORM:
@@ -1650,6 +1651,9 @@ static bool is_done_elsewhere(pnng_op code) {
     case PNNG_OP_FRACTIONAL_POOL:
     case PNNG_OP_PICK:
     case PNNG_OP_INTERPOLATE:
+    case PNNG_OP_CONVOLUTION:
+    case PNNG_OP_FULL_CONVOLUTION:
+    case PNNG_OP_FRAMES:
         return true;
     default:
         return false;

@@ -809,6 +809,37 @@ static void test_channels_and_planes(void) {
     }
 }
 
+/* So many elements of the weight, as a weight of other sizes. */
+static pnng_value weight_of(build *b, int64_t rows, int64_t planes, int64_t size) {
+    const int64_t count = rows * planes * (size ? size : 1);
+    const pnng_value all = op_ints(b, "reshape", b->weight, 1, -1, 0, 0);
+    return op_ints(b, "reshape", op_ints(b, "narrow", all, 3, 0, 0, count), size ? 3 : 2, rows,
+                   planes, size);
+}
+
+/* Windows over the last dim, and over frames. */
+static void test_convolutions(void) {
+    static const int64_t planes[LAYOUTS] = {37, 37, 5, 37, 5},
+                         features[LAYOUTS] = {53, 40, 53, 5, 53};
+    static const int64_t ints[] = {1, 1, 2, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1}, frames[] = {2, 1};
+    for (int layout = 0; layout < LAYOUTS; layout++) {
+        snprintf(test_where, sizeof test_where, "convolution, %s", layout_names[layout]);
+        build b = build_new();
+        pnng_value in[] = {laid_out(&b, b.in[X], layout), weight_of(&b, 8, planes[layout], 3)};
+        check_same(&b, op(&b, "convolution", in, 2, ints, 10), 0);
+        snprintf(test_where, sizeof test_where, "full convolution, %s", layout_names[layout]);
+        b = build_new();
+        in[0] = laid_out(&b, b.in[X], layout);
+        in[1] = weight_of(&b, planes[layout], 8, 3);
+        check_same(&b, op(&b, "full_convolution", in, 2, ints, 13), 0);
+        snprintf(test_where, sizeof test_where, "frames, %s", layout_names[layout]);
+        b = build_new();
+        in[0] = laid_out(&b, b.in[X], layout);
+        in[1] = weight_of(&b, 9, 2 * features[layout], 0);
+        check_same(&b, op(&b, "frames", in, 2, frames, 2), 0);
+    }
+}
+
 static void test_that_every_op_was_there(void) {
     covered[PNNG_OP_HOST] = true; /* what it does is the host's */
     for (size_t k = 0; k < PNNG_OP_COUNT; k++) {
@@ -934,6 +965,7 @@ static void test_splits(void) {
     test_products_and_look_ups();
     test_views_and_copies();
     test_channels_and_planes();
+    test_convolutions();
     test_that_every_op_was_there();
     test_gradients_that_overlap();
     test_long_tables();
