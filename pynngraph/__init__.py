@@ -10,12 +10,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import errors, tree
+from . import errors, nn, tree
 from ._engine import VERSION as __version__
 from ._engine import CpuInfo, cpu_info, get_num_threads, set_num_threads
 from .graph.gmodule import gModule
 from .graph.node import Node, nest
-from .nn import *  # noqa: F403
+from .nn import NOW as _NOW
 from .nn import __all__ as _modules
 from .random import manualSeed
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .io.files import load, save
     from .io.onnx_export import to_onnx
     from .io.onnx_import import from_onnx
+    from .nn import *  # noqa: F403
     from .nn import init
 
 __all__ = [
@@ -63,6 +64,8 @@ __all__ = [
 __all__ += _modules  # noqa: PLE0605 - a list of names that are in the modules
 
 
+globals().update((name, getattr(nn, name)) for name in _NOW)
+
 # Modules that are imported when they are first asked for.
 _MODULES = {"init": ".nn.init", "optim": ".optim"}
 
@@ -92,6 +95,8 @@ def __getattr__(name: str) -> Any:
         value: Any = import_module(_MODULES[name], __name__)
     elif name in _LATER:
         value = getattr(import_module(_LATER[name], __name__), name)
+    elif name in _modules:
+        value = getattr(nn, name)
     else:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

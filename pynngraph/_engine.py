@@ -376,6 +376,7 @@ class Program:
         self.inputs: list[Value] = []
         self.params: list[Value] = []
         self.outputs: list[Value] = []
+        self.updates: list[tuple[Value, Value]] = []  # of buffers, by values
         self.ops: list[tuple[str, tuple[Value, ...], tuple[int, ...], tuple[float, ...], tuple[Value, ...]]] = []
 
     def _check(self, status: int) -> None:
@@ -409,6 +410,7 @@ class Program:
     def update(self, buffer: Value, value: Value) -> None:
         """Let forward leave a value in a buffer, when all else is done."""
         self._check(lib.pnng_program_update(self._c, buffer, value))
+        self.updates.append((buffer, value))
 
     def op(
         self,

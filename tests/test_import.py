@@ -1,11 +1,13 @@
 """Importing the package brings nothing heavy along, and takes hardly longer than NumPy."""
 
+import importlib
 import warnings
 
 import pytest
 from samples import python
 
 import pynngraph
+from pynngraph import nn
 
 HEAVY = ("matplotlib", "sklearn", "tqdm", "onnx", "onnxruntime", "torch", "scipy", "pandas", "graphviz", "setuptools",
          "distutils", "unittest", "cffi.api", "pycparser", "asyncio", "multiprocessing", "email", "http",
@@ -55,3 +57,11 @@ def test_names_of_the_surface_are_exported(name):
 def test_no_thread_starts_at_import():
     code = "import numpy, threading, os, pynngraph; print(threading.active_count())"
     assert printed(code) == ["1"]
+
+
+def test_files_of_modules_that_come_later_hold_what_is_said_of_them():
+    for file, names in nn._LATER.items():
+        module = importlib.import_module(f"pynngraph.nn.{file}")
+        assert sorted(names.split()) == sorted(getattr(module, "__all__", names.split()))
+        assert all(getattr(pynngraph, name) is getattr(module, name) for name in names.split())
+    assert not set(nn.NOW) & set(nn._FILES)

@@ -211,6 +211,8 @@ def run_program(path, mode, inputs):
         nums = [float(num["float"]) if isinstance(num, dict) else num for num in op["nums"]]  # JSON has no inf
         outs = engine.op(_engine.OPS[op["op"]], ins, op["ints"], nums, len(op["outputs"]))
         values.update(zip(op["outputs"], outs, strict=True))
+    for buffer, value in program["updates"]:
+        engine.update(values[buffer], values[value])
     assert len(values) == program["values"]
     for value in program["outputs"]:
         engine.output(values[value])
@@ -418,3 +420,24 @@ def test_what_is_no_checkpoint_is_refused(path, tmp_path):
     nn.save(path, {"model": mlp(), "config": 1, "state": {}, "progress": {}, "random": {}})
     with pytest.raises(FileFormatError, match="no checkpoint"):
         nn.load_checkpoint(path)
+
+
+def test_programs_say_what_a_forward_leaves_in_buffers(path, rng):
+    net = nn.BatchNormalization(3)
+    x = rng.standard_normal((5, 3))
+    nn.save(path, net, input=x)
+    evaluated, trained = parts(path.read_bytes())[1]["programs"]
+    assert evaluated["updates"] == []
+    buffers = {entry["array"]: entry["value"] for entry in trained["parameters"]}
+    assert [buffer for buffer, _ in trained["updates"]] == [buffers["running_mean"], buffers["running_var"]]
+
+
+def test_a_class_of_no_file_of_modules_is_refused(path):
+    nn.save(path, nn.LayerNormalization(3))
+    header, model, arrays = parts(path.read_bytes())
+    names = [entry["class"] for entry in model["modules"]]
+    assert any("." in name for name in names)
+    model["modules"][-1]["class"] = "os.path"
+    path.write_bytes(joined(header, model, arrays))
+    with pytest.raises(FileFormatError, match=r"no class 'os\.path'"):
+        nn.load(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+import pkgutil
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -192,14 +193,6 @@ class _Writer:
             other = None
         return {**described, "any_batch": other == described}
 
-    def _name_of(self, cell: Cell) -> str:
-        """The name of a parameter's array; one that no module has is a constant of the program."""
-        name = self._names.get(id(cell.data_store))
-        if name is None:
-            self._kept.append(cell)
-            name = self._names[id(cell.data_store)] = self._array("constant", cell.data)
-        return name
-
     def _described(self, module: Module, lowered: Lowered, inputs: Any) -> dict[str, Json]:
         program = lowered.program
         if program.hosts is not None:
@@ -227,6 +220,7 @@ class _Writer:
                 for op, ins, ints, nums, outs in program.ops
             ],
             "outputs": list(program.outputs),
+            "updates": [list(update) for update in program.updates],
             "values": len(program.kinds),
         }
 
@@ -280,6 +274,12 @@ def read(data: bytes | mmap.mmap, classes: Mapping[str, type[Module]] | None = N
         raise FileFormatError(f"at byte 8: the model cannot be made: {type(error).__name__}: {error}") from error
 
 
+def _file_of_modules(name: str) -> Any:
+    """A file of ``pynngraph.nn``; None if there is none of this name."""
+    files = {file.name for file in pkgutil.iter_modules(nn.__path__)}
+    return import_module(f"{nn.__name__}.{name}") if name in files else None
+
+
 class _Reader:
     def __init__(self, arrays: dict[str, Array], model: dict[str, Json], classes: Mapping[str, type[Module]]) -> None:
         self._arrays = arrays
@@ -327,7 +327,7 @@ class _Reader:
             cls = getattr(nn, name)
         if cls is None and "." in name:
             file, _, inner = name.partition(".")
-            cls = getattr(sys.modules.get(f"{nn.__name__}.{file}"), inner, None)
+            cls = getattr(_file_of_modules(file), inner, None)
         if not (isinstance(cls, type) and issubclass(cls, Module)):
             raise FileFormatError(f"at byte 8: there is no class {name!r} here: give it by classes={{{name!r}: ...}}")
         module: Module = cls.__new__(cls)
