@@ -506,12 +506,12 @@ static const struct table_case {
     back_fn *back;
     size_t inputs; /* 0: any number */
 } table_cases[] = {
-    {PNNG_OP_ADD, "add", step_add, back_sum},
-    {PNNG_OP_SUB, "sub", step_sub, back_difference},
-    {PNNG_OP_MUL, "mul", step_mul, back_product},
-    {PNNG_OP_DIV, "div", step_div, back_quotient},
-    {PNNG_OP_MAX, "max", step_max, back_greatest},
-    {PNNG_OP_MIN, "min", step_min, back_least},
+    {PNNG_OP_ADD, "add", step_add, back_sum, 0},
+    {PNNG_OP_SUB, "sub", step_sub, back_difference, 0},
+    {PNNG_OP_MUL, "mul", step_mul, back_product, 0},
+    {PNNG_OP_DIV, "div", step_div, back_quotient, 0},
+    {PNNG_OP_MAX, "max", step_max, back_greatest, 0},
+    {PNNG_OP_MIN, "min", step_min, back_least, 0},
     {PNNG_OP_PRELU, "prelu", step_prelu, back_prelu, 2},
 };
 enum { TABLE_CASES = sizeof table_cases / sizeof table_cases[0] };
