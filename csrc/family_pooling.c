@@ -28,10 +28,12 @@ static along look_along(const int64_t *ints, int64_t d, int64_t in) {
         seen.out = in ? seen.window : 0;
         return seen;
     }
-    const int64_t room = in + 2 * seen.padding - seen.dilation * (seen.window - 1) - 1;
+    /* Rounded up, a single window may reach over the end, by less than a stride. */
+    const int64_t room = in + 2 * seen.padding - seen.dilation * (seen.window - 1) - 1 +
+                         (seen.rounding == ROUND_UP ? seen.stride - 1 : 0);
     if (room < 0)
         return seen;
-    seen.out = (room + (seen.rounding == ROUND_UP ? seen.stride - 1 : 0)) / seen.stride + 1;
+    seen.out = room / seen.stride + 1;
     /* The last one begins in the array, or in the padding before it. */
     if ((seen.out - 1) * seen.stride >= in + seen.padding)
         seen.out--;

@@ -31,6 +31,7 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
 LINE = 64  # bytes of a cache line
+CONTIGUOUS = 0x1  # NumPy's flag of an array in C's order
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -586,7 +587,7 @@ class Port:
         """A function that says whether a table brings what is bound already.
 
         It is given the table, what the leaves were when these arrays were bound, and the arrays. Each leaf must be the
-        very object; and each array must have kept its shape and dtype, which can be changed in place.
+        very object; and each array must have kept its shape, order and dtype, which can be changed in place.
         """
         shapes, dtypes, places = self.shapes, self.dtypes, range(len(self.shapes))
         if not structure:
@@ -594,7 +595,12 @@ class Port:
 
             def same_array(leaf: Any, leaves: list[Any], arrays: list[Array]) -> bool:
                 array = arrays[0]
-                return leaf is leaves[0] and array.shape == only_shape and array.dtype is only_dtype
+                return (
+                    leaf is leaves[0]
+                    and array.shape == only_shape
+                    and array.dtype is only_dtype
+                    and array.flags.num & CONTIGUOUS == CONTIGUOUS
+                )
 
             return same_array
         kind, size = structure[0], len(structure) - 1
@@ -613,6 +619,7 @@ class Port:
                     table[place] is not leaves[place]
                     or array.shape != shapes[place]
                     or array.dtype is not dtypes[place]
+                    or not array.flags.num & CONTIGUOUS
                 ):
                     return False
             return True

@@ -132,6 +132,17 @@ def test_npz_with_code_is_refused(tmp_path):
         nn.load(tmp_path / "x.npz")
 
 
+# Bytes of an entry of a zip file's directory: the version that reads it, flags (encrypted), the compression.
+@pytest.mark.parametrize(("place", "byte"), [(6, 0xA1), (8, 1), (10, 99)])
+def test_npz_with_a_damaged_directory_is_refused(place, byte, tmp_path):
+    nn.save(tmp_path / "x.npz", nn.Linear(4, 3))
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    data[data.find(b"PK\1\2") + place] = byte
+    (tmp_path / "x.npz").write_bytes(data)
+    with pytest.raises(FileFormatError, match="npz"):
+        nn.load(tmp_path / "x.npz")
+
+
 def test_errors_name_the_file(tmp_path):
     (tmp_path / "x.t7").write_bytes(b"")
     with pytest.raises(FileFormatError, match=r"x\.t7: at byte 0"):

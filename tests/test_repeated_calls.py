@@ -123,13 +123,46 @@ def test_an_input_reshaped_in_place_is_seen():
         net.backward(x, np.ones((3, 2)))
 
 
-def test_an_output_changed_in_place_is_not_used_again():
+@pytest.mark.filterwarnings("ignore:Setting the strides:DeprecationWarning")
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 4), lambda: nn.Sequential(nn.Tanh(), nn.Tanh())])
+def test_an_input_turned_about_in_place_is_seen(make):
+    net, x = make(), np.random.default_rng(0).standard_normal((4, 4))
+    net.forward(x)
+    x.strides = x.strides[::-1]
+    assert_close(net.forward(x), net.clone().forward(x.copy()), EXACT)
+
+
+CHANGED_IN_PLACE = {
+    "reshaped": lambda out: out.resize((16,), refcheck=False),
+    "turned about": lambda out: setattr(out, "strides", out.strides[::-1]),
+    "read-only": lambda out: out.setflags(write=False),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Setting the strides:DeprecationWarning")
+@pytest.mark.parametrize("change", CHANGED_IN_PLACE.values(), ids=CHANGED_IN_PLACE)
+def test_an_output_changed_in_place_is_not_used_again(change):
     net = nn.Tanh()
-    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    x = np.linspace(-1, 1, 16).reshape(4, 4)
+    expected = net.forward(x).copy()
     out = net.forward(x)
-    out.resize((6,), refcheck=False)
+    change(out)
     del out
-    assert net.forward(x).shape == (2, 3)
+    for _ in range(2):
+        got = net.forward(x)
+        assert got.flags.writeable
+        assert_close(got, expected, EXACT)
+
+
+def test_a_call_that_goes_the_long_way_after_all_draws_no_second_seed():
+    net, x = nn.Dropout(0.5), np.ones(100)
+
+    def drawn(second):
+        nn.manualSeed(3)
+        return [net.forward(each).copy() for each in (x, second, x)]
+
+    for got, expected in zip(drawn(misaligned(x)), drawn(x.copy()), strict=True):
+        assert_close(got, expected, EXACT)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=("the same array", "another array"))

@@ -446,9 +446,11 @@ class _AsciiReader(_Reader):
 
     def _tokens(self, count: int) -> list[bytes]:
         """So many tokens: mostly all of a line."""
+        if not count:
+            return []
         start = _SPACE.match(self.data, self.position).end()  # type: ignore[union-attr]  # it matches nothing too
         end = self.data.find(b"\n", start)
-        tokens = self.data[start:end].split() if end > start and count else []
+        tokens = self.data[start:end].split() if end > start else []
         if len(tokens) != count:
             return [self._token() for _ in range(count)]
         self.position = end

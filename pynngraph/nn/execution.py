@@ -70,6 +70,10 @@ if TYPE_CHECKING:
             """How many plans to keep."""
 
 
+# NumPy's flags of an array: C-contiguous and aligned, so that it can be bound as it is; and that it can be written to.
+BINDABLE = 0x1 | 0x100
+WRITEABLE = 0x400
+
 MAX_PLANS = 32
 MAX_FINGERPRINTS = 64
 
@@ -162,6 +166,7 @@ def _renewer(port: Port, arrays: list[Array], count: int) -> Callable[[], list[A
     """
     # In variables of the function: looking them up takes half of the time of a call otherwise.
     shapes, dtypes, places = port.shapes, port.dtypes, range(count)
+    usable = BINDABLE | WRITEABLE
 
     def renew() -> list[Array]:
         if not arrays:
@@ -171,7 +176,12 @@ def _renewer(port: Port, arrays: list[Array], count: int) -> Callable[[], list[A
         for place in places:
             array = arrays[place]
             # Whoever held it may have changed it in place.
-            if getrefcount(array) > HELD_BY_US or array.shape != shapes[place] or array.dtype is not dtypes[place]:
+            if (
+                getrefcount(array) > HELD_BY_US
+                or array.shape != shapes[place]
+                or array.dtype is not dtypes[place]
+                or array.flags.num & usable != usable
+            ):
                 arrays[place] = array = memory.empty(shapes[place], dtypes[place], memory.BRIEF)
                 port.bind_one(place, array)
         return arrays
@@ -243,10 +253,6 @@ class Call:
         self.seed = seed
 
 
-# NumPy's flags of an array that can be bound as it is: C-contiguous and aligned.
-BINDABLE = 0x1 | 0x100
-
-
 def _kinds(arrays: list[Array]) -> tuple[int, ...]:
     return tuple(INDEX if array.dtype.kind == "i" else REAL for array in arrays)
 
@@ -301,8 +307,10 @@ class Execution:
                 self._last = None  # until its arrays are bound again, or those of a run that succeeded
                 others = ready.take_input(input)
                 if others is None:
-                    ready.plan.inputs.bind(arrays)
-                    self._last = last
+                    self._no_last = FAILED
+                    with suppress(ValueError):  # one was turned about in place: there is no way back
+                        ready.plan.inputs.bind(arrays)
+                        self._last = last
                     return self._forward(input)
                 last = Call(ready, others, others, 0)
             if ready.has_noise:
@@ -311,20 +319,21 @@ class Execution:
             self._no_last = FAILED
             outputs = ready.renew_outputs()
             if ready.forward(last.seed):
-                return self._forward(input)
+                return self._forward(input, last.seed if ready.has_noise else None)
             self._last = last
             self._output = output = ready.build_output(outputs)
             return output
         finally:
             lock.release()
 
-    def _forward(self, input: Any) -> Any:
+    def _forward(self, input: Any, seed: int | None = None) -> Any:
+        """The long way; with the seed, if this call has drawn one."""
         leaves, structure = tree.flatten(input)
         arrays = [self._accept(leaf, place, structure) for place, leaf in enumerate(leaves)]
         self._begin()
         self._hosts.begin_call()
         try:
-            return self._run(leaves, structure, arrays)
+            return self._run(leaves, structure, arrays, seed)
         except Exception as error:
             if Debug.is_on:
                 self._explain(error, structure, arrays)
@@ -399,8 +408,7 @@ class Execution:
         finally:
             self._last, self._output, self._gradInput, self._no_last = last
 
-    def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array]) -> Any:
-        seed: int | None = None
+    def _run(self, leaves: list[Any], structure: tree.Structure, arrays: list[Array], seed: int | None) -> Any:
         while True:
             changes = Changes.count  # first: another thread may change the module meanwhile
             fingerprint = self._owner.fingerprint()

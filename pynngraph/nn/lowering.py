@@ -196,7 +196,10 @@ class Builder:
     def update(self, cell: Cell, value: Value) -> None:
         """Let a forward that succeeds leave a value in a buffer. One that is run once more leaves it as it is."""
         self._states[id(cell)] = value
-        self.program.update(self.param(cell), value)
+        try:
+            self.program.update(self.param(cell), value)
+        except EngineFailure as failure:
+            raise located(self._site, failure) from None
 
     def op(
         self,
