@@ -41,6 +41,7 @@ typedef struct pnng_family {
     bool index_output;        /* the output holds indices */
     bool any_kind;            /* inputs may be reals or indices */
     bool keeps_kind;          /* the output is of the kind of input 0 */
+    bool draws;               /* random numbers, of a stream of its own */
     bool may_own_params; /* ints[2] says whether gradients are wanted though no input wants one */
 } pnng_family;
 

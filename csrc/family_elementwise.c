@@ -173,7 +173,8 @@ const pnng_family pnng_family_noise = {.name = "noise",
                                        .infer = noise_infer,
                                        .forward = noise_forward,
                                        .backward = noise_backward,
-                                       .no_grad_outputs = 2};
+                                       .no_grad_outputs = 2,
+                                       .draws = true};
 
 /* ---- turn ----------------------------------------------------------------------------------- */
 
@@ -205,5 +206,8 @@ static void draw_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_emit(planner, &prototype, refs, NULL, 1, NULL, 0);
 }
 
-const pnng_family pnng_family_draw = {
-    .name = "draw", .infer = pnng_infer_same, .forward = draw_forward, .no_grad_inputs = 1};
+const pnng_family pnng_family_draw = {.name = "draw",
+                                      .infer = pnng_infer_same,
+                                      .forward = draw_forward,
+                                      .no_grad_inputs = 1,
+                                      .draws = true};

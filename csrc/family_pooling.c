@@ -413,5 +413,6 @@ static void fractional_pool_backward(pnng_planner *planner, const pnng_op_node *
 const pnng_family pnng_family_fractional_pool = {.name = "fractional_pool",
                                                  .infer = fractional_pool_infer,
                                                  .forward = fractional_pool_forward,
+                                                 .draws = true,
                                                  .backward = fractional_pool_backward,
                                                  .no_grad_outputs = 2};

@@ -108,7 +108,9 @@ static void reduce_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
 }
 
-static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
+/* dx = or += what a kernel makes of the gradient and, where there are any, of the places that
+ * forward kept. */
+static void spread_gradient(pnng_planner *planner, const pnng_op_node *op, const pnng_ref *places) {
     const pnng_program *const program = pnng_planner_program(planner);
     const pnng_value x = *pnng_op_inputs(program, op);
     const pnng_shape *const shape = pnng_value_shape(planner, x);
@@ -120,10 +122,16 @@ static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
     pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
     prototype.mask = target.mask;
-    const pnng_ref refs[] = {{written.view, written.mask, false}, g};
+    pnng_ref refs[3] = {{written.view, written.mask, false}, g};
+    if (places)
+        refs[2] = *places;
     const uint8_t accumulate = written.accumulate;
-    pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
+    pnng_emit(planner, &prototype, refs, NULL, places ? 3 : 2, &accumulate, 1);
     pnng_finish_target(planner, target, written, shape);
+}
+
+static void reduce_backward(pnng_planner *planner, const pnng_op_node *op) {
+    spread_gradient(planner, op, NULL);
 }
 
 const pnng_family pnng_family_reduce = {.name = "reduce",
@@ -164,22 +172,8 @@ static void extreme_forward(pnng_planner *planner, const pnng_op_node *op) {
 }
 
 static void extreme_backward(pnng_planner *planner, const pnng_op_node *op) {
-    const pnng_program *const program = pnng_planner_program(planner);
-    const pnng_value x = *pnng_op_inputs(program, op);
-    const pnng_shape *const shape = pnng_value_shape(planner, x);
-    const along seen = look_along(shape, pnng_op_ints(program, op)[0]);
-    const pnng_ref g = pnng_as_contiguous(planner, pnng_grad(planner, op->first_out),
-                                          pnng_value_shape(planner, op->first_out));
-    const pnng_target target = pnng_grad_target(planner, x);
-    ptrdiff_t whole;
-    const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
-    pnng_step prototype = step_along(planner, op, PNNG_BACKWARD, seen);
-    prototype.mask = target.mask;
-    const pnng_ref refs[] = {
-        {written.view, written.mask, false}, g, pnng_read(planner, op->first_out + 1)};
-    const uint8_t accumulate = written.accumulate;
-    pnng_emit(planner, &prototype, refs, NULL, 3, &accumulate, 1);
-    pnng_finish_target(planner, target, written, shape);
+    const pnng_ref places = pnng_read(planner, op->first_out + 1);
+    spread_gradient(planner, op, &places);
 }
 
 const pnng_family pnng_family_extreme = {.name = "extreme",

@@ -50,6 +50,8 @@ const char *pnng_program_error(const pnng_program *program) { return program->me
 
 size_t pnng_program_n_ops(const pnng_program *program) { return program->n_ops; }
 
+int32_t pnng_program_draws(const pnng_program *program) { return program->n_noise > 0; }
+
 /* Room for `more` elements at the end of one of the program's arrays. */
 #define ROOM(program, array, count, capacity, more)                                                \
     pnng_reserve(&(program)->allocator, (void **)&(program)->array, &(program)->capacity,          \
@@ -201,12 +203,6 @@ static pnng_status check_kinds(pnng_program *program, const pnng_op_info *info,
     return PNNG_OK;
 }
 
-/* Whether an op draws numbers. */
-static bool draws(const pnng_family *family) {
-    return family == &pnng_family_noise || family == &pnng_family_draw ||
-           family == &pnng_family_fractional_pool;
-}
-
 pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value *in, size_t n_in,
                             const int64_t *ints, size_t n_ints, const double *nums, size_t n_nums,
                             pnng_value *out, size_t n_out) {
@@ -242,7 +238,7 @@ pnng_status pnng_program_op(pnng_program *program, int32_t op, const pnng_value 
         .first_in = (uint32_t)program->n_operands,
         .first_int = (uint32_t)program->n_ints,
         .first_out = (pnng_value)program->n_values,
-        .noise = draws(family) ? ++program->n_noise : 0,
+        .noise = family->draws ? ++program->n_noise : 0,
     };
     for (size_t k = 0; k < n_nums; k++)
         node->num[k] = nums[k];

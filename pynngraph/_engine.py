@@ -31,7 +31,7 @@ VERSION: str = ffi.string(lib.pnng_version()).decode()
 _DTYPES: dict[Any, int] = {np.dtype(np.float32): lib.PNNG_F32, np.dtype(np.float64): lib.PNNG_F64}
 INDEX_DTYPE = np.dtype(np.int64)
 LINE = 64  # bytes of a cache line
-CONTIGUOUS = 0x1  # NumPy's flag of an array in C's order
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400  # NumPy's flags of arrays; contiguous in C's order
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_MEMORY: MemoryError,
@@ -388,6 +388,11 @@ class Program:
     def n_ops(self) -> int:
         """How many ops there are."""
         return int(lib.pnng_program_n_ops(self._c))
+
+    @property
+    def draws(self) -> bool:
+        """Whether some op draws random numbers."""
+        return bool(lib.pnng_program_draws(self._c))
 
     def input(self, kind: int, *, has_grad: bool = True) -> Value:
         """A new input, of reals or of indices."""

@@ -205,6 +205,9 @@ PNNG_API pnng_status pnng_program_seal(pnng_program *program);
 /* How many ops a program has. */
 PNNG_API size_t pnng_program_n_ops(const pnng_program *program);
 
+/* Whether some op of it draws random numbers: then runs depend on their seed. */
+PNNG_API int32_t pnng_program_draws(const pnng_program *program);
+
 /* ---- host steps --------------------------------------------------------------------------- */
 
 /* Steps of the op "host" are done by the embedding program. ints: {id, n_outputs, own}; `own` is 1

@@ -64,8 +64,7 @@ class Known:
 
 def of_last_call(module: Module) -> Known | None:
     """What the module's last forward tells, if there was one and the module is still the same."""
-    execution = module.__dict__.get("_run")
-    call = None if execution is None else execution.last_call()
+    call = module.own_call()
     if call is None or call.ready.lowered.dtype != module.dtype:
         return None
     return Known(call.ready) if same_modules(call.ready.fingerprint, module.fingerprint()) else None

@@ -20,10 +20,13 @@ import numpy as np
 
 from .. import memory, random, tree
 from .._engine import (
+    ALIGNED,
+    CONTIGUOUS,
     GRAD_INPUTS,
     INDEX,
     INDEX_DTYPE,
     REAL,
+    WRITEABLE,
     Array,
     EngineFailure,
     Plan,
@@ -70,9 +73,7 @@ if TYPE_CHECKING:
             """How many plans to keep."""
 
 
-# NumPy's flags of an array: C-contiguous and aligned, so that it can be bound as it is; and that it can be written to.
-BINDABLE = 0x1 | 0x100
-WRITEABLE = 0x400
+BINDABLE = CONTIGUOUS | ALIGNED  # flags of an array that can be bound as it is
 
 MAX_PLANS = 32
 MAX_FINGERPRINTS = 64
@@ -121,7 +122,7 @@ class Lowered:
         self.visits: list[Visit] = builder.visits
         self.evaluations: list[Evaluation] = builder.evaluations
         self.guards: list[Guard] = builder.guards
-        self.has_noise = builder.has_noise
+        self.has_noise = builder.program.draws
         self.has_packed = builder.has_packed
         # Whether a run is the plan's steps and nothing else.
         self.is_plain = not (self.program.hosts or self.evaluations)
@@ -216,7 +217,8 @@ class Ready:
         self.moves = -1
         self._params: Params | None = None
         # Parameters that are read in a packed form; and these forms.
-        self._packs = [place for place in range(len(lowered.cells)) if plan.packed_size(place)] * lowered.has_packed
+        places = range(len(lowered.cells)) if lowered.has_packed else ()
+        self._packs = [place for place in places if plan.packed_size(place)]
         self._packed: list[Array] = []
 
     def bind_params(self) -> None:
@@ -455,7 +457,7 @@ class Execution:
     def _discover(self, needed: HostNeeded, arrays: list[Array], seed: int | None) -> int | None:
         """Run the program as far as a host step's inputs and let it answer; the seed of this call, if drawn."""
         builder = needed.builder
-        if seed is None and builder.has_noise:
+        if seed is None and builder.program.draws:
             seed = random.next_seed()
         inputs = self._run_part(builder, needed.inputs, arrays, seed or 0)
         shapes = tuple(array.shape for array in inputs)

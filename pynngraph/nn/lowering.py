@@ -130,7 +130,6 @@ class Builder:
         self.guards: list[Guard] = []
         self.visits: list[Visit] = []  # one a site
         self.evaluations: list[Evaluation] = []  # those that are watched
-        self.has_noise = False
         self.has_packed = False  # whether plans may read some parameter in a packed form
         self._watched = watched  # whether anybody may look on
         self._end = end  # the number of the site to stop at
@@ -231,7 +230,6 @@ class Builder:
                 )
             raise failure.exception(message) from None
         self.sites.append(self._site)
-        self.has_noise = self.has_noise or info.family in ("noise", "draw", "fractional_pool")
         return outputs
 
     def is_index(self, value: Value) -> bool:

@@ -143,6 +143,7 @@ static void test_wrong_ops(void) {
 
     /* Nothing came of all that, and what is right still works. */
     CHECK(pnng_program_n_ops(program) == 1);
+    CHECK(!pnng_program_draws(program));
     const pnng_value same = add_op(program, "identity", t, -1),
                      whole = add_op(program, "to_index", x, -1);
     CHECK(same == 4 && whole == 5);
