@@ -20,7 +20,7 @@ from ..nn.container import ModuleList
 from ..nn.dtype import as_dtype
 from ..nn.module import Module
 from ..nn.parameter import Cell, Store
-from . import safetensors
+from . import safetensors, state
 from .parameters import named_cells
 from .t7_reader import contents, copy
 from .visits import count_visits
@@ -143,9 +143,12 @@ class _Writer:
         place = self._module_places[id(module)] = len(self.modules)
         entry: dict[str, Json] = {"class": _class_name(type(module))}
         self.modules.append(entry)
-        state = module.__getstate__()
-        cells = {kind: state.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
-        entry["state"] = {key: self.value(value, _join(path, key)) for key, value in state.items()}
+        attributes = module.__getstate__()
+        cells = {kind: attributes.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
+        entry["state"] = {key: self.value(value, _join(path, key)) for key, value in attributes.items()}
+        own = state.own_names(module)
+        if own:
+            entry["own"] = own
         for kind, known_cells in cells.items():
             entry[kind] = {name: self._cell(cell) for name, cell in known_cells.items()}
         return place
@@ -293,15 +296,32 @@ class _Reader:
         self._make_cells(self._model["cells"])
         entries = self._model["modules"]
         self._modules = [self._empty(entry["class"]) for entry in entries]
-        for module, entry in zip(self._modules, entries, strict=True):
-            state = {key: self._value(value) for key, value in entry["state"].items() if key not in _OF_RUNS}
-            for kind, key in (("parameters", "_cells"), ("buffers", "_buffers")):
-                state[key] = {name: self._cells[place] for name, place in entry[kind].items()}
-            module.__setstate__(state)
-        for module in self._modules:
-            count_visits(module)
-            as_dtype(module.dtype)
+        for place, (module, entry) in enumerate(zip(self._modules, entries, strict=True)):
+            try:
+                self._fill(module, entry)
+            except FileFormatError:
+                raise
+            except Exception as error:
+                # Whatever a part of it is asked to be: the file is to blame.
+                raise self._fail(place, f"cannot be made: {type(error).__name__}: {error}") from error
+        for place, (module, entry) in enumerate(zip(self._modules, entries, strict=True)):
+            try:
+                count_visits(module)
+                state.check(module, tuple(entry.get("own", ())))
+            except (state.Fault, ValueError) as error:
+                raise self._fail(place, str(error)) from None
         return self._value(self._model["root"])
+
+    def _fail(self, place: int, what: str) -> FileFormatError:
+        """The error that says what is wrong with a module."""
+        return FileFormatError(f"at byte 8: module {place} of the file, a {self._model['modules'][place]['class']}, {what}")
+
+    def _fill(self, module: Module, entry: Json) -> None:
+        """Give an empty module the state in the file."""
+        values = {key: self._value(value) for key, value in entry["state"].items() if key not in _OF_RUNS}
+        for kind, key in (("parameters", "_cells"), ("buffers", "_buffers")):
+            values[key] = {name: self._cells[at] for name, at in entry[kind].items()}
+        module.__setstate__(values)
 
     def _make_cells(self, entries: list[Json]) -> None:
         stores: dict[str, Store] = {}

@@ -14,7 +14,7 @@ from ..errors import Error, FileFormatError
 from ..nn.container import ModuleList
 from ..nn.module import Module
 from ..nn.parameter import Cell, at_most
-from . import torch_classes
+from . import state, torch_classes
 from .inert import Inert
 from .t7 import Function, Record, Storage, Table, Tensor
 from .t7_reader import copy
@@ -167,6 +167,10 @@ class Loader:
         label = fields.get("name")
         if isinstance(label, str):
             module.name = label
+        try:
+            state.check(module)
+        except state.Fault as fault:
+            raise self.fail(record, str(fault)) from None
         return module
 
     def _note_dtype(self, fields: Fields) -> None:
