@@ -12,6 +12,7 @@ says, in all classes (:data:`NAMED`); where one class has it otherwise, its row 
                      for sizes that are only said to be equal
 ``weight=size``      one whose shape an attribute tells
 ``bias?[n]``         one that may be missing
+``outW/ratioW``      one of the two
 ===================  ===================================================================================
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from math import prod
+from math import isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,10 @@ def _is_tuple(value: Any, holds: Callable[[Any], bool]) -> bool:
     return isinstance(value, tuple) and all(map(holds, value))
 
 
+def _is_pair(value: Any) -> bool:
+    return _is_tuple(value, lambda dim: _is_whole(dim, -_MOST)) and len(value) == 2
+
+
 def _is_array(value: Any, kinds: str) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind in kinds
 
@@ -67,18 +72,15 @@ KINDS = {
     "whole": Kind("a whole number", lambda value: _is_whole(value, -_MOST)),
     "seed": Kind("a whole number of 64 bits", lambda value: type(value) is int and 0 <= value < 1 << 63),
     "number": Kind("a number", _is_number),
+    "finite": Kind("a finite number", lambda value: _is_number(value) and isfinite(value)),
+    "positive": Kind("a number above 0", lambda value: _is_number(value) and value > 0),
     "share": Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
     "flag": Kind("true or false", lambda value: isinstance(value, bool)),
     "text": Kind("a text", lambda value: isinstance(value, str)),
     "sizes": Kind("a tuple of whole numbers", lambda value: _is_tuple(value, lambda size: _is_whole(size, -1))),
     "numbers": Kind("a tuple of numbers", lambda value: _is_tuple(value, _is_number)),
     "names": Kind("a tuple of texts", lambda value: _is_tuple(value, lambda name: isinstance(name, str))),
-    "pairs": Kind(
-        "a tuple of pairs of dims",
-        lambda value: _is_tuple(value, lambda pair: len(pair) == 2 and _is_tuple(pair, KINDS["whole"].holds))
-        if _is_tuple(value, lambda pair: isinstance(pair, tuple))
-        else False,
-    ),
+    "pairs": Kind("a tuple of pairs of dims", lambda value: _is_tuple(value, _is_pair)),
     "array": Kind("an array of numbers", lambda value: _is_array(value, "f")),
     "indices": Kind("an array of pairs of indices", lambda value: _is_array(value, "i") and value.shape[1:] == (2,)),
     "module": Kind("a module", lambda value: isinstance(value, Module)),
@@ -103,9 +105,11 @@ _BY_KIND = {
     "count": "adjH adjT adjW nInputDim nInputDims nInputs nOutputDim ndim numInputDims padH padT padW _version",
     "whole": "device dim dimension ignoreIndex index inputDimension length offset outdevice outputDim "
     "outputDimension pad pad_b pad_l pad_r pad_t paddingValue pback pbottom pfront pleft pos pright ptop id",
-    "number": "alpha beta constant_scalar eps factor k l1weight lambda_ lower_bound margin max_val maxNorm mean "
-    "min_val momentum negval norm normType p pow power ratioH ratioT ratioW std thresval threshold upper_bound val "
-    "value",
+    "number": "alpha beta constant_scalar eps k l1weight lambda_ lower_bound margin max_val maxNorm mean min_val "
+    "momentum negval pow std thresval threshold upper_bound val value",
+    "finite": "factor",
+    "positive": "norm normType p power",
+    "share": "ratioH ratioT ratioW",
     "flag": "affine batch_mode castTarget castin castout ceil_mode count_include_pad divide doGradInput dontCast "
     "featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze stochasticInference "
     "trans transA transB v2 train verbose _keeps",
@@ -165,7 +169,7 @@ CLASSES = {
     "Linear": "inputSize outputSize | weight[outputSize,inputSize] bias?[outputSize]",
     "LinearWeightNorm": "inputSize outputSize eps | v[outputSize,inputSize] g[outputSize,1] bias?[outputSize]",
     "PartialLinear": "inputsize outputsize | weight[outputsize,inputsize] bias?[1,outputsize] | partition?[n]",
-    "IndexLinear": "doGradInput offset normalize | weight[n,m] bias[m]",
+    "IndexLinear": "doGradInput offset normalize | weight[n,m] bias[k]",
     "Bilinear": " | weight[n,a,b] bias?[n]",
     "SparseLinear": "doGradInput | weight[n,m] bias[n]",
     "Euclidean": " | weight[n,m]",
@@ -237,7 +241,7 @@ CLASSES = {
     "CAddTensorTable": "",
     "SplitTable": "dimension nInputDims~",
     "JoinTable": "dimension nInputDims~",
-    "SelectTable": "index:any",
+    "SelectTable": "index",
     "NarrowTable": "offset length",
     "FlattenTable": "",
     "MixtureTable": "dim~",
@@ -274,7 +278,7 @@ CLASSES = {
     "TanhShrink": "",
     "Threshold": "threshold val inplace",
     # look-up
-    "LookupTable": "paddingValue~ maxNorm~ normType~ | weight[n,m]",
+    "LookupTable": "paddingValue maxNorm~ normType~ | weight[n,m]",
     # convolutions
     "TemporalConvolution": "inputFrameSize outputFrameSize kW dW _planes _fan_in | "
     "weight[outputFrameSize,kW*inputFrameSize] bias?[outputFrameSize]",
@@ -303,14 +307,13 @@ CLASSES = {
     "SpatialAveragePooling": f"{_WINDOWS} ceil_mode? count_include_pad? divide?",
     "SpatialAdaptiveMaxPooling": "W H",
     "SpatialAdaptiveAveragePooling": "W H",
-    "SpatialFractionalMaxPooling": "poolSizeW poolSizeH outW? outH? ratioW? ratioH? _seed?",
+    "SpatialFractionalMaxPooling": "poolSizeW poolSizeH outW/ratioW outH/ratioH _seed?",
     "SpatialMaxUnpooling": "pooling",
     "FeatureLPPooling": "width stride power batch_mode",
     "VolumetricMaxPooling": f"{_WINDOWS_3D} ceil_mode?",
     "VolumetricDilatedMaxPooling": f"{_WINDOWS_3D} dilationT dilationW dilationH ceil_mode?",
     "VolumetricAveragePooling": "kT kW kH dT dW dH ceil_mode?",
-    "VolumetricFractionalMaxPooling": "poolSizeT poolSizeW poolSizeH "
-    "outT? outW? outH? ratioT? ratioW? ratioH? _seed?",
+    "VolumetricFractionalMaxPooling": "poolSizeT poolSizeW poolSizeH outT/ratioT outW/ratioW outH/ratioH _seed?",
     "VolumetricMaxUnpooling": "pooling",
     # borders and scales
     "SpatialZeroPadding": _BORDERS,
@@ -361,8 +364,8 @@ CLASSES = {
 }
 
 
-class Fault(Exception):  # noqa: N818 - readers make an error of it, which names the file
-    """What is wrong with a module's state: ``field kW must be a whole number from 1, got 'a'``."""
+class Fault(Exception):
+    """What is wrong with a module's state. Readers make an error of it, which names the file."""
 
 
 class Field(NamedTuple):
@@ -373,6 +376,7 @@ class Field(NamedTuple):
     may_be_none: bool = False
     sizes: tuple[str, ...] | None = None
     shape: str = ""
+    instead: str = ""  # of which other one it may be there
 
 
 class State(NamedTuple):
@@ -383,18 +387,26 @@ class State(NamedTuple):
     buffers: Mapping[str, Field]
 
 
-@cache
 def state_of(cls: type[Module]) -> State | None:
     """The row of a class; None if the class is not the package's own."""
-    name = cls.__name__
-    if name not in CLASSES or not cls.__module__.startswith(f"{__package__.partition('.')[0]}."):
-        return None
+    is_own = cls.__module__.startswith(f"{__package__.partition('.')[0]}.")
+    return _row(cls.__name__) if is_own and cls.__name__ in CLASSES else None
+
+
+@cache
+def _row(name: str) -> State:
     sections = [_fields(text) for text in f"{CLASSES[name]} | |".split("|")]
     return State({**_fields(_COMMON), **sections[0]}, sections[1], sections[2])
 
 
 def _fields(text: str) -> dict[str, Field]:
-    return dict(map(_field, text.split()))
+    found: dict[str, Field] = {}
+    for token in text.split():
+        names = token.split("/")
+        for name, other in zip(names, reversed(names), strict=True):
+            key, field = _field(name)
+            found[key] = field._replace(instead=other) if len(names) == 2 else field
+    return found
 
 
 def _field(token: str) -> tuple[str, Field]:
@@ -441,20 +453,15 @@ def check(module: Module, own: tuple[str, ...] = ()) -> None:
             if name not in fields and name not in own and name not in _OF_RUNS:
                 raise Fault(f"has no {what} {name!r}; it has {', '.join(fields) or 'none'}")
         for name, field in fields.items():
-            if name not in part and not field.may_miss:
+            if name not in part and not field.may_miss and field.instead not in part:
                 raise Fault(f"must have the {what} {name!r}, which is missing")
     for name, field in known.attributes.items():
         if name in state:
             _check_attribute(name, state[name], field)
     _check_shapes(module, known)
-    if isinstance(module, gModule):
-        _check_graph(module)
-    elif isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
-        _check_layers(module)
-    elif isinstance(module, (nn.MultiCriterion, nn.ParallelCriterion)) and len(module.criterions) != len(
-        module.weights
-    ):
-        raise Fault(f"must have a weight for each criterion, got {len(module.weights)} for {len(module.criterions)}")
+    more = _MORE.get(type(module).__name__)
+    if more is not None:
+        more(module)
 
 
 # What belongs to runs, or is made anew when it is needed.
@@ -506,6 +513,31 @@ def _product(module: Module, text: str) -> int:
     return prod(int(factor) if factor.isdigit() else getattr(module, factor) for factor in text.split("*"))
 
 
+def _check_same(what: str, wanted: int, got: int) -> None:
+    if wanted != got:
+        raise Fault(f"must have {what}, {wanted}, got {got}")
+
+
+def _check_convert(module: nn.Convert) -> None:
+    """Its constructor knows which orders of dims there are."""
+    try:
+        nn.Convert(module.inputShape, module.outputShape)
+    except Error as error:
+        raise Fault(f"cannot be: {error}") from None
+
+
+def _check_weight_norm(module: nn.WeightNorm) -> None:
+    """What v and g are: the rows of the weight."""
+    weight = module.get(0)._cells.get("weight")
+    shape = () if weight is None else weight.data.shape
+    if module.outputDim not in range(len(shape)):
+        raise Fault(f"must have an outputDim of a weight of shape {shape}, got {module.outputDim}")
+    rows = shape[module.outputDim]
+    if module.v.shape != (rows, prod(shape) // rows) or module.g.shape != (rows, 1):
+        raise Fault(f"must have v and g of the {rows} rows of a weight of shape {shape}, "
+                    f"got {module.v.shape} and {module.g.shape}")  # fmt: skip
+
+
 def _check_layers(module: Any) -> None:
     """A recurrent layer is a product, a step and, but for the last, a dropout."""
     wanted = (nn.Linear, gModule, nn.Dropout) * module.nLayers
@@ -520,29 +552,52 @@ def _check_graph(graph: gModule) -> None:
         raise Fault(f"must have {graph.nInputs} inputs and some outputs, got {len(graph._inputs)}, "
                     f"{len(graph._outputs)}")  # fmt: skip
     for place, node in enumerate(graph._order):
-        try:
-            _check_node(node)
-        except (Error, AttributeError, TypeError, ValueError) as error:
-            raise Fault(f"has a node {place} that cannot be one: {error}") from None
+        fault = _fault_of(node)
+        if fault:
+            raise Fault(f"has a node {place} that cannot be one: {fault}")
     try:
         check_connections(graph._inputs, graph._order)
     except Error as error:
         raise Fault(f"is no graph: {error}") from None
 
 
-def _check_node(node: Node) -> None:
+def _fault_of(node: Any) -> str:
+    """What is wrong with a node; empty if there is nothing."""
     module, part, n_parts = node.module, node.part, node.n_parts
     if not (module is None or isinstance(module, Module)):
-        raise ValueError(f"its module is {_short(module)}")
+        return f"its module is {_short(module)}"
     if module is None and node.inputs is None:
-        raise ValueError("it has neither a module nor an input")
+        return "it has neither a module nor an input"
     if n_parts is not None and not _is_whole(n_parts, 1):
-        raise ValueError(f"it is split into {_short(n_parts)}")
+        return f"it is split into {_short(n_parts)}"
     if part is not None:
         count = node.inputs.n_parts if isinstance(node.inputs, Node) else None
         if module is not None or count is None or not _is_whole(part, 0) or part >= count:
-            raise ValueError(f"it is part {_short(part)} of {count}")
+            return f"it is part {_short(part)} of {count}"
     notes = node.data.annotations
-    node.annotate({key: notes[key] for key in ("name", "description", "graphAttributes") if key in notes})
-    if not isinstance(node.place, Place):
-        raise ValueError("it has no line of source")
+    if not isinstance(notes, dict):
+        return f"its annotations are {_short(notes)}"
+    for name, wanted in (("name", str), ("description", str), ("graphAttributes", dict)):
+        if not isinstance(notes.get(name, wanted()), wanted):
+            return f"its {name} is {_short(notes[name])}"
+    return "" if isinstance(node.place, Place) else "it has no line of source"
+
+
+# What a row cannot say.
+_MORE: dict[str, Callable[[Any], None]] = {
+    "Convert": _check_convert,
+    "GRU": _check_layers,
+    "IndexLinear": lambda module: _check_same(
+        "as many columns of weight as it needs", module.bias.size + module._first, module.weight.shape[1]
+    ),
+    "LSTM": _check_layers,
+    "MultiCriterion": lambda module: _check_same(
+        "as many weights as criterions", len(module.criterions), len(module.weights)
+    ),
+    "ParallelCriterion": lambda module: _check_same(
+        "as many weights as criterions", len(module.criterions), len(module.weights)
+    ),
+    "RNN": _check_layers,
+    "WeightNorm": _check_weight_norm,
+    "gModule": _check_graph,
+}
