@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (_Failure, Error, OSError, ValueError, MemoryError) as error:
         _give_up_output()
-        print(f"pynngraph: {error or 'out of memory'}", file=sys.stderr)  # noqa: T201 - this is the command line
+        print(f"pynngraph: {str(error) or 'out of memory'}", file=sys.stderr)  # noqa: T201 - this is the command line
         return 1
     except KeyboardInterrupt:
         return 130
@@ -194,14 +194,14 @@ def _array(text: str, model: Module, batch: int | None) -> Any:
         shape = tuple(int(size) for size in sizes.split("x") if size)
         return _drawn(shape, int(below) if below else None, model, batch)
     try:
-        array = np.load(text, allow_pickle=False)
+        with open(text, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+            array = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise _Failure(f"--input takes sizes such as 16x784, or a .npy file; there is none called {text!r}") from None
     except (ValueError, EOFError) as error:
         raise _Failure(f"--input {text}: no .npy file of numbers: {error}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise _Failure(f"--input {text}: an array of real numbers is wanted, got {what}")
+    if array.dtype.kind not in "biuf":
+        raise _Failure(f"--input {text}: an array of real numbers is wanted, got one of {array.dtype}")
     if batch is not None:
         array = np.resize(array, (batch, *array.shape[1:]))
     return array if array.dtype.kind in "iu" else array.astype(model.dtype)
