@@ -51,8 +51,10 @@ def _torch_order(sizes: Sequence[int]) -> list[int]:
     return [*sizes[:-2], *sizes[:-3:-1]]
 
 
-def linear(weight: Any, bias: Any = None) -> Module:
-    """y = x W' + b, of rows."""
+def linear(weight: Any, bias: Any = None, rank: int = 2) -> Module:
+    """y = x W' + b, of the last of so many dims."""
+    if rank > 2:
+        return nn.Bottle(linear(weight, bias), 2)
     module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
     module.weight = weight
     if bias is not None:

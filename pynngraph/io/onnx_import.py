@@ -81,8 +81,8 @@ def from_onnx(source: Any) -> gModule:
         if isinstance(source, (str, os.PathLike)):
             where = f"{os.fspath(source)}: "
             model = onnx.load(os.fspath(source))
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         onnx.checker.check_model(model)
-        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - of onnx and of protobuf, which have no common one
@@ -537,9 +537,7 @@ class _Importer:
         if self._is_constant(slope):
             array = self._constant(slope)
             sizes = (1,) * (len(shape) - array.ndim) + array.shape
-            if array.size == 1 or (
-                len(sizes) == len(shape) > 1 and array.size == sizes[1] == shape[1]
-            ):
+            if array.size == 1 or (len(shape) in (2, 4) and array.size == sizes[1] == shape[1]):
                 module = nn.PReLU(0 if array.size == 1 else array.size)
                 module.weight = array.reshape(-1)
                 return self._made(self._tie(module, weight=slope), self._node(x))
@@ -634,18 +632,15 @@ class _Importer:
         return self._is_constant(name) and math.prod(self._constant(name).shape[:-1]) == 1
 
     def _linear(self, weight: Any, bias: Any, weight_name: str | None, bias_name: str | None) -> Node:
-        module = self._tie(making.linear(weight, bias), weight=weight_name, bias=bias_name)
+        module = making.linear(weight, bias, self._rank(self._x()))
+        self._tie(module, weight=weight_name, bias=bias_name)
         return self._made(module, self._node(self._x()))
 
     def _op_MatMul(self) -> Node:
         first, second = self._input(0), self._input(1)
         ranks = self._rank(first), self._rank(second)
         if self._is_constant(second) and ranks[1] == 2 and ranks[0] >= 1:
-            weight = self._matrix(second).T
-            if ranks[0] <= 2:
-                return self._linear(weight, None, second, None)
-            module = self._tie(Op("linear", weight=weight), weight=second)
-            return self._made(module, self._node(first))
+            return self._linear(self._matrix(second).T, None, second, None)
         nodes = [self._node(first), self._node(second)]
         if ranks in ((2, 2), (3, 3)):
             return self._made(nn.MM(), nodes)
