@@ -405,8 +405,10 @@ class _Importer:
     def _like(self, entries: Sequence[Any]) -> Node:
         """An array of a shape of sizes that are not all known."""
         named = [entry for entry in entries if isinstance(entry, _Dim)]
-        if named and list(entries) == [_Dim(named[0].name, place) for place in range(self._rank(named[0].name))]:
-            return self._node(named[0].name)
+        if named:
+            name = named[0].name
+            if list(entries) == [s if isinstance(s, int) else _Dim(name, k) for k, s in enumerate(self._shape(name))]:
+                return self._node(name)
         if len(named) != 1 or None in entries:
             raise self._fail("it needs a shape that is computed from sizes of inputs")
         ((name, place),) = named
