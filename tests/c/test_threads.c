@@ -249,6 +249,83 @@ static void test_what_jobs_are_worth(void) {
     CHECK(pnng_threads_wanted(UINT64_MAX) == 1);
 }
 
+#if defined(__linux__) && !defined(__ANDROID__)
+/* A thread that keeps a CPU busy. */
+typedef struct hog {
+    int cpu;
+    atomic_bool stop;
+} hog;
+
+static void *keep_busy(void *context) {
+    hog *const h = context;
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(h->cpu, &only);
+    sched_setaffinity(0, sizeof only, &only);
+    while (!atomic_load(&h->stop)) {
+    }
+    return NULL;
+}
+
+/* Where the two parts of a job are done, and where they might be. */
+typedef struct places {
+    meeting all_there;
+    int cpu[2];
+    pthread_t thread[2];
+    cpu_set_t cpus[2];
+} places;
+
+static void note_place(void *context, size_t k) {
+    places *const p = context;
+    p->cpu[k] = sched_getcpu();
+    p->thread[k] = pthread_self();
+    sched_getaffinity(0, sizeof p->cpus[k], &p->cpus[k]);
+    arrive(&p->all_there, k);
+}
+
+/* Rounds of a job after the worker has slept, in which both threads ran on one CPU. */
+static int count_shared(int rounds, const cpu_set_t *all) {
+    int shared = 0;
+    for (int k = 0; k < rounds; k++) {
+        places p = {.all_there = {.wanted = 2}};
+        until_workers_sleep();
+        pnng_parallel(2, 2, note_place, &p);
+        CHECK(!p.all_there.late && p.all_there.arrived == 2);
+        shared += p.cpu[0] == p.cpu[1];
+        const int worker = pthread_equal(p.thread[0], pthread_self());
+        CHECK(CPU_EQUAL(&p.cpus[worker], all)); /* later it may go where it likes */
+    }
+    return shared;
+}
+
+/* A worker is woken where the caller is not, however busy it is there. */
+static void test_that_threads_are_woken_apart(void) {
+    snprintf(test_where, sizeof test_where, "threads that are woken apart");
+    enum { AT_ONCE = 4, MEETINGS = 20 };
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2 || CPU_COUNT(&all) > AT_ONCE)
+        return; /* nothing to choose; or too many to keep busy */
+    CHECK(pnng_set_threads(1) == PNNG_OK && pnng_set_threads(2) == PNNG_OK);
+    hog hogs[AT_ONCE];
+    pthread_t thread[AT_ONCE];
+    size_t count = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && cpu != sched_getcpu()) {
+            hogs[count].cpu = cpu;
+            atomic_init(&hogs[count].stop, false);
+            CHECK(pthread_create(&thread[count], NULL, keep_busy, &hogs[count]) == 0);
+            count++;
+        }
+    CHECK(count_shared(MEETINGS, &all) <= MEETINGS / 4); /* the caller may be moved meanwhile */
+    while (count-- > 0) {
+        atomic_store(&hogs[count].stop, true);
+        pthread_join(thread[count], NULL);
+    }
+}
+#else
+static void test_that_threads_are_woken_apart(void) {}
+#endif
+
 static void test_that_idle_threads_sleep(void) {
     snprintf(test_where, sizeof test_where, "idle threads");
     CHECK(pnng_set_threads(8) == PNNG_OK);
@@ -984,6 +1061,7 @@ int main(void) {
     test_callers_at_once();
     test_that_callers_share();
     test_what_jobs_are_worth();
+    test_that_threads_are_woken_apart();
     test_that_idle_threads_sleep();
     test_threads_that_do_not_start();
     test_fork();
