@@ -1,8 +1,8 @@
 """The suite `sweep`: small nets on one thread and on two, in one process. Two are to be no slower.
 
 Calls come one right after another, as in a loop of training, and apart, as from a program that has other things
-to do between them: then threads that wait have gone to sleep. A second thread needs a CPU, and other programs may have
-it: where the system tells how long threads waited for one, what was measured while they did is not counted.
+to do between them: then threads that wait have gone to sleep. A second thread needs a CPU that is free: what was
+measured while other programs wanted one is not counted, where the system tells.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ THREADS = (1, 2)
 BACK_TO_BACK, APART = "back to back", "apart"
 GAP = 500e-6  # seconds between calls that are apart
 SLOWER = 1.03
-WAITED = 0.005  # of the time: more, and a measurement does not count
-RETRIES = 6
+PATIENCE = 0.2  # seconds until it is measured although other programs run
+RETRIES = 4
 
 
 def table(batch: int, width: int) -> Graph:
@@ -50,13 +50,19 @@ def nets() -> Iterator[tuple[str, Graph]]:
         yield f"CAddTable of 2, {width} wide, batch {batch}", table(batch, width)
 
 
-def _waited() -> int:
-    """Return the nanoseconds that threads of this process could run and had no CPU; 0 where that is not told."""
-    total = 0
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError, IndexError, ValueError):  # it has ended meanwhile; or is told otherwise
-            total += int(path.read_text().split()[1])
-    return total
+def _running() -> int:
+    """Return how many threads of all programs run or want to, this one too; 0 where that is not told."""
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    return 0
+
+
+def _is_quiet() -> bool:
+    """Wait until no other thread runs, a while at most; whether that came."""
+    end = time.perf_counter() + PATIENCE
+    while (count := _running()) > 1 and time.perf_counter() < end:
+        time.sleep(1e-3)
+    return count <= 1
 
 
 def _calls(run: Callable[[], object], count: int, gap: float) -> float:
@@ -87,13 +93,13 @@ def _ratio(run: Callable[[], object], rounds: int, seconds: float, gap: float) -
     while min(map(len, times.values())) < rounds and disturbed < RETRIES * rounds:
         for threads in order.permutation(THREADS):
             nn.set_num_threads(int(threads))
+            quiet = _is_quiet()
             _calls(run, max(2, count // 3), gap)
-            before, start = _waited(), time.perf_counter()
             a_call = _calls(run, count, gap)
-            if _waited() - before > WAITED * 1e9 * (time.perf_counter() - start):
-                disturbed += 1
-            else:
+            if quiet and _running() <= threads:
                 times[int(threads)].append(a_call)
+            else:
+                disturbed += 1
     found = {f"us_{threads}": float(np.median(values)) * 1e6 for threads, values in times.items() if values}
     return {**found, "rounds": min(map(len, times.values())), "disturbed": disturbed}
 
