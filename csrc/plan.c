@@ -1097,7 +1097,23 @@ static void resolve_operands(pnng_planner *planner) {
         }
 }
 
-enum { ARENA_ALIGNMENT = 64 };
+/* An address for arrays of an arena of no bytes: NULL would say that they are not there. */
+static _Alignas(PNNG_ARENA_ALIGNMENT) char nothing[PNNG_ARENA_ALIGNMENT];
+
+static bool take_arena(pnng_plan *plan) {
+    if (plan->flags & PNNG_PLAN_NO_ARENA) {
+        plan->bases[PNNG_BASE_ARENA] = plan->arena_size ? NULL : nothing;
+        return true;
+    }
+    plan->arena_memory =
+        pnng_allocate(&plan->program->allocator, plan->arena_size + PNNG_ARENA_ALIGNMENT, 1);
+    if (!plan->arena_memory)
+        return false;
+    const uintptr_t past = (uintptr_t)plan->arena_memory % PNNG_ARENA_ALIGNMENT;
+    plan->bases[PNNG_BASE_ARENA] =
+        (char *)plan->arena_memory + (PNNG_ARENA_ALIGNMENT - past) % PNNG_ARENA_ALIGNMENT;
+    return true;
+}
 
 static bool take_memory(pnng_planner *planner) {
     pnng_plan *const plan = planner->plan;
@@ -1106,12 +1122,8 @@ static bool take_memory(pnng_planner *planner) {
                       &plan->arena_size))
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
-    plan->arena_memory = pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
-    if (!plan->scratch || !plan->arena_memory)
+    if (!plan->scratch || !take_arena(plan))
         return false;
-    const uintptr_t address = (uintptr_t)plan->arena_memory;
-    plan->bases[PNNG_BASE_ARENA] = (char *)plan->arena_memory +
-                                   (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
     pnng_note_costs(plan, planner->storages, planner->n_storages);
     resolve_operands(planner);
     return true;
@@ -1226,7 +1238,7 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
                          "the program is not sealed yet: it may still change");
     if (dtype != PNNG_F32 && dtype != PNNG_F64)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such number type: %d", dtype);
-    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_UNFUSED))
+    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_UNFUSED | PNNG_PLAN_NO_ARENA))
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
     if (pnng_fuse_problem())
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "%s", pnng_fuse_problem());

@@ -241,6 +241,8 @@ static pnng_status fail_misaligned(pnng_plan *plan, size_t slot) {
 }
 
 static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
+    if (!plan->bases[PNNG_BASE_ARENA])
+        return pnng_fail(&plan->message, PNNG_ERROR_UNBOUND, "the plan was given no arena");
     const pnng_slot *const slots = plan->slots;
     void *const *const data = plan->bases + PNNG_BASE_SLOTS;
     const size_t count = plan->slot_start[PNNG_SLOT_GROUPS];
@@ -335,6 +337,31 @@ pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
         return fail_misaligned(plan, slot);
     plan->bases[PNNG_BASE_SLOTS + slot] = data;
     return PNNG_OK;
+}
+
+static pnng_status set_arena(pnng_plan *plan, void *memory, size_t bytes) {
+    if (!(plan->flags & PNNG_PLAN_NO_ARENA))
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "the plan has an arena of its own");
+    if (bytes < plan->arena_size)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "an arena of %zu bytes is too small: it takes %zu", bytes,
+                         plan->arena_size);
+    if (!memory || (uintptr_t)memory % PNNG_ARENA_ALIGNMENT)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "an arena is aligned to %d bytes, and not NULL", PNNG_ARENA_ALIGNMENT);
+    plan->bases[PNNG_BASE_ARENA] = memory;
+    plan->ran_forward = false;
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_set_arena(pnng_plan *plan, void *memory, size_t bytes) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = set_arena(plan, memory, bytes);
+    atomic_flag_clear(&plan->busy);
+    return status;
 }
 
 /* ---- what a run costs ----------------------------------------------------------------------- */

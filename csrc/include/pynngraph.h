@@ -141,7 +141,8 @@ typedef struct pnng_allocator {
 } pnng_allocator;
 
 /* A new, empty program.
- * @param allocator  where all memory of the program and of its plans comes from; NULL: malloc.
+ * @param allocator  where all memory of the program and of its plans comes from; NULL: malloc. All:
+ *     one that hands out parts of a static buffer does without malloc. Runs take none.
  * Lifetime: the struct is copied; what `user` points to must outlive program and plans.
  * Errors: PNNG_ERROR_MEMORY. */
 PNNG_API pnng_status pnng_program_new(const pnng_allocator *allocator, pnng_program **out);
@@ -257,8 +258,9 @@ PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
 /* Flags of pnng_plan_new. */
 enum {
     PNNG_PLAN_BACKWARD = 1, /* make a backward too */
-    PNNG_PLAN_UNFUSED = 2   /* each op in steps of its own; so it is for all plans where the
+    PNNG_PLAN_UNFUSED = 2,  /* each op in steps of its own; so it is for all plans where the
                                environment variable PYNNGRAPH_FUSE was 0 at load. Same results. */
+    PNNG_PLAN_NO_ARENA = 4  /* take no memory for the arena: see pnng_plan_set_arena */
 };
 
 /* Plan a sealed program for inputs of given shapes.
@@ -276,8 +278,21 @@ PNNG_API int64_t pnng_plan_error_op(const pnng_plan *plan);
 /* The shape of any value of the plan's program. Errors: PNNG_ERROR_ARGUMENT. */
 PNNG_API pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape *out);
 
-/* Bytes of the plan's arena: all that a run needs beside the bound arrays. */
+/* Bytes of the plan's arena: all that a run needs beside the bound arrays. It is exact; the same
+ * program, number type, shapes, flags, instruction set and caches give the same. */
 PNNG_API size_t pnng_plan_arena_size(const pnng_plan *plan);
+
+enum { PNNG_ARENA_ALIGNMENT = 64 };
+
+/* Give a plan made with PNNG_PLAN_NO_ARENA the memory of its arena: its runs are refused before,
+ * unless the size is 0. What forward leaves for backward lies there. Between a backward and the
+ * next forward it may serve for other things, e.g. for the arena of another plan.
+ * @param memory  aligned to PNNG_ARENA_ALIGNMENT.
+ * @param bytes  at least pnng_plan_arena_size; no more than that is touched.
+ * Lifetime: kept until the next call; the memory stays the caller's. Backward needs a forward anew.
+ * Errors: PNNG_ERROR_ARGUMENT (too small, misaligned, NULL, or the plan has an arena of its own or
+ * could not be made), PNNG_ERROR_BUSY. */
+PNNG_API pnng_status pnng_plan_set_arena(pnng_plan *plan, void *memory, size_t bytes);
 
 /* Steps of the forward run and of the backward run. */
 PNNG_API size_t pnng_plan_n_forward(const pnng_plan *plan);
