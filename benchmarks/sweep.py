@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 from contextlib import suppress
 from itertools import repeat
@@ -84,6 +85,7 @@ def _calls(run: Callable[[], object], count: int, gap: float) -> float:
 
 def _ratio(run: Callable[[], object], rounds: int, seconds: float, gap: float) -> dict[str, float]:
     """Return the microseconds of a call with one and two threads, what can be had without being disturbed."""
+    nn.set_num_threads(max(THREADS))  # plans are made for as many
     run()
     one = min(_calls(run, 5, 0) for _ in range(3))
     count = max(3, round(seconds / (one + gap)))
@@ -94,7 +96,7 @@ def _ratio(run: Callable[[], object], rounds: int, seconds: float, gap: float) -
         for threads in order.permutation(THREADS):
             nn.set_num_threads(int(threads))
             quiet = _is_quiet()
-            _calls(run, max(2, count // 3), gap)
+            _calls(run, count, gap)  # so that threads are awake if they are to be
             a_call = _calls(run, count, gap)
             if quiet and _running() <= threads:
                 times[int(threads)].append(a_call)
@@ -104,14 +106,14 @@ def _ratio(run: Callable[[], object], rounds: int, seconds: float, gap: float) -
     return {**found, "rounds": min(map(len, times.values())), "disturbed": disturbed}
 
 
-def measure(dtype: str, *, quick: bool, match: Callable[[str], object]) -> list[dict[str, Any]]:
-    """Time all nets whose names match."""
+def measure(dtype: str, *, quick: bool, match: str = "") -> list[dict[str, Any]]:
+    """Time all nets whose names match a pattern."""
     if (os.cpu_count() or 1) < len(THREADS):
         return []
     rounds, seconds = (5, 0.001) if quick else (15, 0.003)
     before = nn.get_num_threads()
     results = []
-    chosen = [(name, graph) for name, graph in nets() if match(name)]
+    chosen = [(name, graph) for name, graph in nets() if re.search(match, name)]
     for (name, graph), pass_ in tqdm(list(itertools.product(chosen, PASSES)), unit="net", leave=False):
         run = with_pynngraph(graph, Arrays.of(graph, dtype), pass_).run
         for mode, gap in ((BACK_TO_BACK, 0), (APART, GAP)):
@@ -137,6 +139,6 @@ def print_results(results: list[dict[str, Any]]) -> None:
     ratios = [row["us_1"] / row["us_2"] for row in results if {"us_1", "us_2"} <= row.keys()]
     if ratios:
         least, middle, most = np.percentile(ratios, (0, 50, 100))
-        print(f"\n{len(ratios)} ratios: {least:.2f} to {most:.2f}, median {middle:.2f}; below {1 / SLOWER:.2f}: {len(slower)}")
+        print(f"\n{len(ratios)} ratios, {least:.2f} to {most:.2f}, median {middle:.2f}; {len(slower)} are slower:")
     for line in slower:
         print(f"  {line}")
