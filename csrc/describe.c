@@ -202,6 +202,8 @@ static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
         say(t, "%zu x %zu, weights packed for several products", step->rows, step->cols);
     else
         say_kernel(t, plan, step);
+    if (step->branches)
+        say(t, ", at the same time as the next %u", step->branches - 1u);
 }
 
 /* ---- what is asked --------------------------------------------------------------------------- */

@@ -1051,15 +1051,21 @@ static size_t find_lifetimes(pnng_planner *planner) {
     const pnng_plan *const plan = planner->plan;
     const size_t n_forward = plan->forward.count;
     const size_t n_times = n_forward + plan->backward.count + 1;
+    size_t first = 0, end = 0; /* of the steps that may be done at the same time as this one */
     for (size_t t = 0; t + 1 < n_times; t++) {
         const pnng_step *const step =
             t < n_forward ? &plan->forward.step[t] : &plan->backward.step[t - n_forward];
+        if (t >= end) {
+            first = t;
+            end = t + (step->branches ? step->branches : 1);
+        }
         for (size_t k = 0; k < step->n_operands; k++) {
             const uint32_t base = plan->operands[step->first_operand + k].base;
             if (base == PNNG_BASE_NONE)
                 continue;
             pnng_storage *const storage = &planner->storages[base - 1];
-            touch(storage, t);
+            touch(storage, first);
+            touch(storage, end - 1);
             if (t >= n_forward && storage->first < n_forward)
                 touch(storage, n_times - 1);
         }
@@ -1162,6 +1168,8 @@ static void close_planner(pnng_planner *planner) {
 
 /* Whether a step may want threads: one that is split, or one of several parts. */
 static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
+    if (step->branches)
+        return true;
     if (step->run == pnng_run_convolution)
         return plan->convolutions[step->j].parts > 1;
     return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
@@ -1192,7 +1200,10 @@ static bool make_steps(pnng_planner *planner) {
     mark_use(planner);
     place_outputs(planner);
     update_buffers(planner);
-    return !planner->failed && fuse(planner) && take_memory(planner);
+    if (planner->failed || !fuse(planner))
+        return false;
+    pnng_find_branches(planner->plan);
+    return take_memory(planner);
 }
 
 static void note_indices(pnng_plan *plan, int group, const pnng_value *values, size_t count) {

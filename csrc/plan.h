@@ -59,6 +59,7 @@ struct pnng_step {
     uint64_t nanoseconds; /* split: how long one thread takes, about */
     uint64_t bytes;       /* of the arrays that it reads and writes */
     uint8_t unfused;      /* PNNG_UNFUSED_...: why it is not the end of a product */
+    uint8_t branches;     /* so many steps from this one on may be done at the same time; or 0 */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
@@ -273,6 +274,9 @@ void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target
 
 /* Do the first turns of a step's outermost loop, one after the other. Advances the addresses. */
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns);
+
+/* Do a step. `ptr`: room for the addresses of its operands. */
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask, void **ptr);
 
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);

@@ -143,8 +143,8 @@ static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
     return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
 }
 
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask) {
-    void **const ptr = plan->scratch;
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
+                                   void **ptr) {
     const pnng_operand *const operand = plan->operands + step->first_operand;
     for (size_t k = 0; k < step->n_operands; k++)
         ptr[k] = operand[k].base && operand[k].mask & mask
@@ -157,14 +157,18 @@ static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint3
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
-/* As run_steps, and keep the time of each. One step ends where the next one begins. */
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask, void **ptr) {
+    return run_step(plan, step, mask, ptr);
+}
+
+/* As run_steps, one after the other, and keep the time of each. One step ends where the next one begins. */
 static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32_t mask,
                                 pnng_step_sum *sums) {
     uint64_t start = pnng_clock();
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s], mask);
+        const pnng_status status = run_step(plan, &steps->step[s], mask, plan->scratch);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -177,9 +181,13 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
 
 static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
     for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        if (step->branches && pnng_run_branches(plan, step, mask)) {
+            step += step->branches - 1;
+            continue;
+        }
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step, mask);
+        const pnng_status status = run_step(plan, step, mask, plan->scratch);
         if (status)
             return status;
     }

@@ -381,6 +381,47 @@ static void test_arena(void) {
     CHECK(w.live == 0 && w.overruns == 0);
 }
 
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+#if defined(__linux__)
+/* Whether the system was asked for huge pages where an address is. */
+static bool asked_for_huge(const void *address) {
+    FILE *const maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool there = false, asked = false;
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long low, high;
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            there = (uintptr_t)address >= low && (uintptr_t)address < high;
+        else if (there && strncmp(line, "VmFlags:", 8) == 0)
+            asked = strstr(line, " hg") != NULL;
+    }
+    if (maps)
+        fclose(maps);
+    return asked;
+}
+
+static void test_huge_pages(void) {
+    enum { HUGE = 2 << 20, SOME = 1 << 20 };
+    snprintf(test_where, sizeof test_where, "huge pages");
+    const pnng_allocator *const allocator = &pnng_default_allocator;
+    unsigned char *const large = pnng_allocate(allocator, 4 * HUGE + SOME, 1);
+    CHECK(large && (uintptr_t)large % HUGE == 0);
+    memset(large, 1, 4 * HUGE + SOME);
+    unsigned char *const small = pnng_allocate(allocator, 2 * HUGE - 1, 1);
+    CHECK(small && !asked_for_huge(small));
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0 && !WITH_SANITIZER) {
+        CHECK(asked_for_huge(large) && asked_for_huge(large + 4 * HUGE - 1));
+        CHECK(!asked_for_huge(large + 4 * HUGE)); /* no more than what is wanted */
+    }
+    pnng_release(allocator, small);
+    pnng_release(allocator, large);
+    CHECK(!pnng_allocate(allocator, SIZE_MAX - 100, 1));
+    CHECK(!pnng_allocate(allocator, (size_t)PTRDIFF_MAX, 1));
+}
+#else
+static void test_huge_pages(void) {}
+#endif
 /* The same numbers with an arena of the caller's, whose size is known before there is any. */
 static void test_arena_of_caller(void) {
     snprintf(test_where, sizeof test_where, "an arena of the caller's");
@@ -449,5 +490,6 @@ int main(void) {
     test_arena_of_caller();
     test_no_arena();
     test_half_made_plans();
+    test_huge_pages();
     return test_result();
 }

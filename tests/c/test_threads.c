@@ -249,6 +249,83 @@ static void test_what_jobs_are_worth(void) {
     CHECK(pnng_threads_wanted(UINT64_MAX) == 1);
 }
 
+#if defined(__linux__) && !defined(__ANDROID__)
+/* A thread that keeps a CPU busy. */
+typedef struct hog {
+    int cpu;
+    atomic_bool stop;
+} hog;
+
+static void *keep_busy(void *context) {
+    hog *const h = context;
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(h->cpu, &only);
+    sched_setaffinity(0, sizeof only, &only);
+    while (!atomic_load(&h->stop)) {
+    }
+    return NULL;
+}
+
+/* Where the two parts of a job are done, and where they might be. */
+typedef struct places {
+    meeting all_there;
+    int cpu[2];
+    pthread_t thread[2];
+    cpu_set_t cpus[2];
+} places;
+
+static void note_place(void *context, size_t k) {
+    places *const p = context;
+    p->cpu[k] = sched_getcpu();
+    p->thread[k] = pthread_self();
+    sched_getaffinity(0, sizeof p->cpus[k], &p->cpus[k]);
+    arrive(&p->all_there, k);
+}
+
+/* Rounds of a job after the worker has slept, in which both threads ran on one CPU. */
+static int count_shared(int rounds, const cpu_set_t *all) {
+    int shared = 0;
+    for (int k = 0; k < rounds; k++) {
+        places p = {.all_there = {.wanted = 2}};
+        until_workers_sleep();
+        pnng_parallel(2, 2, note_place, &p);
+        CHECK(!p.all_there.late && p.all_there.arrived == 2);
+        shared += p.cpu[0] == p.cpu[1];
+        const int worker = pthread_equal(p.thread[0], pthread_self());
+        CHECK(CPU_EQUAL(&p.cpus[worker], all)); /* later it may go where it likes */
+    }
+    return shared;
+}
+
+/* A worker is woken where the caller is not, however busy it is there. */
+static void test_that_threads_are_woken_apart(void) {
+    snprintf(test_where, sizeof test_where, "threads that are woken apart");
+    enum { AT_ONCE = 4, MEETINGS = 20 };
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2 || CPU_COUNT(&all) > AT_ONCE)
+        return; /* nothing to choose; or too many to keep busy */
+    CHECK(pnng_set_threads(1) == PNNG_OK && pnng_set_threads(2) == PNNG_OK);
+    hog hogs[AT_ONCE];
+    pthread_t thread[AT_ONCE];
+    size_t count = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && cpu != sched_getcpu()) {
+            hogs[count].cpu = cpu;
+            atomic_init(&hogs[count].stop, false);
+            CHECK(pthread_create(&thread[count], NULL, keep_busy, &hogs[count]) == 0);
+            count++;
+        }
+    CHECK(count_shared(MEETINGS, &all) <= MEETINGS / 4); /* the caller may be moved meanwhile */
+    while (count-- > 0) {
+        atomic_store(&hogs[count].stop, true);
+        pthread_join(thread[count], NULL);
+    }
+}
+#else
+static void test_that_threads_are_woken_apart(void) {}
+#endif
+
 static void test_that_idle_threads_sleep(void) {
     snprintf(test_where, sizeof test_where, "idle threads");
     CHECK(pnng_set_threads(8) == PNNG_OK);
@@ -881,6 +958,76 @@ static void test_gradients_that_overlap(void) {
     check_same(&b, op_2(&b, "join", product, rest, 1, 1, 0), 3);
 }
 
+/* Arrays that steps of one time write are apart. */
+static void check_apart(const pnng_plan *plan, const pnng_step *x, const pnng_step *y) {
+    static const size_t written[] = {PNNG_PRODUCT_C, PNNG_PRODUCT_WORK};
+    CHECK(x->run == pnng_run_gemm && y->run == pnng_run_gemm);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t l = 0; l < 2; l++) {
+            const pnng_operand *const of_x = &plan->operands[x->first_operand + written[k]];
+            const pnng_operand *const of_y = &plan->operands[y->first_operand + written[l]];
+            CHECK(of_x->base != PNNG_BASE_ARENA || of_y->base != PNNG_BASE_ARENA ||
+                  of_x->offset != of_y->offset);
+        }
+}
+
+/* Products that do not need each other are made at the same time, others are not. */
+static void test_branches(void) {
+    snprintf(test_where, sizeof test_where, "branches");
+    CHECK(pnng_set_threads(8) == PNNG_OK);
+    build b = build_new();
+    const pnng_value m = b.in[M];
+    const pnng_value first = op_2(&b, "matmul", m, m, 2, 0, 1);
+    const pnng_value apart = op_2(&b, "matmul", m, m, 2, 1, 0);
+    const pnng_value second = op_2(&b, "matmul", first, m, 2, 0, 0);
+    const pnng_value third = op_2(&b, "matmul", second, apart, 2, 0, 0);
+    CHECK(pnng_program_output(b.program, third) == PNNG_OK);
+    CHECK(pnng_program_seal(b.program) == PNNG_OK);
+    pnng_plan *plan = plan_of(&b, third, PNNG_F64);
+    const pnng_step *step = plan->forward.step;
+    CHECK(plan->forward.count == 4 && plan->may_split);
+    CHECK(step[0].branches == 2 && step[1].branches + step[2].branches + step[3].branches == 0);
+    check_apart(plan, &step[0], &step[1]);
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
+
+    /* The gradients of a Linear: of its input, its weight and its bias. */
+    b = build_new();
+    const pnng_value in[] = {b.in[M], b.weight, b.bias};
+    const pnng_value y = op(&b, "linear", in, 3, NULL, 0);
+    CHECK(pnng_program_output(b.program, y) == PNNG_OK);
+    CHECK(pnng_program_seal(b.program) == PNNG_OK);
+    plan = plan_of(&b, y, PNNG_F32);
+    step = plan->backward.step;
+    size_t s = 0;
+    while (s < plan->backward.count && step[s].run != pnng_run_gemm)
+        s++;
+    if (CHECK(s + 3 <= plan->backward.count && step[s].branches == 3)) {
+        check_apart(plan, &step[s], &step[s + 1]);
+        /* A run that wants some of them leaves the others alone. */
+        pnng_shape shape;
+        CHECK(pnng_plan_shape(plan, y, &shape) == PNNG_OK);
+        arrays a = arrays_new(&shape, false);
+        made all = made_new(&shape, 4, false), some = made_new(&shape, 4, false);
+        CHECK(run_plan(plan, &a, &all) == PNNG_OK && run_plan(plan, &a, &some) == PNNG_OK);
+        CHECK(made_same(&all, &some));
+        array_fill(&some.dx[M], 0x5a);
+        array_fill(&some.db, 0);
+        CHECK(pnng_plan_backward(plan, 1.5, PNNG_GRAD_INPUTS) == PNNG_OK);
+        CHECK(array_same(&all.dx[M], &some.dx[M]) && !array_same(&all.db, &some.db));
+        array_fill(&some.dx[M], 0x5a);
+        array_fill(&some.dw, 0);
+        CHECK(pnng_plan_backward(plan, 1.5, PNNG_GRAD_PARAMS) == PNNG_OK);
+        CHECK(!array_same(&all.dx[M], &some.dx[M]));
+        CHECK(array_same(&all.dw, &some.dw) && array_same(&all.db, &some.db));
+        made_free(&all);
+        made_free(&some);
+        arrays_free(&a);
+    }
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
+}
+
 /* Tables of many inputs, with and without room for their own work space in a part. */
 static void test_long_tables(void) {
     for (size_t n = 30; n <= 40; n += 5) {
@@ -968,6 +1115,7 @@ static void test_splits(void) {
     test_convolutions();
     test_that_every_op_was_there();
     test_gradients_that_overlap();
+    test_branches();
     test_long_tables();
     test_bad_numbers();
     test_no_system_calls();
@@ -984,6 +1132,7 @@ int main(void) {
     test_callers_at_once();
     test_that_callers_share();
     test_what_jobs_are_worth();
+    test_that_threads_are_woken_apart();
     test_that_idle_threads_sleep();
     test_threads_that_do_not_start();
     test_fork();
