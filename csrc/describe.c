@@ -188,12 +188,12 @@ static void say_kernel(text *t, const pnng_plan *plan, const pnng_step *step) {
 }
 
 static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
-    if (step->finish) {
-        const int32_t *const ops = plan->finishes[step->finish - 1].ops;
-        say(t, "%s, then %s: ", op_name(plan, ops[0]), op_name(plan, ops[1]));
-    } else {
-        say(t, "%s: ", op_name(plan, step->op));
-    }
+    size_t n_ops;
+    const int32_t *const ops = pnng_step_ops(plan, step, &n_ops);
+    say(t, "%s", op_name(plan, step->op));
+    for (size_t k = 1; k < n_ops; k++)
+        say(t, ", then %s", op_name(plan, ops[k]));
+    say(t, ": ");
     if (step->run == pnng_run_convolution)
         say_convolution(t, &plan->convolutions[step->j], plan->flag_pool[step->first_flag]);
     else if (step->run == pnng_run_gemm)

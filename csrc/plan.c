@@ -440,6 +440,7 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     if (found.count)
         rows = (size_t)found.extent[--found.count];
     pnng_step walk = *prototype;
+    walk.walks = true;
     walk.rows = rows;
     walk.cols = cols;
     walk.stream = is_streamed(planner, shape, refs, n_refs, cols);
@@ -1325,7 +1326,8 @@ void pnng_plan_free(pnng_plan *plan) {
         plan->forward.step, plan->backward.step, plan->operands, plan->strides,
         plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
         plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions};
+        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions,
+        plan->ops};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -44,18 +44,21 @@ struct pnng_step {
     uint32_t first_flag; /* plan->flags: accumulate, one a written gradient */
     uint32_t n_outer;    /* loops around rows and cols */
     uint32_t
-        first_outer;   /* plan->outer: extents, then for each loop a stride in bytes an operand */
-    uint32_t mask;     /* backward: which runs need it */
-    int32_t op;        /* the op it was made for, or -1: for none */
-    bool scaled;       /* the run's `scale` multiplies `a` */
-    bool stream;       /* it writes past the caches */
-    bool may_finish;   /* operand 0 is made of operand 1, element by element, */
-    bool in_place;     /* and may lie in its memory */
-    uint32_t noise;    /* as of its op */
-    uint8_t work;      /* the operand that is work space, or 0: none */
-    uint8_t split;     /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
-    uint32_t first_by; /* split: plan->by, one an operand */
-    uint32_t finish;   /* products: the place of what follows in plan->finishes, + 1; or 0 */
+        first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
+    uint32_t mask;   /* backward: which runs need it */
+    int32_t op;      /* the op it was made for, or -1: for none */
+    uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
+    bool scaled;              /* the run's `scale` multiplies `a` */
+    bool walks;               /* elementwise: each operand is rows x cols, or work space */
+    uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
+    bool stream;          /* it writes past the caches */
+    uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */
+    bool in_place;        /* and may lie in the memory of any */
+    uint32_t noise;       /* as of its op */
+    uint8_t work;         /* the operand that is work space, or 0: none */
+    uint8_t split;        /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
+    uint32_t first_by;    /* split: plan->by, one an operand */
+    uint32_t finish;      /* products: the place of what follows in plan->finishes, + 1; or 0 */
     uint64_t nanoseconds; /* split: how long one thread takes, about */
     uint64_t bytes;       /* of the arrays that it reads and writes */
     uint8_t unfused;      /* PNNG_UNFUSED_...: why it is not the end of a product */
@@ -80,12 +83,6 @@ typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
 } pnng_steps;
-
-/* An elementwise step that is done as the end of a product, whose operands are after that one's. */
-typedef struct pnng_finish_step {
-    pnng_step step;
-    int32_t ops[2]; /* the product's op and its own */
-} pnng_finish_step;
 
 /* What measuring keeps of a step. */
 typedef struct pnng_step_sum {
@@ -120,8 +117,10 @@ struct pnng_plan {
     size_t n_kept, cap_kept;
     pnng_convolution_method *convolutions;
     size_t n_convolutions, cap_convolutions;
-    pnng_finish_step *finishes;
+    pnng_step *finishes; /* elementwise steps that are ends of products */
     size_t n_finishes, cap_finishes;
+    int32_t *ops; /* of steps that are fused */
+    size_t n_ops, cap_ops;
     bool may_split; /* some step may want threads */
     void **bases;
     void **scratch; /* addresses of one step's operands */
@@ -285,6 +284,13 @@ pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **
 pnng_status pnng_run_pack(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+/* The ops that a step was made for. */
+static inline const int32_t *pnng_step_ops(const pnng_plan *plan, const pnng_step *step,
+                                           size_t *count) {
+    *count = step->n_ops ? step->n_ops : step->op >= 0;
+    return step->n_ops ? plan->ops + step->first_op : &step->op;
+}
 
 /* Nanoseconds since some moment, that never run backwards where the system has such a clock. */
 uint64_t pnng_clock(void);

@@ -72,7 +72,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     pnng_finish finish;
     if (step->finish) {
-        const pnng_step *const last = &plan->finishes[step->finish - 1].step;
+        const pnng_step *const last = &plan->finishes[step->finish - 1];
         finish = (pnng_finish){
             .kernel = last->kernel,
             .n_operands = last->n_operands,
@@ -81,6 +81,7 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
             .a = last->a,
             .b = last->b,
             .accumulate = plan->flag_pool + last->first_flag,
+            .n = last->n,
         };
     }
     pnng_gemm(
@@ -397,10 +398,9 @@ static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index
     if (index >= steps->count)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such step: %zu", index);
     const pnng_step *const step = &steps->step[index];
-    if (step->finish)
-        *out = (pnng_step_info){.ops = plan->finishes[step->finish - 1].ops, .n_ops = 2};
-    else
-        *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    size_t n_ops;
+    *out = (pnng_step_info){.ops = pnng_step_ops(plan, step, &n_ops)};
+    out->n_ops = n_ops;
     pnng_step_costs(plan, step, out);
     if (plan->sums) {
         const pnng_step_sum *const sum = sums_of(plan, direction) + index;

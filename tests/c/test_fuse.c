@@ -242,6 +242,72 @@ static void column(program *p) {
     give(p, apply(p, PNNG_OP_TANH, z));
 }
 
+static pnng_value table(program *p, pnng_op op, const pnng_value *in, size_t n) {
+    pnng_value out;
+    CHECK(pnng_program_op(p->it, op, in, n, NULL, 0, NULL, 0, &out, 1) == PNNG_OK);
+    return out;
+}
+
+/* The second product adds to the first, and ends with tanh. */
+static void sum_of_products(program *p) {
+    const pnng_value in[] = {linear(p, p->x, 4, 5), linear(p, p->x, 4, 5)};
+    give(p, linear(p, apply(p, PNNG_OP_TANH, table(p, PNNG_OP_ADD, in, 2)), 5, 3));
+}
+
+static void sum_of_five(program *p) {
+    pnng_value in[5];
+    for (size_t k = 0; k < 5; k++)
+        in[k] = linear(p, p->x, 4, 5);
+    give(p, table(p, PNNG_OP_ADD, in, 5));
+}
+
+/* Two products are summed, and the sum is the end of the second: there what else there is is added.
+ * With a third entry that is no product, the rest of the sum is a step. */
+static void sum_of_some(program *p) {
+    const pnng_value in[] = {linear(p, p->x, 4, 4), linear(p, p->x, 4, 4), p->x};
+    give(p, table(p, PNNG_OP_ADD, in, 3));
+}
+
+static void sum_of_some_more(program *p) {
+    const pnng_value in[] = {linear(p, p->x, 4, 4), linear(p, p->x, 4, 4), p->x, p->x};
+    give(p, table(p, PNNG_OP_ADD, in, 4));
+}
+
+/* One that is wanted elsewhere, or comes twice, has memory of its own; but a sum of two may be the
+ * end of the product that is made last. */
+static void sum_that_is_read(program *p) {
+    const pnng_value a = linear(p, p->x, 4, 5), b = linear(p, p->x, 4, 5);
+    const pnng_value in[] = {a, b};
+    give(p, table(p, PNNG_OP_ADD, in, 2));
+    give(p, a);
+}
+
+static void sum_of_one_twice(program *p) {
+    const pnng_value a = linear(p, p->x, 4, 5), in[] = {a, a};
+    give(p, table(p, PNNG_OP_ADD, in, 2));
+}
+
+/* The second entry is made first. */
+static void sum_turned(program *p) {
+    const pnng_value b = linear(p, p->x, 4, 5), in[] = {linear(p, p->x, 4, 5), b};
+    give(p, table(p, PNNG_OP_ADD, in, 2));
+}
+
+/* The third entry is made first: added in another order, the sum would be another one. It is the
+ * end of the last. */
+static void sum_out_of_order(program *p) {
+    const pnng_value c = linear(p, p->x, 4, 5);
+    const pnng_value a = linear(p, p->x, 4, 5), b = linear(p, p->x, 4, 5), in[] = {a, b, c};
+    give(p, table(p, PNNG_OP_ADD, in, 3));
+}
+
+/* Each adds to, or is multiplied by, what is there already. */
+static void with_a_residue(program *p) {
+    const pnng_value in[] = {p->x, linear(p, p->x, 4, 4)};
+    const pnng_value y = table(p, PNNG_OP_ADD, in, 2), next[] = {linear(p, y, 4, 4), y};
+    give(p, table(p, PNNG_OP_MUL, next, 2));
+}
+
 static void test_rules(void) {
     const struct {
         const char *what;
@@ -262,6 +328,15 @@ static void test_rules(void) {
         {"two functions", two_functions, 1, 0},
         {"with dropout", with_dropout, 0, 1},
         {"a column", column, 1, 0},
+        {"a sum of products", sum_of_products, 2, 1},
+        {"a sum of five", sum_of_five, 1, 0},
+        {"a sum of some", sum_of_some, 1, 0},
+        {"a sum of some and more", sum_of_some_more, 0, 0},
+        {"a sum one of which is read", sum_that_is_read, 1, 0},
+        {"a sum of one twice", sum_of_one_twice, 1, 0},
+        {"a sum turned", sum_turned, 1, 0},
+        {"a sum out of order", sum_out_of_order, 1, 0},
+        {"with a residue", with_a_residue, 2, 0},
     };
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
         for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++) {
