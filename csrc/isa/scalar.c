@@ -6,7 +6,7 @@
 #define PNNG_ISA_SMALL
 #define PNNG_ISA_BYTES 8
 #define PNNG_MR 4
-#define PNNG_NV 4
+#define PNNG_NV 2
 #include "begin.inc"
 #include "body.inc"
 #include "end.inc"
