@@ -12,7 +12,7 @@ help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
 	@echo "make check-ulps  every float through every transcendental kernel (ULPS_ARGS='\"\" avx2,avx512 float' are minutes)"
-	@echo "make check   style, types, sanitizers, symbols, NEON, documents, counts of instructions"
+	@echo "make check   style, types, sanitizers, symbols, size, NEON, documents, counts of instructions"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite graphs' selects)"
 	@echo "make bench-plot   draw what suites of graphs and kernels measured, write docs/performance.md"
 	@echo "make record-instructions   count the instructions of kernels anew, for make check"
@@ -50,7 +50,7 @@ clean:
 
 # ---- checks: `make -k check` goes on after one that fails ---------------------------------------
 
-CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols install instructions
+CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols size install instructions
 .PHONY: $(CHECKS:%=check-%)
 check: $(CHECKS:%=check-%)
 	@echo "All checks passed."
@@ -83,7 +83,7 @@ check-release check-sanitize check-tsan check-neon: check-%:
 check-ulps: check-release
 	build/release/test_ulps --all $$(nproc) $(ULPS_ARGS)
 
-check-symbols check-install: check-%: check-release $(VENV)/.installed
+check-symbols check-size check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release
 
 check-instructions: check-release $(VENV)/.created

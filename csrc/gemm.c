@@ -25,6 +25,17 @@ static size_t even_part(size_t n, size_t most) {
     return n ? ceil_div(n, ceil_div(n, max_size(most, 1))) : 1;
 }
 
+/* The rows of tiles that `rows` are cut into: nearly equal. Of more than 8 rows only even heights
+ * are compiled; a few rows that are left over read all of B for little. */
+static size_t tile_rows(size_t rows, size_t most) {
+    size_t high = even_part(rows, most);
+    if (high > 8 && high % 2 && high < most)
+        high++;
+    while (high > 8 && rows % high > 0 && rows % high < 4)
+        high -= 2;
+    return high;
+}
+
 /* Strides in elements: to the next row or column of C, and along the depth. */
 typedef struct strides {
     ptrdiff_t across, along;
@@ -355,7 +366,7 @@ static void multiply_tiles(const job *job) {
                 pack_b(job, b_block, cols, depth, packed_b);
             for (size_t i = 0; i < sizes->rows; i += m->rows) {
                 const size_t rows = min_size(sizes->rows - i, m->rows);
-                const size_t high = even_part(rows, m->high);
+                const size_t high = tile_rows(rows, m->high);
                 const char *const a_block =
                     job->a + ((ptrdiff_t)i * a.across + (ptrdiff_t)p * a.along) * e;
                 pnng_gemm_tiles tiles = {
