@@ -144,8 +144,9 @@ def losses_in_pytorch(torch, theirs, batches, options):
 @pytest.mark.parametrize(("clip", "dtype"), [(0.1, "float64"), (1e9, "float64"), (5.0, "float32")])
 def test_the_curve_of_losses_is_that_of_pytorch(char_rnn, tmp_path, clip, dtype):
     torch = pytest.importorskip("torch")
-    options = Namespace(text=2 * TEXT, hidden=8, layers=2, dropout=0.0, steps=7, batch=5, rate=0.02, decay=0.9, clip=clip,
-                        held_out=0.05, seed=1, dtype=dtype, epochs=1, iterations=50, out=tmp_path)  # fmt: skip
+    options = Namespace(text=2 * TEXT, hidden=8, layers=2, dropout=0.0, steps=7, batch=5, rate=0.02, decay=0.9,
+                        clip=clip, held_out=0.05, seed=1, dtype=dtype, epochs=1, iterations=50,
+                        out=tmp_path)  # fmt: skip
     run = char_rnn.begin(options)
     text = char_rnn.Text(options)
     theirs = build_in_pytorch(torch, run.net, len(text.vocabulary), 8, 2)
