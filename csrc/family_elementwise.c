@@ -168,9 +168,22 @@ static void noise_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
 }
 
-/* dx = g m: what is kept is the mask. */
+/* dx = g m: nothing is kept, m is drawn again. */
 static void noise_backward(pnng_planner *planner, const pnng_op_node *op) {
-    unary_backward(planner, op, op->first_out + 1);
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
+    const pnng_ref g = pnng_as_contiguous(planner, pnng_grad(planner, op->first_out), shape);
+    const pnng_target target = pnng_grad_target(planner, x);
+    ptrdiff_t whole;
+    const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
+    prototype.rows = 1;
+    prototype.cols = pnng_count(shape);
+    prototype.mask = target.mask;
+    const pnng_ref refs[] = {{written.view, written.mask, false}, g};
+    const uint8_t accumulate = written.accumulate;
+    pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
+    pnng_finish_target(planner, target, written, shape);
 }
 
 const pnng_family pnng_family_noise = {.name = "noise",

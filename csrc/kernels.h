@@ -53,7 +53,8 @@ typedef struct pnng_call {
     double a, b;                 /* the op's real attributes */
     int64_t i, j;                /* the op's integer attributes */
     const pnng_windows *windows; /* pooling, resample */
-    uint64_t seed;               /* noise: fixes the numbers drawn */
+    uint64_t seed;               /* fixes the numbers drawn in a run */
+    uint32_t noise;              /* which of the ops that draw it is, from 1 */
     bool stream;               /* what is written is far more than caches hold: better past them */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
     int64_t *bad; /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
@@ -81,11 +82,11 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dx, g          dx like x, g like y. A fixed order of summation.
  *                                  accumulate[0] holds for forward also: y += a sum x.
  * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
- *          zero, b = value kept. The k-th element is a function of (seed, i + k) only, on every
- *          ISA; i, what is before this row, is even.
- *          backward dx, g, m       dx = g m, rows x cols with strides
+ *          zero, b = value kept. The k-th element is a function of (seed, noise, i + k) only, on
+ *          every ISA; i is how many are before this row.
+ *          backward dx, g          the same, with m drawn again
  * draw     forward  y              one row of cols elements, contiguous; each a function of its
- *          (seed, i + k), i even, as noise. No v_fma: the same bits but for those of logarithms.
+ *          (seed, noise, i + k), as of noise. No v_fma: the same bits but for those of logarithms.
  * extreme  forward  y, place, x    as of reduce; place: the index along n, as a real. n > 0.
  *          backward dx, g, place   all of dx is written
  * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
@@ -114,8 +115,8 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          in windows; cols elements where they are many. `which` are codes, as reals.
  *          forward  y, which, x;     y, x, which;     y, x
  *          backward dx, g, which;    dx, g, which;    dx, g
- * fractional_pool         the same, by windows that are drawn: a function of (seed, i + number of
- *          the plane) only, or of j in place of the seed where it is not 0
+ * fractional_pool         the same, by windows that are drawn: a function of (seed, noise, i + number
+ *          of the plane) only, or of j in place of the seed where it is not 0
  *          forward  y, which, x
  *          backward dx, g, which
  * pick, interpolate       rows planes with strides, each contiguous, of the sizes in windows

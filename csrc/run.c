@@ -33,16 +33,6 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
     return PNNG_ERROR_VALUE;
 }
 
-/* Each op that draws numbers draws its own, whatever ops of other kinds are between them: who looks
- * on at a run changes none. Mixed well: kernels count on from here, and ops whose seeds were near
- * each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
-static uint64_t seed_of_op(uint64_t seed, uint32_t noise) {
-    uint64_t mixed = seed ^ ((uint64_t)noise << 32 | noise);
-    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
-    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return mixed ^ mixed >> 33;
-}
-
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) {
     int64_t bad[2] = {0, 0};
     const pnng_call call = {
@@ -57,7 +47,8 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .i = step->i,
         .j = step->j,
         .windows = step->windows,
-        .seed = step->noise ? seed_of_op(plan->seed, step->noise) : 0,
+        .seed = plan->seed,
+        .noise = step->noise,
         .stream = step->stream,
         .accumulate = plan->flag_pool + step->first_flag,
         .bad = bad,

@@ -66,6 +66,7 @@ static unsigned backward_cycles(pnng_op op) {
     case PNNG_OP_LOGSIGMOID:
     case PNNG_OP_SOFTPLUS:
     case PNNG_OP_LOGSOFTMAX:
+    case PNNG_OP_DROPOUT:
         return 12;
     case PNNG_OP_POWER:
         return 40;
@@ -228,9 +229,11 @@ static bool gradients_overlap(const cut *s, size_t first) {
 
 static void cut_backward(cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
-    if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
-        family == &pnng_family_noise) {
+    if (family == &pnng_family_unary_x || family == &pnng_family_unary_y) {
         cut_elementwise(s);
+    } else if (family == &pnng_family_noise) {
+        step->split = PNNG_SPLIT_COLS;
+        s->by[0] = s->by[1] = (ptrdiff_t)s->element;
     } else if (family == &pnng_family_sum || family == &pnng_family_nary) {
         /* g and the gradients; or g, work space, the inputs and their gradients */
         if (!gradients_overlap(s, family == &pnng_family_sum ? 1 : 2 + step->n))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import windows
+from philox import drawn
 from tolerances import CANCELLING, EXACT, LONG_SUMS, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
 
 SEED = 5  # of runs that draw random numbers
@@ -131,33 +132,14 @@ def _logsoftmax(x, dim):
     return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
 
 
-def _first_op_seed(seed):
-    """What the engine makes of a run's seed for its first op that draws: MurmurHash3's mixing, as csrc/run.c says."""
-    seed ^= 1 << 32 | 1
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        seed = (seed ^ seed >> 33) * factor % 2**64
-    return np.uint64(seed ^ seed >> 33)
-
-
-def _drawn(shape):
-    """The whole numbers that ops draw: splitmix64, two numbers of 32 bits a time, the lower one first."""
-    size = int(np.prod(shape))
-    k = np.arange(1, (size + 1) // 2 + 1, dtype=np.uint64)
-    z = _first_op_seed(SEED) + k * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1).ravel()[:size].reshape(shape)
-
-
 def _dropout(x):
-    mask = (_drawn(x.shape) >= np.uint64(0.3 * 2.0**32)) * 1.25
+    mask = (drawn(SEED, x.shape) >= np.uint64(0.3 * 2.0**32)) * 1.25
     return x * mask, mask
 
 
 def _fractions(shape):
     """Numbers above 0 and below 1."""
-    return (_drawn(shape) + 0.5) / 2.0**32
+    return (drawn(SEED, shape) + 0.5) / 2.0**32
 
 
 def _normal_numbers(x):
@@ -361,7 +343,7 @@ OP_CASES = (
     OpCase("interpolate", (Input((2, 4, 3)),), lambda x: interpolated(x.swapaxes(1, 2), (7,)).swapaxes(1, 2), SUMS,
            SUMS, ints=(1, 1, 2, -1)),
     *(OpCase("fractional_pool", (Input(shape, "distinct"),),
-             lambda x, ints=ints: windows.fractional_pool(ints[1] or int(_first_op_seed(SEED)), ints)(x), EXACT, SUMS,
+             lambda x, ints=ints: windows.fractional_pool(SEED, ints)(x), EXACT, SUMS,
              ints=ints, n_outputs=2, passes_none=(1,))
       for shape, ints in (((2, 3, 5, 9), (2, 0, 2, 3, 3, 4)), ((3, 4, 5, 4), (3, 7, 2, 2, 2, 3, 3, 1)))),
     OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
