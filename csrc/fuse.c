@@ -1,5 +1,5 @@
-/* Steps that are made the ends of others: what is elementwise of the result of a product is done
- * where that is made, while it is in the caches (gemm.c), and where nobody else wants that result,
+/* Steps that are made the ends of others: what is elementwise of the result of a product or a
+ * convolution is done where that is made, while it is in the caches (gemm.c, convolution.c), and where nobody else wants that result,
  * it has no memory of its own. Numbers do not change: the kernels are the same.
  *
  * All this is seen from the steps of a plan, whatever families made them. */
@@ -80,14 +80,33 @@ static void count_uses(const fuser *f, const pnng_steps *steps) {
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* Whether an elementwise step goes through its operand 1 as a product goes through C. Then
+/* A convolution, unless it is that of a weight's gradient; else NULL. */
+static const pnng_convolution *convolution_of(const fuser *f, const pnng_step *step) {
+    if (step->run != pnng_run_convolution)
+        return NULL;
+    const pnng_convolution *const c = &f->plan->convolutions[step->j].asked;
+    return c->kind == PNNG_CONVOLVE_WEIGHT ? NULL : c;
+}
+
+/* What a product or a convolution makes: the number of that operand. */
+static size_t made_by(const fuser *f, const pnng_step *step) {
+    const pnng_convolution *const c = convolution_of(f, step);
+    if (!c)
+        return PNNG_PRODUCT_C;
+    return c->kind == PNNG_CONVOLVE_Y ? PNNG_CONVOLUTION_Y : PNNG_CONVOLUTION_X;
+}
+
+/* Whether an elementwise step goes through its operand 1 as a product goes through C, or, without
+ * gaps, through what a convolution makes. Then
  * `strides` are those of its operands, from one row of C to the next. */
 static bool walks_as(const fuser *f, const pnng_step *step, const pnng_step *product,
                      ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     const pnng_operand *const x = operand_of(f, step, 1);
-    const pnng_operand *const c = operand_of(f, product, PNNG_PRODUCT_C);
+    const pnng_operand *const c = operand_of(f, product, made_by(f, product));
+    const pnng_convolution *const convolution = convolution_of(f, product);
     const ptrdiff_t ldc = *stride_of(f, product, PNNG_PRODUCT_C);
-    const size_t rows = product->rows, cols = product->cols;
+    const size_t rows = convolution ? 1 : product->rows;
+    const size_t cols = convolution ? pnng_convolution_dense_size(convolution) : product->cols;
     if (step->n_outer || x->base != c->base || x->offset != c->offset)
         return false;
     const bool in_one = step->rows == 1 && step->cols == rows * cols;
@@ -119,7 +138,7 @@ static pnng_step *product_before(const fuser *f, pnng_step *step,
         return NULL;
     const size_t time = use_of(f, step, 1)->last;
     pnng_step *const product = time > f->before ? &f->steps->step[time - f->before - 1] : NULL;
-    if (!product || product->run != pnng_run_gemm)
+    if (!product || (product->run != pnng_run_gemm && !convolution_of(f, product)))
         step->unfused = PNNG_UNFUSED_NO_PRODUCT;
     else if (product->n_outer || product->finish)
         step->unfused = PNNG_UNFUSED_TAKEN;
@@ -136,15 +155,16 @@ static pnng_step *product_before(const fuser *f, pnng_step *step,
 static bool join_operands(const fuser *f, pnng_step *product, const pnng_step *step,
                           const ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     pnng_plan *const plan = f->plan;
-    const size_t first = plan->n_operands, count = PNNG_PRODUCT_OPERANDS + step->n_operands;
+    const size_t first = plan->n_operands, n_own = product->n_operands;
+    const size_t count = n_own + step->n_operands;
     if (!pnng_reserve(f->allocator, (void **)&plan->operands, &plan->cap_operands, first + count,
                       sizeof *plan->operands) ||
         !pnng_reserve(f->allocator, (void **)&plan->strides, &plan->cap_strides, first + count,
                       sizeof *plan->strides))
         return false;
     for (size_t k = 0; k < count; k++) {
-        const bool own = k < PNNG_PRODUCT_OPERANDS;
-        const size_t from = own ? k : k - PNNG_PRODUCT_OPERANDS;
+        const bool own = k < n_own;
+        const size_t from = own ? k : k - n_own;
         plan->operands[first + k] = *operand_of(f, own ? product : step, from);
         plan->strides[first + k] = own ? *stride_of(f, product, from) : strides[from];
     }
@@ -157,24 +177,26 @@ static bool join_operands(const fuser *f, pnng_step *product, const pnng_step *s
 }
 
 /* C has no memory of its own: it is made where its finish goes. */
-static void share_memory(const fuser *f, const pnng_step *product) {
-    enum { OUT = PNNG_PRODUCT_OPERANDS, IN };
-    const size_t same[] = {PNNG_PRODUCT_C, IN};
+static void share_memory(const fuser *f, const pnng_step *product, size_t out) {
+    const size_t same[] = {made_by(f, product), out + 1};
     for (size_t k = 0; k < 2; k++) {
-        *operand_of(f, product, same[k]) = *operand_of(f, product, OUT);
-        *stride_of(f, product, same[k]) = *stride_of(f, product, OUT);
+        *operand_of(f, product, same[k]) = *operand_of(f, product, out);
+        *stride_of(f, product, same[k]) = *stride_of(f, product, out);
     }
-    f->plan->methods[product->j].product.ldc = *stride_of(f, product, OUT);
+    if (product->run == pnng_run_gemm)
+        f->plan->methods[product->j].product.ldc = *stride_of(f, product, out);
 }
 
 static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step,
                            const ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     pnng_plan *const plan = f->plan;
-    pnng_method *const method = &plan->methods[product->j];
+    pnng_method *const method =
+        product->run == pnng_run_gemm ? &plan->methods[product->j] : NULL;
+    const size_t out = product->n_operands;
     /* Only these two touch C. One that is made as a row of another product has no gaps. */
     const use *const c = use_of(f, step, 1);
     const bool shares = step->in_place && c->count == 2 && f->storages[c - f->uses].slot < 0 &&
-                        (!method->swapped || strides[0] == 1);
+                        (!method || !method->swapped || strides[0] == 1);
     if (!pnng_reserve(f->allocator, (void **)&plan->finishes, &plan->cap_finishes,
                       plan->n_finishes + 1, sizeof *plan->finishes) ||
         !join_operands(f, product, step, strides))
@@ -182,12 +204,14 @@ static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step,
     plan->finishes[plan->n_finishes++] = (pnng_finish_step){*step, {product->op, step->op}};
     product->finish = (uint32_t)plan->n_finishes;
     if (shares)
-        share_memory(f, product);
+        share_memory(f, product, out);
+    step->run = NULL; /* it is none any more */
+    if (!method)
+        return true;
     pnng_gemm_add_finish(&plan->kernels->gemm, method, step->nanoseconds);
     const uint32_t work = operand_of(f, product, PNNG_PRODUCT_WORK)->base;
     if (work != PNNG_BASE_NONE)
         f->storages[work - 1].bytes = pnng_gemm_work_size(method);
-    step->run = NULL; /* it is none any more */
     return true;
 }
 

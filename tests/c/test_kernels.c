@@ -1934,6 +1934,7 @@ static void test_table(void) {
         tested[others[k]] = true;
     const pnng_op in_plans[] = {/* test_windows.c, test_threads.c */
                                 PNNG_OP_BATCH_NORM, PNNG_OP_CHANNEL_AFFINE, PNNG_OP_MAX_POOL,
+                                PNNG_OP_LAYER_NORM, PNNG_OP_CHANNEL_PRELU, PNNG_OP_SMOOTH_L1,
                                 PNNG_OP_MAX_UNPOOL, PNNG_OP_AVERAGE_POOL,   PNNG_OP_FRACTIONAL_POOL,
                                 PNNG_OP_PICK,       PNNG_OP_INTERPOLATE};
     for (size_t k = 0; k < sizeof in_plans / sizeof in_plans[0]; k++)
