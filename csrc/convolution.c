@@ -212,8 +212,8 @@ uint64_t pnng_convolution_multiply_adds(const pnng_convolution *c) {
 
 size_t pnng_convolution_dense_size(const pnng_convolution *c) {
     const bool makes_y = c->kind == PNNG_CONVOLVE_Y;
-    const size_t sample = makes_y ? c->groups * c->outs * product_of(c->y)
-                                  : c->groups * c->ins * product_of(c->x);
+    const size_t sample =
+        makes_y ? c->groups * c->outs * product_of(c->y) : c->groups * c->ins * product_of(c->x);
     const ptrdiff_t apart = makes_y ? c->y_sample : c->x_sample;
     return c->batch == 1 || apart == (ptrdiff_t)sample ? c->batch * sample : 0;
 }
@@ -863,8 +863,8 @@ static void make_part(void *context, size_t part) {
 }
 
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work, const pnng_finish *finish) {
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish) {
     job j = {.kernels = kernels,
              .method = method,
              .x = method->turned ? arrays->y : arrays->x,

@@ -75,7 +75,7 @@ size_t pnng_convolution_work_size(const pnng_convolution_method *method);
  * all operands lie as what is made, without gaps. The result is the same, bit for bit, whatever
  * threads make it. */
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work, const pnng_finish *finish);
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish);
 
 #endif

@@ -131,7 +131,7 @@ const pnng_family pnng_family_batch_norm = {.name = "batch_norm",
                                             .backward = batch_norm_backward,
                                             .no_grad_outputs = 14};
 
-/* ---- rows by their own ------------------------------------------------------------------------ */
+/* ---- rows by their own ---------------------------------------------------------------------- */
 
 static pnng_status layer_norm_infer(const pnng_inference *inference) {
     const pnng_shape *const x = inference->in[0];
@@ -252,7 +252,7 @@ const pnng_family pnng_family_channel_affine = {.name = "channel_affine",
                                                 .backward = channel_affine_backward,
                                                 .no_grad_inputs = 2};
 
-/* ---- by a slope for each ---------------------------------------------------------------------- */
+/* ---- by a slope for each -------------------------------------------------------------------- */
 
 static pnng_status channel_prelu_infer(const pnng_inference *inference) {
     const pnng_shape *const slopes = inference->in[1];

@@ -1,6 +1,7 @@
-/* Steps that are made the ends of others: what is elementwise of the result of a product or a
- * convolution is done where that is made, while it is in the caches (gemm.c, convolution.c), and where nobody else wants that result,
- * it has no memory of its own. Numbers do not change: the kernels are the same.
+/* Steps that are made the ends of others: what is elementwise of the result of a product or of a
+ * convolution is done where that is made, while it is in the caches (gemm.c, convolution.c), and
+ * where nobody else wants that result, it has no memory of its own. Numbers do not change: the
+ * kernels are the same.
  *
  * All this is seen from the steps of a plan, whatever families made them. */
 #include <stdio.h>
@@ -190,8 +191,7 @@ static void share_memory(const fuser *f, const pnng_step *product, size_t out) {
 static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step,
                            const ptrdiff_t strides[PNNG_FINISH_OPERANDS]) {
     pnng_plan *const plan = f->plan;
-    pnng_method *const method =
-        product->run == pnng_run_gemm ? &plan->methods[product->j] : NULL;
+    pnng_method *const method = product->run == pnng_run_gemm ? &plan->methods[product->j] : NULL;
     const size_t out = product->n_operands;
     /* Only these two touch C. One that is made as a row of another product has no gaps. */
     const use *const c = use_of(f, step, 1);

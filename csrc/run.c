@@ -89,11 +89,11 @@ static const pnng_finish *finish_of(const pnng_plan *plan, const pnng_step *step
 /* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     pnng_finish finish;
-    pnng_gemm(
-        &plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A], ptr[PNNG_PRODUCT_B],
-        ptr[PNNG_PRODUCT_C], step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
-        plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
-        finish_of(plan, step, ptr, PNNG_PRODUCT_OPERANDS, &finish));
+    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A],
+              ptr[PNNG_PRODUCT_B], ptr[PNNG_PRODUCT_C],
+              step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
+              plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
+              finish_of(plan, step, ptr, PNNG_PRODUCT_OPERANDS, &finish));
     return PNNG_OK;
 }
 

@@ -167,7 +167,8 @@ static void cut_channels(cut *s, unsigned samples) {
  * and 2, between columns of g, x and w. */
 static void cut_layer(const cut *s) {
     enum { LAYER_OPERANDS = 8 };
-    static const bool columns[LAYER_OPERANDS] = {[1] = true, [2] = true, [3] = true, [4] = true, [7] = true};
+    static const bool columns[LAYER_OPERANDS] = {
+        [1] = true, [2] = true, [3] = true, [4] = true, [7] = true};
     pnng_step *const step = s->step;
     const ptrdiff_t e = (ptrdiff_t)s->element, row = (ptrdiff_t)step->cols * e;
     if (s->plan->operands[step->first_operand].base == PNNG_BASE_NONE) {

@@ -383,9 +383,7 @@ class _Exporter:
         near = self._node("Clip", [d, self._number(-1), self._number(1)])
         parts = self._node("Mul", [near, self._node("Sub", [d, self._node("Mul", [near, self._number(0.5)])])])
         return (
-            self._node("ReduceMean", [parts], axes=[0])
-            if ints[0]
-            else self._op_reduce_sum([parts], ins, [0, 1], [1])
+            self._node("ReduceMean", [parts], axes=[0]) if ints[0] else self._op_reduce_sum([parts], ins, [0, 1], [1])
         )
 
     def _op_batch_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -270,10 +270,11 @@ class LayerNormalization(Sequential):
         kinds = [type(module) for module in self.modules]
         if kinds != [_Standardize, CMul, Add] or b.shows_results:
             return super().lower(b, input)
-        standardize, gain, shift = self.modules
         for module in self.modules:
             module.note_inside()
-        return standardize.standardized(b, input, [b.param(gain._cells["weight"]), b.param(shift._cells["bias"])])
+        standardize, gain, shift = self.modules
+        parameters = [b.param(gain._cells["weight"]), b.param(shift._cells["bias"])]
+        return cast("_Standardize", standardize).standardized(b, input, parameters)
 
 
 class SpatialCrossMapLRN(Module):

@@ -782,10 +782,10 @@ static void test_channels_and_planes(void) {
         const char *name;
         const int64_t *ints;
         size_t n_ints;
-    } ops[] = {
-        {"batch_norm", NULL, 0},       {"layer_norm", NULL, 0},
-        {"max_pool", windows, 7},      {"average_pool", windows, 7},
-        {"fractional_pool", drawn, 4}, {"pick", pads, 5},        {"interpolate", twice, 4}};
+    } ops[] = {{"batch_norm", NULL, 0},       {"layer_norm", NULL, 0},
+               {"max_pool", windows, 7},      {"average_pool", windows, 7},
+               {"fractional_pool", drawn, 4}, {"pick", pads, 5},
+               {"interpolate", twice, 4}};
     for (int layout = 0; layout < LAYOUTS; layout++) {
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
             snprintf(test_where, sizeof test_where, "%s, %s", ops[k].name, layout_names[layout]);
