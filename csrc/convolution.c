@@ -210,6 +210,14 @@ uint64_t pnng_convolution_multiply_adds(const pnng_convolution *c) {
            product_of(c->y);
 }
 
+size_t pnng_convolution_dense_size(const pnng_convolution *c) {
+    const bool makes_y = c->kind == PNNG_CONVOLVE_Y;
+    const size_t sample =
+        makes_y ? c->groups * c->outs * product_of(c->y) : c->groups * c->ins * product_of(c->x);
+    const ptrdiff_t apart = makes_y ? c->y_sample : c->x_sample;
+    return c->batch == 1 || apart == (ptrdiff_t)sample ? c->batch * sample : 0;
+}
+
 pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
                                                 const pnng_convolution *convolution) {
     pnng_convolution_method m = {.asked = *convolution,
@@ -251,6 +259,7 @@ typedef struct job {
     double alpha;
     bool accumulate;
     char *work;
+    const pnng_finish *finish; /* or NULL */
 } job;
 
 /* The work space of one part. */
@@ -367,6 +376,27 @@ static void uncopy_planes(const job *j, const space *s, char *x, size_t count) {
     for (size_t k = 0; k < count; k++)
         j->kernels->convolution.uncopy(&p, copy_of(j, s, k), x + k * product_of(m->c.x) * e,
                                        j->accumulate);
+}
+
+/* Finish `cols` places from `made` on, in `rows` planes of so many places. */
+static void finish(const job *j, const char *made, size_t rows, size_t cols, size_t places) {
+    const pnng_finish *const f = j->finish;
+    if (!f)
+        return;
+    const ptrdiff_t at = made - (j->method->c.kind == PNNG_CONVOLVE_Y ? j->y : j->x);
+    const ptrdiff_t row = (ptrdiff_t)places, stride[PNNG_FINISH_OPERANDS] = {row, row, row};
+    void *ptr[PNNG_FINISH_OPERANDS];
+    for (size_t k = 0; k < f->n_operands; k++)
+        ptr[k] = (char *)f->ptr[k] + at;
+    const pnng_call call = {.ptr = ptr,
+                            .stride = stride,
+                            .rows = rows,
+                            .cols = cols,
+                            .n = f->n,
+                            .a = f->a,
+                            .b = f->b,
+                            .accumulate = f->accumulate};
+    f->kernel(&call);
 }
 
 /* Plane k of a group of a sample. */
@@ -518,6 +548,7 @@ static void spread_samples(const job *j, const output *o) {
                                 .a = 1,
                                 .accumulate = &accumulate};
         j->kernels->common.scale(&copy);
+        finish(j, ptr[0], copy.rows, copy.cols, copy.cols);
     }
 }
 
@@ -541,6 +572,8 @@ static void make_y(const job *j, const space *s, size_t unit, slice rows) {
         y_of_planes(j, s, &b, &o, channel, j->accumulate || j->bias || together || channel > 0);
     if (together)
         spread_samples(j, &o);
+    else
+        finish(j, o.to, rows.rows, b.places, product_of(c->y));
 }
 
 /* Lines of x, from a panel of y. */
@@ -595,7 +628,9 @@ static void make_x(const job *j, const space *s, size_t unit) {
         const box b = box_number(m, k);
         x_of_box(j, s, &b, sample, group, channel, channels);
     }
-    uncopy_planes(j, s, plane_of_x(j, sample, group, channel), channels);
+    char *const x = plane_of_x(j, sample, group, channel);
+    uncopy_planes(j, s, x, channels);
+    finish(j, x, 1, channels * product_of(c->x), 0);
 }
 
 /* A block of the weight's gradient: its rows are planes of y, its columns lines. */
@@ -748,6 +783,8 @@ static void make_y_by_planes(const job *j, const space *s, size_t group, size_t 
                     plane_of_y(j, sample, group, k) + b.first * c->element,
                     j->accumulate || channel > 0);
         }
+        finish(j, plane_of_y(j, sample, group, 0) + b.first * c->element, c->outs, b.places,
+               product_of(c->y));
     }
 }
 
@@ -763,7 +800,9 @@ static void make_x_by_planes(const job *j, const space *s, size_t group, size_t 
                 &windows, s->copy + place_of(s, &b) * c->element, b.places,
                 weight_of(j, group, k, 0), plane_of_y(j, sample, group, k) + b.first * c->element);
     }
-    uncopy_planes(j, s, plane_of_x(j, sample, group, 0), 1);
+    char *const x = plane_of_x(j, sample, group, 0);
+    uncopy_planes(j, s, x, 1);
+    finish(j, x, 1, product_of(c->x), 0);
 }
 
 static void make_weight_by_planes(const job *j, const space *s, size_t group) {
@@ -825,8 +864,8 @@ static void make_part(void *context, size_t part) {
 }
 
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work) {
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish) {
     job j = {.kernels = kernels,
              .method = method,
              .x = method->turned ? arrays->y : arrays->x,
@@ -835,7 +874,8 @@ void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *m
              .bias = arrays->bias,
              .alpha = alpha,
              .accumulate = accumulate,
-             .work = work};
+             .work = work,
+             .finish = finish};
     pnng_parallel(method->parts > 1 ? pnng_threads_wanted(method->nanoseconds) : 1, method->parts,
                   make_part, &j);
 }

@@ -65,13 +65,17 @@ pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
 /* What it multiplies, padding too. */
 uint64_t pnng_convolution_multiply_adds(const pnng_convolution *convolution);
 
+/* Elements of what is made, if its samples follow each other without gaps; else 0. */
+size_t pnng_convolution_dense_size(const pnng_convolution *convolution);
+
 /* Bytes of work space, aligned to 64. */
 size_t pnng_convolution_work_size(const pnng_convolution_method *method);
 
-/* Make it, or add it to what is there. The result is the same, bit for bit, whatever threads make
- * it. */
+/* Make it, or add it to what is there, then the finish, unless NULL: of that, strides do not count,
+ * all operands lie as what is made, without gaps. The result is the same, bit for bit, whatever
+ * threads make it. */
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work);
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish);
 
 #endif

@@ -1,9 +1,10 @@
 /* Steps that are made parts of others.
  *
  * Products that are summed are made in one place, where each adds to the one before. What is
- * elementwise of the result of a product is done where that is made, while it is in the caches
- * (gemm.c), and where nobody else wants that result, it has no memory of its own. Numbers do not
- * change: the kernels are the same, and so is the order of their sums.
+ * elementwise of the result of a product or of a convolution is done where that is made, while it
+ * is in the caches (gemm.c, convolution.c), and where nobody else wants that result, it has no
+ * memory of its own. Numbers do not change: the kernels are the same, and so is the order of their
+ * sums.
  *
  * All this is seen from the steps of a plan, whatever families made them. */
 #include <stdio.h>
@@ -64,10 +65,28 @@ static use *use_of(const fuser *f, const pnng_step *step, size_t k) {
     return base == PNNG_BASE_NONE ? NULL : &f->uses[base - 1];
 }
 
+/* A convolution, unless it is that of a weight's gradient; else NULL. */
+static const pnng_convolution *convolution_of(const fuser *f, const pnng_step *step) {
+    if (step->run != pnng_run_convolution)
+        return NULL;
+    const pnng_convolution *const c = &f->plan->convolutions[step->j].asked;
+    return c->kind == PNNG_CONVOLVE_WEIGHT ? NULL : c;
+}
+
+/* What a product or a convolution makes: the number of that operand. */
+static size_t made_by(const fuser *f, const pnng_step *step) {
+    const pnng_convolution *const c = convolution_of(f, step);
+    if (!c)
+        return PNNG_PRODUCT_C;
+    return c->kind == PNNG_CONVOLVE_Y ? PNNG_CONVOLUTION_Y : PNNG_CONVOLUTION_X;
+}
+
 /* Whether a step may write to an operand. */
-static bool writes(const pnng_step *step, size_t k) {
+static bool writes(const fuser *f, const pnng_step *step, size_t k) {
     if (step->run == pnng_run_gemm)
         return k == PNNG_PRODUCT_C || k == PNNG_PRODUCT_WORK;
+    if (convolution_of(f, step))
+        return k == made_by(f, step) || k == PNNG_CONVOLUTION_WORK;
     if (!step->walks)
         return true;
     return step->writes ? k >= step->writes : k == 0;
@@ -79,7 +98,7 @@ static void note(const fuser *f, const pnng_step *step, size_t time) {
         use *const u = use_of(f, step, k);
         if (u && u->last < time)
             u->last = time;
-        if (u && u->written < time && writes(step, k))
+        if (u && u->written < time && writes(f, step, k))
             u->written = time;
     }
 }
@@ -118,12 +137,21 @@ static bool take_ops(const fuser *f, pnng_step *by, const pnng_step *of) {
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
+/* The rows and columns of what a product or a convolution makes: of the latter one row, or none where
+ * it has gaps. */
+static void size_of_made(const fuser *f, const pnng_step *product, size_t *rows, size_t *cols) {
+    const pnng_convolution *const c = convolution_of(f, product);
+    *rows = c ? 1 : product->rows;
+    *cols = c ? pnng_convolution_dense_size(c) : product->cols;
+}
+
 /* Whether an elementwise step goes through its operand `in` as a product goes through C. */
 static bool walks_as(const fuser *f, const pnng_step *step, size_t in, const pnng_step *product) {
     const pnng_operand *const x = operand_of(f, step, in);
-    const pnng_operand *const c = operand_of(f, product, PNNG_PRODUCT_C);
-    const ptrdiff_t ldc = *stride_of(f, product, PNNG_PRODUCT_C);
-    const size_t rows = product->rows, cols = product->cols;
+    const pnng_operand *const c = operand_of(f, product, made_by(f, product));
+    const ptrdiff_t ldc = *stride_of(f, product, made_by(f, product));
+    size_t rows, cols;
+    size_of_made(f, product, &rows, &cols);
     if (step->n_outer || x->base != c->base || x->offset != c->offset)
         return false;
     const bool in_one = step->rows == 1 && step->cols == rows * cols;
@@ -135,8 +163,10 @@ static bool walks_as(const fuser *f, const pnng_step *step, size_t in, const pnn
 /* The stride of an operand of such a step, from one row of C to the next. */
 static ptrdiff_t stride_along(const fuser *f, const pnng_step *step, size_t k,
                               const pnng_step *product) {
-    const bool in_one = step->rows == 1 && step->cols == product->rows * product->cols;
-    return in_one ? (ptrdiff_t)product->cols : *stride_of(f, step, k);
+    size_t rows, cols;
+    size_of_made(f, product, &rows, &cols);
+    const bool in_one = step->rows == 1 && step->cols == rows * cols;
+    return in_one ? (ptrdiff_t)cols : *stride_of(f, step, k);
 }
 
 static bool same_place(const fuser *f, const pnng_step *step, size_t k, size_t l) {
@@ -152,7 +182,7 @@ static bool may_be_done_at(const fuser *f, const pnng_step *step, size_t in, siz
         const use *const u = use_of(f, step, k);
         if (k == in || !u || same_place(f, step, k, in))
             continue;
-        if ((writes(step, k) ? u->last : u->written) >= time)
+        if ((writes(f, step, k) ? u->last : u->written) >= time)
             return false;
     }
     return true;
@@ -182,7 +212,7 @@ static pnng_step *product_before(const fuser *f, pnng_step *step, size_t *in) {
     *in = last_made(f, step);
     const size_t time = use_of(f, step, *in)->written;
     pnng_step *const product = step_at(f, time);
-    if (!product || product->run != pnng_run_gemm)
+    if (!product || (product->run != pnng_run_gemm && !convolution_of(f, product)))
         step->unfused = PNNG_UNFUSED_NO_PRODUCT;
     else if (product->n_outer || product->finish)
         step->unfused = PNNG_UNFUSED_TAKEN;
@@ -198,15 +228,16 @@ static pnng_step *product_before(const fuser *f, pnng_step *step, size_t *in) {
 /* Give a product the operands of its finish, after its own. */
 static bool join_operands(const fuser *f, pnng_step *product, const pnng_step *step) {
     pnng_plan *const plan = f->plan;
-    const size_t first = plan->n_operands, count = PNNG_PRODUCT_OPERANDS + step->n_operands;
+    const size_t first = plan->n_operands, n_own = product->n_operands;
+    const size_t count = n_own + step->n_operands;
     if (!pnng_reserve(f->allocator, (void **)&plan->operands, &plan->cap_operands, first + count,
                       sizeof *plan->operands) ||
         !pnng_reserve(f->allocator, (void **)&plan->strides, &plan->cap_strides, first + count,
                       sizeof *plan->strides))
         return false;
     for (size_t k = 0; k < count; k++) {
-        const bool own = k < PNNG_PRODUCT_OPERANDS;
-        const size_t from = own ? k : k - PNNG_PRODUCT_OPERANDS;
+        const bool own = k < n_own;
+        const size_t from = own ? k : k - n_own;
         plan->operands[first + k] = *operand_of(f, own ? product : step, from);
         plan->strides[first + k] =
             own ? *stride_of(f, product, from) : stride_along(f, step, from, product);
@@ -226,13 +257,17 @@ static void move_product(const fuser *f, pnng_step *product, pnng_operand to, pt
     f->plan->methods[product->j].product.ldc = stride;
 }
 
-/* C has no memory of its own: it is made where its finish goes, as are all products of a sum. */
-static void share_memory(const fuser *f, pnng_step *product, size_t in) {
-    const size_t out = PNNG_PRODUCT_OPERANDS, c = PNNG_PRODUCT_OPERANDS + in;
+/* C has no memory of its own: it is made where its finish goes, as are all products of a sum. The
+ * finish's operands are those from `out` on. */
+static void share_memory(const fuser *f, pnng_step *product, size_t out, size_t in) {
     const pnng_operand to = *operand_of(f, product, out);
     const ptrdiff_t stride = *stride_of(f, product, out);
-    *operand_of(f, product, c) = to;
-    *stride_of(f, product, c) = stride;
+    *operand_of(f, product, out + in) = to;
+    *stride_of(f, product, out + in) = stride;
+    if (product->run != pnng_run_gemm) {
+        *operand_of(f, product, made_by(f, product)) = to;
+        return;
+    }
     for (pnng_step *p = product;; p = step_at(f, (size_t)p->i)) {
         move_product(f, p, to, stride);
         if (!p->i)
@@ -246,8 +281,8 @@ static bool may_share(const fuser *f, const pnng_step *product, const pnng_step 
     const use *const c = use_of(f, step, in), *const out = use_of(f, step, 0);
     const size_t products = c->sum ? c->sum : 1, first = c->sum ? c->first : c->last;
     /* One that is made as a row of another product has no gaps. */
-    const bool fits =
-        !f->plan->methods[product->j].swapped || stride_along(f, step, 0, product) == 1;
+    const bool fits = product->run != pnng_run_gemm || !f->plan->methods[product->j].swapped ||
+                      stride_along(f, step, 0, product) == 1;
     return step->in_place && c->count == products + 1 && f->storages[c - f->uses].slot < 0 &&
            fits && (products == 1 || out->last < first);
 }
@@ -255,6 +290,7 @@ static bool may_share(const fuser *f, const pnng_step *product, const pnng_step 
 static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step, size_t in) {
     pnng_plan *const plan = f->plan;
     const bool shares = may_share(f, product, step, in);
+    const size_t out = product->n_operands;
     if (!pnng_reserve(f->allocator, (void **)&plan->finishes, &plan->cap_finishes,
                       plan->n_finishes + 1, sizeof *plan->finishes) ||
         !join_operands(f, product, step) || !take_ops(f, product, step))
@@ -262,13 +298,15 @@ static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step, 
     plan->finishes[plan->n_finishes++] = *step;
     product->finish = (uint32_t)plan->n_finishes;
     if (shares)
-        share_memory(f, product, in);
+        share_memory(f, product, out, in);
+    step->run = NULL; /* it is none any more */
+    if (product->run != pnng_run_gemm)
+        return true;
     pnng_method *const method = &plan->methods[product->j];
     pnng_gemm_add_finish(&plan->kernels->gemm, method, step->nanoseconds);
     const uint32_t work = operand_of(f, product, PNNG_PRODUCT_WORK)->base;
     if (work != PNNG_BASE_NONE)
         f->storages[work - 1].bytes = pnng_gemm_work_size(method);
-    step->run = NULL; /* it is none any more */
     return true;
 }
 

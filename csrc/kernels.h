@@ -91,6 +91,7 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dx, g, place   all of dx is written
  * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
  *          backward dx, g (1), x, t, w     mse: dx = 2 a g (x - t)
+ *                                  smooth_l1: dx = a g max(-1, min(1, x - t))
  *                                  bce: dx = a g w (x - t) / ((x + e) (1 - x + e)), e = 1e-12
  * nll      forward  y (1), total (1), x, t, w    x: rows x cols with stride, t: rows of int64,
  *          w: cols or NULL; i = average, j = index to ignore. A t outside [0, cols) that is not j:
@@ -111,6 +112,14 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * channel_affine  the same layout
  *          forward  y, x, m, s, b
  *          backward dx, ds, db, g, x, m, s
+ * channel_prelu   the same layout
+ *          forward  y, x, s
+ *          backward dx, ds, NULL, g, x, s
+ * layer_norm      x, y, g and dx: rows channels x inner elements, contiguous, n = 1; m and r one
+ *          number a row, w and b `inner` numbers; w and b may be NULL
+ *          forward  y, m, r, x, w, b
+ *          backward dx, dw, db, g, x, m, r, w      as of batch_norm. Of dw and db `cols` are made,
+ *          of rows of g and x that are a stride apart.
  * max_pool, max_unpool, average_pool      rows planes with strides, each contiguous, of the sizes
  *          in windows; cols elements where they are many. `which` are codes, as reals.
  *          forward  y, which, x;     y, x, which;     y, x

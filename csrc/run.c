@@ -59,38 +59,47 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
     return status ? bad_value(plan, step, bad) : PNNG_OK;
 }
 
+/* The finish of a step that has `own` operands before it; or NULL. */
+static const pnng_finish *finish_of(const pnng_plan *plan, const pnng_step *step, void **ptr,
+                                    size_t own, pnng_finish *finish) {
+    if (!step->finish)
+        return NULL;
+    const pnng_step *const last = &plan->finishes[step->finish - 1];
+    *finish = (pnng_finish){
+        .kernel = last->kernel,
+        .n_operands = last->n_operands,
+        .ptr = ptr + own,
+        .stride = plan->strides + step->first_operand + own,
+        .a = last->a,
+        .b = last->b,
+        .accumulate = plan->flag_pool + last->first_flag,
+        .n = last->n,
+    };
+    return finish;
+}
+
 /* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     pnng_finish finish;
-    if (step->finish) {
-        const pnng_step *const last = &plan->finishes[step->finish - 1];
-        finish = (pnng_finish){
-            .kernel = last->kernel,
-            .n_operands = last->n_operands,
-            .ptr = ptr + PNNG_PRODUCT_OPERANDS,
-            .stride = plan->strides + step->first_operand + PNNG_PRODUCT_OPERANDS,
-            .a = last->a,
-            .b = last->b,
-            .accumulate = plan->flag_pool + last->first_flag,
-            .n = last->n,
-        };
-    }
-    pnng_gemm(
-        &plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A], ptr[PNNG_PRODUCT_B],
-        ptr[PNNG_PRODUCT_C], step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
-        plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK], step->finish ? &finish : NULL);
+    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A],
+              ptr[PNNG_PRODUCT_B], ptr[PNNG_PRODUCT_C],
+              step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
+              plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
+              finish_of(plan, step, ptr, PNNG_PRODUCT_OPERANDS, &finish));
     return PNNG_OK;
 }
 
 /* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    pnng_finish finish;
     const pnng_convolution_arrays arrays = {.x = ptr[PNNG_CONVOLUTION_X],
                                             .y = ptr[PNNG_CONVOLUTION_Y],
                                             .weight = ptr[PNNG_CONVOLUTION_WEIGHT],
                                             .bias = ptr[PNNG_CONVOLUTION_BIAS]};
     pnng_convolve(plan->kernels, &plan->convolutions[step->j], &arrays,
                   step->scaled ? step->a * plan->scale : step->a, plan->flag_pool[step->first_flag],
-                  ptr[PNNG_CONVOLUTION_WORK]);
+                  ptr[PNNG_CONVOLUTION_WORK],
+                  finish_of(plan, step, ptr, PNNG_CONVOLUTION_OPERANDS, &finish));
     return PNNG_OK;
 }
 

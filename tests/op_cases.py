@@ -188,6 +188,21 @@ def _batch_norm(x, weight=None, bias=None):
     return y, mean, root, x.var(dims, ddof=1)
 
 
+def _layer_norm(x, weight=1, bias=0):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    root = 1 / np.sqrt(var + 0.5)
+    return (x - mean) * root * weight + bias, mean, root
+
+
+def _channel_prelu(x, slope):
+    return np.where(x > 0, x, x * (slope if len(slope) == 1 else _by_channel(slope, x)))
+
+
+def _smooth_l1(x, t):
+    d = np.abs(x - t)
+    return np.where(d < 1, d * d / 2, d - 0.5)
+
+
 def _channel_affine(x, mean, scale, shift=None):
     y = (x - _by_channel(mean, x)) * _by_channel(scale, x)
     return y if shift is None else y + _by_channel(shift, x)
@@ -393,6 +408,13 @@ OP_CASES = (
     *(OpCase("channel_affine", (Input(shape), *(Input((shape[1],)),) * 3)[:count], _channel_affine,
              CANCELLING, SUMS, no_gradient=(1,))
       for shape, count in (((5, 21), 4), ((5, 3), 3), ((3, 2, 5, 7), 4), ((1, 3, 19), 3))),
+    *(OpCase("layer_norm", (Input(shape), *(Input(shape[-1:]),) * 2)[:count], _layer_norm, SUMS, SUMS, nums=(0.5,),
+             n_outputs=3, passes_none=(1, 2))
+      for shape, count in (((5, 21), 3), ((70, 300), 3), ((2, 3, 37), 1), ((19,), 3))),
+    *(OpCase("channel_prelu", (Input(shape, "nonzero"), Input((slopes,))), _channel_prelu, EXACT, SUMS)
+      for shape, slopes in (((5, 21), 21), ((3, 2, 5, 7), 2), ((5, 21), 1), ((7,), 1))),
+    *(OpCase("smooth_l1", (X, X), lambda x, t, of=of: np.array([of(_smooth_l1(x, t))]), SUMS, SUMS,
+             ints=(int(of is np.mean),), no_gradient=(1,)) for of in (np.mean, np.sum)),
     OpCase("linear", (X, Input((4, 7)), Input((4,))), lambda x, w, b: x @ w.T + b, SUMS, SUMS,
            ("Linear", 7, 4), n_params=2, per_sample=True),
     OpCase("linear", (X, Input((4, 7))), lambda x, w: x @ w.T, SUMS, SUMS,

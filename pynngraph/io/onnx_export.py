@@ -363,6 +363,29 @@ class _Exporter:
         scaled = self._node("Mul", [self._node("Sub", [x[0], parts[0]]), parts[1]])
         return self._node("Add", [scaled, parts[2]]) if len(parts) > 2 else scaled
 
+    def _op_channel_prelu(self, x: list[str], ins: Any, *_: Any) -> str:
+        sizes = [-1] + [1] * (len(self._shape(ins[0])) - 2)
+        return self._node("PRelu", [x[0], self._node("Reshape", [x[1], self._numbers(sizes)])])
+
+    def _op_layer_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:
+        axes = [len(self._shape(ins[0])) - 1]
+        centred = self._node("Sub", [x[0], self._node("ReduceMean", [x[0]], axes=axes)])
+        variance = self._node("ReduceMean", [self._node("Mul", [centred, centred])], axes=axes)
+        result = self._node(
+            "Div", [centred, self._node("Sqrt", [self._node("Add", [variance, self._number(nums[0])])])]
+        )
+        for kind, name in zip(("Mul", "Add"), x[1:], strict=False):
+            result = self._node(kind, [result, name])
+        return result
+
+    def _op_smooth_l1(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
+        d = self._node("Reshape", [self._node("Sub", x), self._numbers([-1])])
+        near = self._node("Clip", [d, self._number(-1), self._number(1)])
+        parts = self._node("Mul", [near, self._node("Sub", [d, self._node("Mul", [near, self._number(0.5)])])])
+        return (
+            self._node("ReduceMean", [parts], axes=[0]) if ints[0] else self._op_reduce_sum([parts], ins, [0, 1], [1])
+        )
+
     def _op_batch_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:
         """By the numbers of the input itself: LayerNormalization, in evaluation too."""
         rank = len(self._shape(ins[0]))

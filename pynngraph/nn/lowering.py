@@ -272,6 +272,11 @@ class Builder:
         """Lower a module by its own ``lower``, also where a subclass overrides ``updateOutput``."""
         return self._visit(module, None, input, native=True)
 
+    @property
+    def shows_results(self) -> bool:
+        """Whether somebody looks at the results of modules inside of the one that is being lowered."""
+        return self._watched and (self._keeping or Debug.is_on)
+
     def _visit(
         self, module: Module | None, node: Node | None, input: Values, *, native: bool = False, verbose: bool = False
     ) -> Values:

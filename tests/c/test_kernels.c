@@ -1291,7 +1291,9 @@ static void test_noise(void) {
 
 /* ---- losses ---- */
 
-static void check_mse(size_t n, placement where, bool add) {
+/* mse, or smooth_l1: of d^2, or of half of it where |d| < 1, else of |d| - 1/2. */
+static void check_differences(size_t n, placement where, bool add, bool smooth) {
+    const pnng_op_kernels *const op = &kernels->op[smooth ? PNNG_OP_SMOOTH_L1 : PNNG_OP_MSE];
     const double a = 0.3;
     const operand x = make(0, where, 1, n, (ptrdiff_t)n), t = make(1, where, 1, n, (ptrdiff_t)n);
     const operand y = make(2, where, 1, 1, 1), d = make(3, where, 1, n, (ptrdiff_t)n);
@@ -1304,11 +1306,12 @@ static void check_mse(size_t n, placement where, bool add) {
     give(&k, 0, &y);
     give(&k, 1, &x);
     give(&k, 2, &t);
-    CHECK(kernels->op[PNNG_OP_MSE].forward(&k.c) == PNNG_OK);
+    CHECK(op->forward(&k.c) == PNNG_OK);
     long double sum = 0;
     for (size_t i = 0; i < n; i++) {
         const long double e = (long double)get_at(&x, 0, i) - get_at(&t, 0, i);
-        sum += e * e;
+        const long double size = fabsl(e);
+        sum += !smooth ? e * e : size < 1 ? e * e / 2 : size - 0.5L;
     }
     CHECK(within(SUM, f64, get_at(&y, 0, 0), a * sum, (double)n, (double)sum));
     CHECK(operand_intact(&y));
@@ -1318,11 +1321,12 @@ static void check_mse(size_t n, placement where, bool add) {
     give(&k, 2, &x);
     give(&k, 3, &t);
     k.accumulate[0] = add;
-    CHECK(kernels->op[PNNG_OP_MSE].backward(&k.c) == PNNG_OK);
+    CHECK(op->backward(&k.c) == PNNG_OK);
     bool ok = operand_intact(&d);
     for (size_t i = 0; i < n; i++) {
         const double e = rnd(get_at(&x, 0, i) - get_at(&t, 0, i));
-        const double grad = rnd(rnd(2 * a * 1.5) * e);
+        const double slope = smooth ? fmax(-1, fmin(1, e)) : e;
+        const double grad = rnd(rnd((smooth ? 1 : 2) * a * 1.5) * slope);
         ok &= same_number(get_at(&d, 0, i), add ? rnd(of_d[i] + grad) : grad);
     }
     CHECK(ok);
@@ -1610,14 +1614,17 @@ static void test_losses(void) {
         const placement where = (placement)(n % PLACEMENTS);
         snprintf(test_where, sizeof test_where, "%s %s losses %zu", isa->name, f64 ? "f64" : "f32",
                  n);
-        check_mse(n, where, n % 2);
+        check_differences(n, where, n % 2, false);
+        check_differences(n, where, n % 2, true);
         check_bce(n, where, n % 3 == 0, n % 2);
         check_to_index(n, where);
         for (int flags = 0; flags < 8; flags++)
             check_nll(n, 1 + n % 5, flags & 1, flags & 2, flags & 4, where);
     }
-    check_mse(1000, AT_END, false);
-    check_mse(100 * lanes + 1, AT_START, false);
+    for (int smooth = 0; smooth < 2; smooth++) {
+        check_differences(1000, AT_END, false, smooth);
+        check_differences(100 * lanes + 1, AT_START, false, smooth);
+    }
     check_bce(100 * lanes + 1, AT_START, true, false);
     check_nll(150, 5, true, true, false, AT_END);
     test_nll_of_nothing();
@@ -1929,6 +1936,7 @@ static void test_table(void) {
         tested[others[k]] = true;
     const pnng_op in_plans[] = {/* test_windows.c, test_threads.c */
                                 PNNG_OP_BATCH_NORM, PNNG_OP_CHANNEL_AFFINE, PNNG_OP_MAX_POOL,
+                                PNNG_OP_LAYER_NORM, PNNG_OP_CHANNEL_PRELU,  PNNG_OP_SMOOTH_L1,
                                 PNNG_OP_MAX_UNPOOL, PNNG_OP_AVERAGE_POOL,   PNNG_OP_FRACTIONAL_POOL,
                                 PNNG_OP_PICK,       PNNG_OP_INTERPOLATE};
     for (size_t k = 0; k < sizeof in_plans / sizeof in_plans[0]; k++)

@@ -1645,6 +1645,9 @@ static bool is_done_elsewhere(pnng_op code) {
     switch (code) {
     case PNNG_OP_BATCH_NORM:
     case PNNG_OP_CHANNEL_AFFINE:
+    case PNNG_OP_CHANNEL_PRELU:
+    case PNNG_OP_LAYER_NORM:
+    case PNNG_OP_SMOOTH_L1:
     case PNNG_OP_MAX_POOL:
     case PNNG_OP_MAX_UNPOOL:
     case PNNG_OP_AVERAGE_POOL:

@@ -782,8 +782,8 @@ static void test_drawn(void) {
 }
 
 static void test_losses(void) {
-    static const char *const names[] = {"mse", "bce"};
-    for (size_t k = 0; k < 2; k++) {
+    static const char *const names[] = {"mse", "bce", "smooth_l1"};
+    for (size_t k = 0; k < 3; k++) {
         snprintf(test_where, sizeof test_where, "%s", names[k]);
         build b = build_new();
         check_same(&b, op_2(&b, names[k], b.in[X], b.in[Z], 1, 1, 0), 2);
@@ -859,9 +859,10 @@ static void test_channels_and_planes(void) {
         const char *name;
         const int64_t *ints;
         size_t n_ints;
-    } ops[] = {
-        {"batch_norm", NULL, 0},       {"max_pool", windows, 7}, {"average_pool", windows, 7},
-        {"fractional_pool", drawn, 4}, {"pick", pads, 5},        {"interpolate", twice, 4}};
+    } ops[] = {{"batch_norm", NULL, 0},       {"layer_norm", NULL, 0},
+               {"max_pool", windows, 7},      {"average_pool", windows, 7},
+               {"fractional_pool", drawn, 4}, {"pick", pads, 5},
+               {"interpolate", twice, 4}};
     for (int layout = 0; layout < LAYOUTS; layout++) {
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
             snprintf(test_where, sizeof test_where, "%s, %s", ops[k].name, layout_names[layout]);
@@ -883,6 +884,14 @@ static void test_channels_and_planes(void) {
             numbers = op_ints(&b, "select", numbers, 2, 1, 0, 0);
         const pnng_value affine[] = {x, numbers, numbers, numbers};
         check_same(&b, op(&b, "channel_affine", affine, 4, NULL, 0), 3);
+        snprintf(test_where, sizeof test_where, "channel_prelu, %s", layout_names[layout]);
+        b = build_new();
+        x = laid_out(&b, b.in[X], layout);
+        numbers = op_ints(&b, "select", x, 2, 0, 0, 0);
+        if (layout != FIRST)
+            numbers = op_ints(&b, "select", numbers, 2, 1, 0, 0);
+        const pnng_value bent[] = {x, numbers};
+        check_same(&b, op(&b, "channel_prelu", bent, 2, NULL, 0), 3);
     }
 }
 
