@@ -74,7 +74,7 @@ find csrc -name '*.c' | xargs -P "${JOBS:-2}" -I{} sh -c \
     'source=$1; shift; "$@" -c "$source" -o "$0/$(echo "$source" | tr / _).o"' \
     "$build" {} "$cc" $flags
 failed=
-for test in tests/c/*_test.c tests/c/test_*.c examples/embed.c; do
+for test in tests/c/*_test.c tests/c/test_*.c examples/c/embed.c; do
     [ -e "$test" ] || continue
     name=$(basename "$test" .c)
     case " ${tests:-$name} " in *" $name "*) ;; *) continue ;; esac

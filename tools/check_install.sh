@@ -12,7 +12,7 @@ trap 'rm -rf "$prefix"' EXIT
 cmake --install "$1" --prefix "$prefix" >/dev/null
 pc=$(find "$prefix" -name pynngraph.pc)
 export PKG_CONFIG_PATH="${pc%/*}"
-for program in tests/c/header_test.c examples/embed.c; do
+for program in tests/c/header_test.c examples/c/embed.c; do
     [ -e "$program" ] || continue
     # shellcheck disable=SC2046  # flags are separate words
     "${CC:-cc}" -std=c11 "$program" -o "$prefix/program" \
