@@ -339,7 +339,7 @@ static void set_name(pnng_model_port *port, const char *name, const char *what, 
     if (count == 1)
         snprintf(port->default_name, sizeof port->default_name, "%s", what);
     else
-        snprintf(port->default_name, sizeof port->default_name, "%s.%zu", what, place);
+        snprintf(port->default_name, sizeof port->default_name, "%s%zu", what, place);
 }
 
 static pnng_status read_input(reader *r, uint32_t token, pnng_program *program,

@@ -56,7 +56,8 @@ int main(int argc, char **argv) {
     }
     pnng_model *model = NULL;
     pnng_array_info input, output;
-    check(pnng_model_load(argv[1], NULL, &model), model);
+    const pnng_status status = pnng_model_load(argv[1], NULL, &model);
+    check(status, model);
 
     /* One sample at a time: the saved shape with a first dim of 1. */
     check(pnng_model_info(model, PNNG_SLOT_INPUT, 0, &input), model);

@@ -64,7 +64,8 @@ int main(int argc, char **argv) {
     pnng_model *model = NULL;
     pnng_array_info input;
     check(pnng_set_threads(1), NULL);
-    check(pnng_model_load(argv[1], &allocator, &model), model);
+    const pnng_status status = pnng_model_load(argv[1], &allocator, &model);
+    check(status, model);
     check(pnng_model_info(model, PNNG_SLOT_INPUT, 0, &input), model);
     input.shape.dim[0] = 1;
     check(pnng_model_prepare(model, PNNG_MODEL_EVALUATE, &input.shape, 1, PNNG_PLAN_NO_ARENA),

@@ -53,7 +53,8 @@ int main(int argc, char **argv) {
     }
     pnng_model *model = NULL;
     pnng_array_info input, output;
-    check(pnng_model_load(argv[1], NULL, &model), model);
+    const pnng_status status = pnng_model_load(argv[1], NULL, &model);
+    check(status, model);
     check(pnng_model_info(model, PNNG_SLOT_INPUT, 0, &input), model);
     input.shape.dim[0] = BATCH;
     check(pnng_model_prepare(model, PNNG_MODEL_TRAIN, &input.shape, 1, PNNG_PLAN_BACKWARD), model);
