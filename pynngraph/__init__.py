@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .graph.summary import summary
     from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from .io.files import load, save
+    from .io.from_torch import from_torch
     from .io.onnx_export import to_onnx
     from .io.onnx_import import from_onnx
     from .nn import *  # noqa: F403
@@ -44,6 +45,7 @@ __all__ = [
     "errors",
     "explain",
     "from_onnx",
+    "from_torch",
     "gModule",
     "get_num_threads",
     "init",
@@ -76,6 +78,7 @@ _LATER = {
     "dot": ".graph.draw",
     "explain": ".graph.explain",
     "from_onnx": ".io.onnx_import",
+    "from_torch": ".io.from_torch",
     "load": ".io.files",
     "load_checkpoint": ".io.checkpoint",
     "profile": ".graph.profile",
