@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .io.from_torch import from_torch
     from .io.onnx_export import to_onnx
     from .io.onnx_import import from_onnx
+    from .io.to_c import to_c
     from .nn import *  # noqa: F403
     from .nn import init
 
@@ -60,6 +61,7 @@ __all__ = [
     "setDebug",
     "set_num_threads",
     "summary",
+    "to_c",
     "to_onnx",
     "tree",
 ]
@@ -86,6 +88,7 @@ _LATER = {
     "save_checkpoint": ".io.checkpoint",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
+    "to_c": ".io.to_c",
     "to_onnx": ".io.onnx_export",
 }
 

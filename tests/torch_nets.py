@@ -249,7 +249,7 @@ NETS = [
     _layer("reductions", lambda: Of(lambda x: x.sum(1) + x.mean(dim=(1,)) + x.amax(1) - torch.amin(x, 1)), (3, 4)),
     _layer("matmul", lambda: OfTwo(lambda x, y: torch.matmul(x, y) + x @ y), (3, 4), (4, 2)),
     _layer("bmm", lambda: OfTwo(lambda x, y: torch.bmm(x, y.transpose(1, 2))), (3, 4, 2), (3, 5, 2)),
-    _layer("split", lambda: Of(lambda x: [part * k for k, part in enumerate(x.split([1, 3, 2], 1))]), (3, 6)),
+    _layer("split", lambda: Of(lambda x: [x.split([1, 3, 2], 1)[0], torch.chunk(x, 2, 1)[1] * 2]), (3, 6)),
     _layer("slices", lambda: Of(lambda x: x[:, 1:-1, ::2] + x[0, 1:3, :1]), (3, 4, 6)),
     _layer("indices", lambda: Of(lambda x: x[:, [2, 0]]), (3, 4)),
     _layer("where", lambda: Of(lambda x: torch.where(x > 0.5, x, 0.25)), (3, 4)),
