@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", required=True, metavar="Y", help="a .npy file; .npz where there are several arrays"
     )
     command = add("convert", _convert, "write what is in a file to one of another kind", inputs=given)
-    command.add_argument("to", metavar="TO", help="a .t7, .safetensors or .npz file")
+    command.add_argument("to", metavar="TO", help="a .t7, .safetensors, .npz or .c file")
     command.add_argument("--ascii", action="store_true", help="write .t7 as text")
     command = add("draw", _draw, "draw a graph")
     command.add_argument("-o", "--output", required=True, metavar="PICTURE", help="a .svg, .png, .pdf or .dot file")
@@ -255,6 +255,13 @@ def _convert(parsed: argparse.Namespace) -> None:
     value = _value(parsed)
     if parsed.input and not isinstance(value, Module):
         raise _Failure(f"{parsed.file} holds {_kind(value)}, no model that an input could be for")
+    if parsed.to.endswith(".c"):
+        from .io.to_c import to_c  # noqa: PLC0415 - only if it is wanted
+
+        model = _model(parsed)
+        to_c(model, _inputs(parsed, model), parsed.to)
+        _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - as below
+        return
     save(parsed.to, value, ascii=parsed.ascii, input=_inputs(parsed, value) if parsed.input else None)
     _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - pathlib is slow
 

@@ -143,8 +143,15 @@ class Of(tnn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, *inputs):
-        return self.function(*inputs)
+    def forward(self, x):
+        return self.function(x)
+
+
+class OfTwo(Of):
+    """A function of two: traces want to know how many."""
+
+    def forward(self, x, y):
+        return self.function(x, y)
 
 
 def _mlp():
@@ -235,19 +242,19 @@ NETS = [
     _layer("log-sigmoid", tnn.LogSigmoid, (4, 5)),
     _layer("softmax-first", lambda: tnn.Softmax(dim=0), (4, 5)),
     _layer("softmax-3d", lambda: tnn.Softmax(dim=-1), (2, 4, 5)),
-    _layer("arithmetic", lambda: Of(lambda x, y: (x - y) * x / (y * y + 1) - x), (3, 4), (3, 4)),
-    _layer("broadcast", lambda: Of(lambda x, y: x * y + y), (3, 1, 4), (2, 1)),
-    _layer("extremes", lambda: Of(lambda x, y: torch.maximum(x, y) - torch.minimum(x, y)), (3, 4), (3, 4)),
+    _layer("arithmetic", lambda: OfTwo(lambda x, y: (x - y) * x / (y * y + 1) - x), (3, 4), (3, 4)),
+    _layer("broadcast", lambda: OfTwo(lambda x, y: x * y + y), (3, 1, 4), (2, 1)),
+    _layer("extremes", lambda: OfTwo(lambda x, y: torch.maximum(x, y) - torch.minimum(x, y)), (3, 4), (3, 4)),
     _layer("functions", lambda: Of(lambda x: (x.exp() + 1).log() + torch.rsqrt(x * x + 1) + x.clamp(min=0) - x.neg()), (3, 4)),
     _layer("reductions", lambda: Of(lambda x: x.sum(1) + x.mean(dim=(1,)) + x.amax(1) - torch.amin(x, 1)), (3, 4)),
-    _layer("matmul", lambda: Of(lambda x, y: torch.matmul(x, y) + x @ y), (3, 4), (4, 2)),
-    _layer("bmm", lambda: Of(lambda x, y: torch.bmm(x, y.transpose(1, 2))), (3, 4, 2), (3, 5, 2)),
-    _layer("split", lambda: Of(lambda x: [part * k for k, part in enumerate(x.split([1, 3, 2], 1))]), (3, 6)),
+    _layer("matmul", lambda: OfTwo(lambda x, y: torch.matmul(x, y) + x @ y), (3, 4), (4, 2)),
+    _layer("bmm", lambda: OfTwo(lambda x, y: torch.bmm(x, y.transpose(1, 2))), (3, 4, 2), (3, 5, 2)),
+    _layer("split", lambda: Of(lambda x: [x.split([1, 3, 2], 1)[0], torch.chunk(x, 2, 1)[1] * 2]), (3, 6)),
     _layer("slices", lambda: Of(lambda x: x[:, 1:-1, ::2] + x[0, 1:3, :1]), (3, 4, 6)),
     _layer("indices", lambda: Of(lambda x: x[:, [2, 0]]), (3, 4)),
     _layer("where", lambda: Of(lambda x: torch.where(x > 0.5, x, 0.25)), (3, 4)),
     _layer("norm", lambda: Of(lambda x: x / x.pow(2).sum(1, keepdim=True).sqrt()), (3, 4)),
-    _layer("unused", lambda: Of(lambda x, y: torch.tanh(x)), (3, 4), (2, 2)),
+    _layer("unused", lambda: OfTwo(lambda x, y: torch.tanh(x)), (3, 4), (2, 2)),
 ]  # fmt: skip
 
 

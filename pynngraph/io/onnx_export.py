@@ -79,7 +79,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
         If the package ``onnx`` is not installed.
     """
     import_onnx()
-    copy = module.clone().replace(_without_watchers).type(dtype).evaluate()
+    copy = module.clone().replace(without_watchers).type(dtype).evaluate()
     arrays = tree.map_leaves(lambda leaf: _as_input(leaf, copy.dtype), input)
     ready = copy.execution_apart().prepared(arrays)
     model = _Exporter(copy, ready, _wider(copy, arrays, ready)).model(tree.flatten(arrays)[0])
@@ -89,7 +89,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
     return model
 
 
-def _without_watchers(module: Module) -> Module:
+def without_watchers(module: Module) -> Module:
     """A module without what only looks on, by steps in Python."""
     while type(module).__name__ in ("NaN", "Profile"):
         module = module.children()[0]
