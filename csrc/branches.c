@@ -7,8 +7,9 @@ enum { MOST = 8, OPERANDS = PNNG_PRODUCT_OPERANDS + PNNG_FINISH_OPERANDS };
 
 /* ---- which ---------------------------------------------------------------------------------- */
 
-/* Nanoseconds that a job takes beside its work, most of it for what is in another core's caches. */
-enum { JOB = 4000 };
+/* Nanoseconds that it takes beside the work, most of them for what is in another core's caches: to
+ * do steps at the same time, of which each core gets all operands, and to cut one. */
+enum { BRANCHING = 10000, CUTTING = 4000 };
 
 static bool is_column_sum(const pnng_plan *plan, const pnng_step *step) {
     return step->run == pnng_run_kernel && step->split == PNNG_SPLIT_NONE &&
@@ -62,13 +63,13 @@ static bool is_sooner(const pnng_plan *plan, const pnng_step *steps, size_t coun
         const size_t parts = parts_of(plan, &steps[k]);
         longest = time > longest ? time : longest;
         sum += time;
-        cut += parts > 1 ? time / parts + JOB : time;
+        cut += parts > 1 ? time / parts + CUTTING : time;
     }
     if (!pnng_threads_may_help(sum))
         return false;
     const size_t threads = pnng_threads_limit() < count ? pnng_threads_limit() : count;
     const uint64_t shared = sum / threads > longest ? sum / threads : longest;
-    return threads > 1 && ((shared + JOB) * 11 < cut * 10 || pnng_threads_always);
+    return threads > 1 && ((shared + BRANCHING) * 11 < cut * 10 || pnng_threads_always);
 }
 
 static size_t count_branches(const pnng_plan *plan, const pnng_step *steps, size_t most) {

@@ -164,13 +164,16 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
 }
 
 /* Each part packs for itself, so that the side which is cut is the longer one. Where C is most of
- * what is read and written, each thread has whole rows of it. */
+ * what is read and written, each thread has whole rows of it: with pieces of rows two threads were
+ * no faster than one. */
 static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
     enum { LONG = 100000 }; /* nanoseconds: then a single unit is worth a thread */
+    enum { ENOUGH = 128 };  /* rows to give every thread some */
     const pnng_gemm_sizes *const s = &m->product.sizes;
     const bool c_is_most = m->way == PNNG_GEMM_ROWS && m->product.form == PNNG_GEMM_TN;
     m->nanoseconds = estimate(table, &m->product) + m->finishing;
-    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows + c_is_most > s->cols;
+    m->cuts_rows =
+        m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols || (c_is_most && s->rows >= ENOUGH);
     m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
         return;

@@ -98,8 +98,8 @@ enum {
     SHARE = 4000,
     /* Waking a worker costs the caller up to 10 us. A job of so much pays for that by itself... */
     WORTH_WAKING = 100000,
-    /* ... and smaller ones if so much was missed because all workers slept: if then no other job
-     * follows while they are awake, 2.5 % are lost. */
+    /* ... and smaller ones if so much was missed because all workers slept, of jobs so close that
+     * workers would have stayed awake: if then no other one follows, 2.5 % are lost. */
     WORTH_TRYING = 400000,
 };
 
@@ -139,7 +139,8 @@ static struct {
     alignas(LINE) atomic_size_t limit; /* threads that are set; 0: not known yet */
     atomic_size_t ready;               /* workers that are awake */
     atomic_size_t callers;             /* runs under way */
-    atomic_uint_fast64_t missed;       /* work that was done alone because all workers slept */
+    atomic_uint_fast64_t missed;       /* work that was done alone because all workers slept, */
+    atomic_uint_fast64_t missed_until; /* and when it ended, about */
 
     /* For sleeping: workers until they are wanted, the caller until nobody is inside. */
     pthread_mutex_t mutex;
@@ -450,13 +451,16 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
         return threads;
     if (ready > 1)
         return ready;
-    /* All sleep. One job of this size would not pay for waking them, many one after another do:
-     * they are woken when as much was done alone as is worth it. */
-    if (atomic_fetch_add_explicit(&pool.missed, nanoseconds, memory_order_relaxed) + nanoseconds <
-        WORTH_TRYING)
-        return 1;
-    atomic_store_explicit(&pool.missed, 0, memory_order_relaxed);
-    return threads;
+    /* All sleep. One job of this size would not pay for waking them, many one after another do. */
+    const uint64_t now = pnng_clock();
+    const bool is_late =
+        now > atomic_load_explicit(&pool.missed_until, memory_order_relaxed) + SPIN;
+    const uint64_t missed =
+        (is_late ? 0 : atomic_load_explicit(&pool.missed, memory_order_relaxed)) + nanoseconds;
+    const bool tries = missed >= WORTH_TRYING;
+    atomic_store_explicit(&pool.missed, tries ? 0 : missed, memory_order_relaxed);
+    atomic_store_explicit(&pool.missed_until, now + nanoseconds, memory_order_relaxed);
+    return tries ? threads : 1;
 }
 
 void pnng_threads_enter(void) {
