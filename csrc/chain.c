@@ -13,6 +13,7 @@
 
 enum {
     LINE = 64,
+    FAR = 8,           /* times what the core's own caches hold */
     SCRATCH = 1 << 15, /* for values that only a chain touches; on the stack */
     MOST_MEMBERS = 32,
     MOST_OPERANDS = 128,
@@ -31,6 +32,7 @@ typedef struct use {
     size_t count, touched, written;
     size_t chain;    /* the number of the last chain that touched it, from 1 */
     size_t in_chain; /* how many of that one's operands are in it; 0: it is in several places */
+    size_t seen;     /* the last chain in which it was met */
     size_t scratch;  /* where it is in that one's scratch, + 1; 0: it is not */
 } use;
 
@@ -50,7 +52,7 @@ typedef struct chainer {
     size_t before;     /* the steps before these */
     /* the chain under way */
     size_t number, rows, cols;
-    size_t members[MOST_MEMBERS], n_members, n_operands;
+    size_t members[MOST_MEMBERS], n_members, n_operands, n_storages;
 } chainer;
 
 static const pnng_operand *operand_of(const chainer *c, const pnng_step *step, size_t k) {
@@ -160,7 +162,7 @@ static bool may_join(const chainer *c, const pnng_step *step) {
 
 static void open_chain(chainer *c, const pnng_step *step) {
     c->number++;
-    c->n_members = c->n_operands = 0;
+    c->n_members = c->n_operands = c->n_storages = 0;
     c->rows = step->rows;
     c->cols = step->cols;
 }
@@ -176,8 +178,10 @@ static void join(chainer *c, const pnng_step *step) {
         use *const u = use_of(c, step, k);
         if (!u)
             continue;
-        if (u->chain != c->number)
+        if (u->chain != c->number) {
             u->in_chain = u->scratch = 0;
+            c->n_storages++;
+        }
         u->chain = c->number;
         u->in_chain++;
     }
@@ -207,13 +211,18 @@ static bool are_in_one_place(const chainer *c, const place *one) {
     return true;
 }
 
-/* How large pieces are: some rows, or a part of one, at lines of the cache. */
+/* How large pieces are: some rows, or a part of one, at lines of the cache. Where all is far away,
+ * they are smaller, and the next one is fetched meanwhile. From a cache that all cores share, or
+ * where no more than a part of it is there, fetching costs more than it gives. */
 static void choose_pieces(const chainer *c, pnng_chain *chain) {
-    const size_t piece = pnng_chain_piece / c->plan->element;
+    const size_t element = c->plan->element;
+    chain->fetches =
+        c->rows * c->cols * c->n_storages > FAR * (size_t)pnng_cpu_info()->l2_bytes / element;
+    const size_t piece = pnng_chain_piece / (chain->fetches ? 2 : 1) / element;
     chain->rows = c->rows;
     chain->cols = c->cols;
     chain->wide = c->cols <= piece + piece / 2 ? c->cols : piece;
-    chain->high = chain->wide < c->cols || c->cols > piece ? 1 : piece / c->cols;
+    chain->high = chain->wide < piece && chain->wide == c->cols ? piece / c->cols : 1;
     if (chain->high > c->rows)
         chain->high = c->rows;
 }
@@ -278,6 +287,20 @@ static void push_operands(const chainer *c, pnng_chain *chain, const pnng_step *
     }
 }
 
+/* The operands of a member that none before it has, as bits. */
+static uint32_t first_ones(const chainer *c, const pnng_step *step) {
+    uint32_t found = 0;
+    for (size_t k = 0; k < step->n_operands; k++) {
+        use *const u = use_of(c, step, k);
+        if (!u || u->seen == c->number)
+            continue;
+        u->seen = c->number;
+        if (!u->scratch && !(step->stream && writes(step, k)))
+            found |= (uint32_t)1 << k;
+    }
+    return found;
+}
+
 static bool make_chain(chainer *c) {
     if (!make_room(c))
         return false;
@@ -301,6 +324,7 @@ static bool make_chain(chainer *c) {
         member->stream = step->stream && !is_wanted_soon(c, step);
         member->first_operand = (uint32_t)plan->n_operands;
         push_operands(c, chain, step);
+        member->fetches = first_ones(c, step);
         whole.mask |= step->mask;
         whole.nanoseconds += step->nanoseconds;
         if (step->op >= 0)
@@ -392,6 +416,24 @@ typedef struct job {
     size_t across, pieces, parts; /* pieces of a row; of all; how many parts they are cut into */
 } job;
 
+/* Fetch what a member is the first to touch of the next piece, as far as it is in one stretch: while
+ * a piece is gone through in the nearest cache, far memory would have nothing to do. */
+static void fetch(const job *j, const pnng_step *member, size_t row, size_t col) {
+    const pnng_plan *const plan = j->plan;
+    const size_t first = member->first_operand - j->step->first_operand;
+    const ptrdiff_t *const stride = plan->strides + member->first_operand;
+    const size_t bytes = j->chain->high * j->chain->wide * plan->element;
+    for (size_t k = 0; k < member->n_operands; k++) {
+        const char *const base = j->ptr[first + k];
+        if (!base || !(member->fetches >> k & 1))
+            continue;
+        const char *const from =
+            base + ((ptrdiff_t)row * stride[k] + (ptrdiff_t)col) * (ptrdiff_t)plan->element;
+        for (size_t at = 0; at < bytes; at += LINE)
+            __builtin_prefetch(from + at, 0, 2);
+    }
+}
+
 /* Do a member on a piece, whose first element is at `row` and `col`. */
 static void run_member(const job *j, const pnng_step *member, size_t row, size_t col, size_t high,
                        size_t wide, char *scratch) {
@@ -433,9 +475,14 @@ static void run_pieces(const job *j, size_t from, size_t to) {
         const size_t row = piece / j->across * chain->high, col = piece % j->across * chain->wide;
         const size_t high = chain->rows - row < chain->high ? chain->rows - row : chain->high;
         const size_t wide = chain->cols - col < chain->wide ? chain->cols - col : chain->wide;
-        for (size_t m = 0; m < chain->n_members; m++)
-            if (member[m].mask & j->plan->mask)
-                run_member(j, &member[m], row, col, high, wide, scratch);
+        for (size_t m = 0; m < chain->n_members; m++) {
+            if (!(member[m].mask & j->plan->mask))
+                continue;
+            if (chain->fetches && piece + 1 < to)
+                fetch(j, &member[m], (piece + 1) / j->across * chain->high,
+                      (piece + 1) % j->across * chain->wide);
+            run_member(j, &member[m], row, col, high, wide, scratch);
+        }
     }
 }
 

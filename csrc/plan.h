@@ -50,6 +50,7 @@ struct pnng_step {
     uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
     bool scaled;              /* the run's `scale` multiplies `a` */
     bool walks;               /* elementwise: each operand is rows x cols, or work space */
+    uint32_t fetches;         /* members of chains: operands of the next piece to fetch, as bits */
     uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
     bool stream;          /* it writes past the caches */
     uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */
@@ -88,6 +89,7 @@ typedef struct pnng_steps {
 typedef struct pnng_chain {
     size_t first_member, n_members; /* in plan->members */
     size_t rows, cols, high, wide;
+    bool fetches;   /* the next piece while one is gone through */
     size_t scratch; /* bytes of what only members touch, of one piece */
 } pnng_chain;
 
