@@ -181,6 +181,10 @@ static void say_kernel(text *t, const pnng_plan *plan, const pnng_step *step) {
     const uint64_t turns = turns_of(plan, step);
     if (turns != 1)
         say(t, ", %" PRIu64 " times", turns);
+    if (step->run == pnng_run_chain) {
+        const pnng_chain *const chain = &plan->chains[step->j];
+        say(t, ", %zu steps in pieces of %zu x %zu", chain->n_members, chain->high, chain->wide);
+    }
     if (step->stream)
         say(t, ", stored past the caches");
     if (step->split)

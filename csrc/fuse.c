@@ -390,6 +390,7 @@ static bool sum_products(const fuser *f, pnng_step *sum, size_t *time) {
     *time = before;
     if (count == sum->n) {
         sum->run = NULL;
+        f->plan->n_sums++;
         return take_ops(f, step_at(f, before), sum);
     }
     y->count += 2;

@@ -31,6 +31,7 @@ struct pnng_planner {
     bool *started;           /* of roots or regions: something was stored */
     uint32_t *n_products;    /* of parameters: how many ops multiply by them */
     int32_t *packed;         /* of parameters: where their packed form is, a storage, or -1 */
+    int32_t *own_grad;       /* of parameters: where their own gradient is, the same */
     size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
     pnng_value *part;
     pnng_storage *storages;
@@ -755,8 +756,12 @@ pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
     const pnng_value_info *const info = &planner->program->values[value];
     if (info->origin != PNNG_FROM_PARAM || !planner->active[value])
         return pnng_grad_target(planner, value);
-    return (pnng_target){slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value),
-                         PNNG_GRAD_PARAMS, true, true};
+    /* One storage a slot: fuse.c and chain.c tell by it what touches what. */
+    int32_t *const storage = &planner->own_grad[value];
+    if (*storage < 0)
+        *storage = slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value).storage;
+    return (pnng_target){pnng_contiguous_view(*storage, &planner->shape[value]), PNNG_GRAD_PARAMS,
+                         true, true};
 }
 
 bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from) {
@@ -962,7 +967,7 @@ static void plan_forward(pnng_planner *planner) {
         const pnng_value param = program->params[k];
         planner->value[param] = slot_view(planner, PNNG_SLOT_PARAM, k, param);
         planner->root[param] = param;
-        planner->packed[param] = -1;
+        planner->packed[param] = planner->own_grad[param] = -1;
     }
     count_products(planner);
     for (size_t o = 0; o < program->n_ops && !planner->failed; o++) {
@@ -1150,10 +1155,11 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
     planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
     planner->n_products = pnng_allocate_zeroed(allocator, n, sizeof *planner->n_products);
     planner->packed = pnng_allocate(allocator, n, sizeof *planner->packed);
+    planner->own_grad = pnng_allocate(allocator, n, sizeof *planner->own_grad);
     planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
     return planner->value && planner->root && planner->need && planner->active && planner->grad &&
            planner->mode && planner->giver && planner->region && planner->started &&
-           planner->n_products && planner->packed && planner->first_part;
+           planner->n_products && planner->packed && planner->own_grad && planner->first_part;
 }
 
 static void close_planner(pnng_planner *planner) {
@@ -1162,7 +1168,7 @@ static void close_planner(pnng_planner *planner) {
                            planner->giver,      planner->region, planner->started,
                            planner->first_part, planner->part,   planner->storages,
                            planner->n_products, planner->packed, planner->refs,
-                           planner->flags,      planner->levels};
+                           planner->flags,      planner->levels, planner->own_grad};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
@@ -1173,6 +1179,8 @@ static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
         return true;
     if (step->run == pnng_run_convolution)
         return plan->convolutions[step->j].parts > 1;
+    if (step->run == pnng_run_chain)
+        return pnng_threads_may_help(step->nanoseconds);
     return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
                                       : step->split != PNNG_SPLIT_NONE;
 }
@@ -1188,8 +1196,10 @@ static void look_for_splits(pnng_plan *plan) {
 }
 
 static bool fuse(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
     return !fuses(planner) ||
-           pnng_fuse(planner->allocator, planner->plan, planner->storages, planner->n_storages);
+           (pnng_fuse(planner->allocator, plan, planner->storages, planner->n_storages) &&
+            pnng_chain_steps(planner->allocator, plan, planner->storages, planner->n_storages));
 }
 
 static bool make_steps(pnng_planner *planner) {
@@ -1327,7 +1337,7 @@ void pnng_plan_free(pnng_plan *plan) {
         plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
         plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
         plan->methods,      plan->finishes,      plan->kept,     plan->convolutions,
-        plan->ops};
+        plan->ops,          plan->chains,        plan->members};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

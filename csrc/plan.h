@@ -50,6 +50,7 @@ struct pnng_step {
     uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
     bool scaled;              /* the run's `scale` multiplies `a` */
     bool walks;               /* elementwise: each operand is rows x cols, or work space */
+    uint32_t fetches;         /* members of chains: operands of the next piece to fetch, as bits */
     uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
     bool stream;          /* it writes past the caches */
     uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */
@@ -84,6 +85,15 @@ typedef struct pnng_steps {
     size_t count, capacity;
 } pnng_steps;
 
+/* Elementwise steps that are done piece by piece (chain.c). They go through rows x cols elements;
+ * pieces have at most high x wide. */
+typedef struct pnng_chain {
+    size_t first_member, n_members; /* in plan->members */
+    size_t rows, cols, high, wide;
+    bool fetches;   /* the next piece while one is gone through */
+    size_t scratch; /* bytes of what only members touch, of one piece */
+} pnng_chain;
+
 /* What measuring keeps of a step. */
 typedef struct pnng_step_sum {
     uint64_t nanoseconds, runs;
@@ -117,6 +127,11 @@ struct pnng_plan {
     size_t n_kept, cap_kept;
     pnng_convolution_method *convolutions;
     size_t n_convolutions, cap_convolutions;
+    size_t n_sums; /* sums of products that are no steps any more */
+    pnng_chain *chains;
+    size_t n_chains, cap_chains;
+    pnng_step *members; /* elementwise steps of chains */
+    size_t n_members, cap_members;
     pnng_step *finishes; /* elementwise steps that are ends of products */
     size_t n_finishes, cap_finishes;
     int32_t *ops; /* of steps that are fused */
@@ -281,6 +296,7 @@ pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_chain(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_pack(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
@@ -318,6 +334,13 @@ enum {
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
+
+/* Bytes of an array that chains go through at once: changed by tests only. */
+extern size_t pnng_chain_piece;
+
+/* Make neighbouring elementwise steps one (chain.c); false when memory ran out. */
+bool pnng_chain_steps(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
+                      size_t n_storages);
 
 /* What the steps and the arena of a plan cost: once storages have their places (describe.c). */
 void pnng_note_costs(pnng_plan *plan, const pnng_storage *storages, size_t n_storages);

@@ -397,6 +397,102 @@ static void test_shared_weights(void) {
         }
 }
 
+/* ---- chains ---- */
+
+/* What an LSTM cell does with its gates, which lie side by side in rows: all one chain, and its
+ * backward another. */
+static void gates(program *p) {
+    const int wide = (int)p->input.dim[1] / 4;
+    pnng_value gate[4];
+    for (int k = 0; k < 4; k++)
+        gate[k] =
+            apply(p, k == 3 ? PNNG_OP_TANH : PNNG_OP_SIGMOID, narrowed(p, p->x, k * wide, wide));
+    const pnng_value kept[] = {gate[0], gate[1]}, added[] = {gate[2], gate[3]};
+    const pnng_value sums[] = {table(p, PNNG_OP_MUL, kept, 2), table(p, PNNG_OP_MUL, added, 2)};
+    const pnng_value cell = table(p, PNNG_OP_ADD, sums, 2);
+    const pnng_value out[] = {gate[0], apply(p, PNNG_OP_TANH, cell)};
+    give(p, cell);
+    give(p, table(p, PNNG_OP_MUL, out, 2));
+}
+
+/* Values of which only the next step knows. */
+static void functions_of_functions(program *p) {
+    give(p, apply(p, PNNG_OP_EXP, apply(p, PNNG_OP_ABS, apply(p, PNNG_OP_SIGMOID, p->x))));
+}
+
+/* The gradients of x and of its transpose are added to one array: not by the chain. */
+static void of_both_ways(program *p) {
+    const pnng_value turned = add_op_ints(p->it, "transpose", p->x, 2, 0, 1);
+    const pnng_value in[] = {p->x, turned};
+    give(p, apply(p, PNNG_OP_TANH, table(p, PNNG_OP_MUL, in, 2)));
+}
+
+/* Each reads a part that is shifted from what the one before wrote. */
+static void shifted(program *p) {
+    const int wide = (int)p->input.dim[1] - 1;
+    const pnng_value y = apply(p, PNNG_OP_TANH, p->x);
+    const pnng_value in[] = {narrowed(p, y, 0, wide), narrowed(p, y, 1, wide)};
+    give(p, apply(p, PNNG_OP_SIGMOID, table(p, PNNG_OP_MUL, in, 2)));
+}
+
+/* A step that is no member stands between, and reads what the chain makes. */
+static void around_another(program *p) {
+    const pnng_value y = apply(p, PNNG_OP_TANH, p->x);
+    give(p, add_op_ints(p->it, "reduce_sum", y, 2, 0, 1));
+    give(p, apply(p, PNNG_OP_EXP, apply(p, PNNG_OP_SIGMOID, y)));
+}
+
+/* Pieces of one line of the cache and of a few rows, on one thread and on several. */
+static void test_chains(void) {
+    const struct {
+        const char *what;
+        build *build;
+        int rows, cols;
+        int forward, backward;
+    } cases[] = {
+        {"gates", gates, 5, 160, 8, 8},
+        {"gates of many rows", gates, 600, 24, 8, 8},
+        {"gates of one row", gates, 1, 4000, 8, 8},
+        {"functions of functions", functions_of_functions, 7, 300, 3, 2},
+        {"far more than the caches hold", functions_of_functions, 2100, 1024, 3, 2},
+        {"of a transpose, too", of_both_ways, 40, 40, 2, 1},
+        {"shifted", shifted, 9, 90, 2, 0},
+        {"around another", around_another, 30, 40, 3, 2},
+    };
+    const size_t piece = pnng_chain_piece;
+    pnng_threads_always = true;
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
+        for (int run = 0; run < 12; run++) {
+            static const int64_t threads[] = {1, 2, 3, 4, 8, 1};
+            const int32_t dtype = run % 2 ? PNNG_F32 : PNNG_F64;
+            snprintf(test_where, sizeof test_where, "%s, type %d, %d threads", cases[k].what,
+                     (int)dtype, (int)threads[run / 2]);
+            CHECK(pnng_set_threads(threads[run / 2]) == PNNG_OK);
+            pnng_chain_piece = run < 10 && cases[k].rows < 2000 ? 64 : piece;
+            program p;
+            begin(&p, shape_of(2, cases[k].rows, cases[k].cols));
+            cases[k].build(&p);
+            CHECK(pnng_program_seal(p.it) == PNNG_OK);
+            const saved found = compare(&p, dtype, PNNG_PLAN_BACKWARD);
+            if (pnng_chain_piece == 64 &&
+                !CHECK(found.forward == cases[k].forward && found.backward == cases[k].backward))
+                printf("  %d and %d steps\n", found.forward, found.backward);
+            pnng_program_free(p.it);
+        }
+    pnng_threads_always = false;
+    pnng_chain_piece = piece;
+    CHECK(pnng_set_threads(1) == PNNG_OK);
+    /* What only the chain knows of has the memory of a piece, on the stack. */
+    program p;
+    begin(&p, shape_of(1, 100000));
+    functions_of_functions(&p);
+    CHECK(pnng_program_seal(p.it) == PNNG_OK);
+    run r = start(&p, PNNG_F32, 0);
+    CHECK(pnng_plan_arena_size(r.plan) == 0);
+    stop(&r);
+    pnng_program_free(p.it);
+}
+
 /* Steps that are split by threads, however small; and a product that is worth threads only with
  * what follows it. */
 static void test_threads(void) {
@@ -461,6 +557,7 @@ int main(void) {
     test_memory();
     test_shared_weights();
     test_threads();
+    test_chains();
     test_out_of_memory();
     return test_result();
 }
