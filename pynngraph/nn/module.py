@@ -12,6 +12,7 @@ from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
 from ..errors import DTypeError, GraphError, ShapeError, StateError
 from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
+from .arguments import checked
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
 from .parameter import Cell, Derived, Store, convert, copy_in, flatten_cells, unchanged, unique_cells
@@ -130,6 +131,8 @@ class Module:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith(f"{__package__}."):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
         # Whichever is nearer in the class's ancestry counts: its own lowering, or methods in Python.
         cls.is_host = False
         for base in cls.__mro__:
@@ -379,12 +382,8 @@ class Module:
 
     def _defines(self, method: str) -> bool:
         """Whether the class overrides a method in Python, below any lowering."""
-        for base in type(self).__mro__:
-            if method in base.__dict__:
-                return base is not Module
-            if "lower" in base.__dict__:
-                return False
-        return False
+        nearest = next(base for base in type(self).__mro__ if method in base.__dict__ or "lower" in base.__dict__)
+        return method in nearest.__dict__ and nearest is not Module
 
     # ---- results -------------------------------------------------------------------------------
 
@@ -484,6 +483,9 @@ class Module:
 
     def add_cell(self, name: str, value: Any, *, has_grad: bool = True) -> None:
         """Make a parameter, or a buffer, of this name."""
+        if np.iscomplexobj(value):
+            message = f"the {name} of {type(self).__name__} takes real numbers, got complex ones"
+            raise DTypeError(message)
         cell = Cell(np.asarray(value, self.dtype), has_grad=has_grad)
         (self._cells if has_grad else self._buffers)[name] = cell
         self._changed()

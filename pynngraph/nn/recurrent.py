@@ -124,7 +124,7 @@ class Unrolled(Container):
 
 
 def _count(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or index(value) < 1:
+    if isinstance(value, (bool, np.ndarray)) or not hasattr(value, "__index__") or index(value) < 1:
         message = f"{what} must be a whole number from 1, got {value!r}"
         raise ShapeError(message)
     return index(value)
@@ -367,7 +367,7 @@ def RNNCell(inputSize: int, hiddenSize: int, transfer: Module | None = None) -> 
 
 
 def _transfer(module: Module | None) -> Module:
-    return Tanh() if module is None else check_module(module, "transfer")
+    return Tanh() if module is None else check_module(module, "transfer of RNN")
 
 
 # ---- layers --------------------------------------------------------------------------------------
