@@ -154,7 +154,7 @@ class OfInput(Criterion):
 class OfSigns(Criterion):
     """Base of criterions whose target is 1 or -1: one for a single sample may be a number."""
 
-    def forward(self, input: Any, target: Any) -> float:
+    def forward(self, input: Any, target: Any) -> float:  # type: ignore[override]
         """The loss, a Python number."""
         return super().forward(input, self._as_array(target))
 
