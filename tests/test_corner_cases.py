@@ -1,5 +1,7 @@
 """What users seldom meet: attributes that were taken away or set by hand, limits of caches, failures of the engine."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from samples import mlp, normal
@@ -9,6 +11,8 @@ import pynngraph as nn
 from pynngraph import errors
 from pynngraph._engine import EngineFailure, Plan
 from pynngraph.nn import execution, host
+from pynngraph.nn.pooling import _LastInput
+from pynngraph.tree import LEAF
 
 X = normal(4, 3)
 
@@ -136,3 +140,60 @@ def test_a_module_may_not_leave_another_shape_in_a_buffer():
     assert_close(Kept().forward(np.ones(2)), np.ones(2), EXACT)
     with pytest.raises(errors.Error):
         Kept().forward(np.ones(3))
+
+
+def test_a_buffer_cannot_become_indices():
+    class Kept(nn.Module):
+        def __init__(self):
+            self.add_cell("last", np.zeros(2), has_grad=False)
+
+        def lower(self, b, input):
+            b.update(self._buffers["last"], b.array(input))
+            return b.constant(np.zeros(1))
+
+    net = Kept()
+    with pytest.raises(errors.DTypeError, match=r"a buffer cannot become value .* which holds indices"):
+        net.forward(np.array([1, 2]))
+
+
+def test_a_module_that_changes_while_it_is_lowered_is_lowered_again():
+    class Restless(nn.Module):
+        def __init__(self):
+            self.times = 0
+
+        def lower(self, b, input):
+            self.times += 1
+            return b.op("mul_constant", [b.array(input)], nums=[self.times])
+
+    net = Restless()
+    for times in range(1, 4):
+        assert_close(net.forward(X), times * X, EXACT)
+
+
+def test_a_transfer_function_names_an_op_of_the_engine():
+    with pytest.raises(TypeError, match="the engine has no op 'nothing'"):
+
+        class Wrong(nn.nn.transfer.Unary, op="nothing"):
+            pass
+
+
+@pytest.mark.parametrize("kernel", [np.ones((2, 3)), np.ones((3, 3, 3)), np.ones(4)])
+def test_kernels_of_normalisations_have_odd_sizes(kernel):
+    with pytest.raises(errors.ShapeError, match="must have one or two odd sizes"):
+        nn.SpatialSubtractiveNormalization(1, kernel)
+
+
+def test_normalisations_look_at_the_number_of_planes():
+    with pytest.raises(errors.ShapeError, match=r"expects 3 planes, got shape \(2, 4, 4\)"):
+        nn.SpatialSubtractiveNormalization(3, np.ones((3, 3))).forward(np.ones((2, 4, 4)))
+    with pytest.raises(errors.DataError, match="must have a sum above 0"):
+        nn.SpatialSubtractiveNormalization(3, -np.ones((3, 3)))
+
+
+def test_steps_of_programs_that_nothing_comes_back_to():
+    """What a graph's site would get, if no run comes to it; the step that tells a pooling's last input."""
+    net = nn.Tanh()
+    assert net._execution._input_of(SimpleNamespace(number=9), LEAF, [X]) is None
+    step = _LastInput(nn.SpatialMaxPooling(2, 2), "a graph")
+    assert step.backward([], 1.0, 3) == []
+    assert not step.has_parameters

@@ -437,7 +437,7 @@ WRONG_ARGUMENTS = {
     "dropout": (lambda: nn.RNN(3, 4, 2, 1.5), errors.ShapeError,
                 r"probability of Dropout must be in \[0, 1\), got 1.5"),
     "cell": (lambda: nn.LSTMCell("3", 4), errors.ShapeError, "inputSize of LSTMCell"),
-    "transfer": (lambda: nn.RNN(3, 4, 1, 0, np.tanh), errors.GraphError, "transfer takes modules, got ufunc"),
+    "transfer": (lambda: nn.RNN(3, 4, 1, 0, np.tanh), errors.GraphError, "transfer of RNN takes modules, got ufunc"),
     "no sequences": (lambda: nn.padSequences([]), errors.ShapeError, "got none"),
     "other dims": (lambda: nn.padSequences([np.ones((2, 3)), np.ones((2, 4))]), errors.ShapeError,
                    r"float64 \(2, 3\), float64 \(2, 4\)"),
