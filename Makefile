@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # Changes of these rebuild the extension module; Python sources are used where they are.
 BUILD_INPUTS := build_ffi.py setup.py pyproject.toml csrc $(shell find csrc)
 
-.PHONY: help demo test check fuzz bench bench-plot record-instructions fmt lib dist clean
+.PHONY: help demo test coverage check fuzz bench bench-plot record-instructions fmt lib dist clean
 
 help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
 	@echo "make check-ulps  every float through every transcendental kernel (ULPS_ARGS='\"\" avx2,avx512 float' are minutes)"
+	@echo "make coverage  all Python tests, which must come to each line of the modules and optimisers"
 	@echo "make check   style, types, sanitizers, symbols, size, NEON, documents, counts of instructions"
 	@echo "make fuzz    damaged files by the thousand, FUZZ_SECONDS=60 for each reader"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite graphs' selects)"
@@ -36,6 +37,11 @@ bench: $(VENV)/.bench
 
 bench-plot: $(VENV)/.bench
 	$(BIN)/python benchmarks/plot.py $(PLOT_ARGS)
+
+# By line: branches that are never taken are looked at with `coverage` itself, whose settings are in pyproject.toml.
+coverage: $(VENV)/.test
+	$(BIN)/python -m coverage run --rcfile=/dev/null --source=pynngraph/nn,pynngraph/optim -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report --rcfile=/dev/null --show-missing --skip-covered --fail-under=100
 
 lib:
 	@command -v cmake >/dev/null || { echo "make lib needs CMake: sudo apt install cmake"; exit 1; }

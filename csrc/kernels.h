@@ -124,8 +124,8 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          in windows; cols elements where they are many. `which` are codes, as reals.
  *          forward  y, which, x;     y, x, which;     y, x
  *          backward dx, g, which;    dx, g, which;    dx, g
- * fractional_pool         the same, by windows that are drawn: a function of (seed, noise, i + number
- *          of the plane) only, or of j in place of the seed where it is not 0
+ * fractional_pool         the same, by windows that are drawn: a function of (seed, noise, i + its
+ *          number) only, or of j in place of the seed where it is not 0
  *          forward  y, which, x
  *          backward dx, g, which
  * pick, interpolate       rows planes with strides, each contiguous, of the sizes in windows
