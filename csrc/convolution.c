@@ -464,9 +464,12 @@ static void pack_weight(const job *j, size_t group, size_t channel, size_t chann
              rows.rows, channels * taps, high);
         return;
     }
-    for (size_t k = 0; k < rows.rows; k += high)
-        for (size_t i = 0; i < channels; i++, packed += taps * high * c->element)
-            pack(packed, weight_of(j, group, rows.first + k, channel + i), (ptrdiff_t)taps, 1,
+    /* All rows of a plane of x are next to each other, and come from far memory as one. */
+    const size_t panel = channels * taps * high * c->element;
+    for (size_t i = 0; i < channels; i++)
+        for (size_t k = 0; k < rows.rows; k += high)
+            pack(packed + k / high * panel + i * taps * high * c->element,
+                 weight_of(j, group, rows.first + k, channel + i), (ptrdiff_t)taps, 1,
                  min_size(rows.rows - k, high), taps, high);
 }
 
