@@ -39,7 +39,8 @@ typedef struct pnng_convolution_method {
     bool as_it_lies;          /* windows of one element: x is read where it is */
     bool pack_weight;         /* y */
     bool turns_lines;         /* weight: lines are turned for the product, else its sums at last */
-    size_t together;          /* y: samples that are made at once */
+    bool gathers;             /* y: sums of small planes lie together, samples after each other, */
+    size_t together;          /* and so many samples are made at once */
     size_t channels;          /* planes of x that are worked on at once, of a group */
     size_t lines, rows;       /* weight: lines of x and planes of y that are */
     size_t box[PNNG_SPACE];   /* places that are, at most */

@@ -226,12 +226,9 @@ typedef struct pnng_convolution_table {
     /* add all lines of `channels` planes, of n places from the first on, to the copies */
     void (*add_lines)(const pnng_plane_windows *w, void *copy, size_t channels, size_t n,
                       const void *lines, ptrdiff_t ld);
-    /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias] */
+    /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias], rows ldy apart */
     void (*window_sums)(const pnng_plane_windows *w, const void *copy, size_t n, const void *weight,
-                        const void *bias, void *y, bool accumulate);
-    /* copy += weight_t y, for each tap */
-    void (*add_windows)(const pnng_plane_windows *w, void *copy, size_t n, const void *weight,
-                        const void *y);
+                        const void *bias, void *y, ptrdiff_t ldy, bool accumulate);
     /* weight_t += alpha sum y line_t */
     void (*window_products)(const pnng_plane_windows *w, const void *copy, size_t n, const void *y,
                             double alpha, void *weight);

@@ -136,6 +136,22 @@ def test_a_large_net_gives_the_same_bits(rows):
         assert_trees_close(training_step(net, rows), alone, EXACT)
 
 
+def test_gradients_of_small_planes_are_added_up_alike():
+    """Samples are put together then, as many as there are for a thread."""
+    branches = [nn.SpatialConvolution(128, 128, 3, 3, 1, 1, 1, 1) for _ in range(3)]
+    net = nn.Sequential(nn.MulConstant(1), nn.ConcatTable(*branches), nn.CAddTable())
+    x = normal(2, 128, 7, 7, seed=1)
+
+    def gradient(count):
+        nn.set_num_threads(count)
+        planned_anew = net.clone()
+        return planned_anew.backward(x, np.ones_like(planned_anew.forward(x)))
+
+    alone = gradient(1)
+    for count in COUNTS:
+        assert gradient(count).tobytes() == alone.tobytes()
+
+
 # ---- when they are there ----
 
 

@@ -195,6 +195,13 @@ static inline v_t v_evens(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b,
 static inline v_t v_odds(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0xdd)); }
 #endif
 
+static inline v_t v_zip_low(v_t a, v_t b) {
+    return X86(permute2f128)(X86(unpacklo)(a, b), X86(unpackhi)(a, b), 0x20);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    return X86(permute2f128)(X86(unpacklo)(a, b), X86(unpackhi)(a, b), 0x31);
+}
+
 /* Halves are folded as v_hsum folds them, those of two vectors at once. */
 static inline v_t v_fold_halves(v_t a, v_t b) {
     return v_add(X86(permute2f128)(a, b, 0x20), X86(permute2f128)(a, b, 0x31));

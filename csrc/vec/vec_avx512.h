@@ -140,6 +140,12 @@ static inline v_t v_evens(v_t a, v_t b) {
 static inline v_t v_odds(v_t a, v_t b) {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
 }
+static inline v_t v_zip_low(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
+}
 #else
 static inline v_t v_evens(v_t a, v_t b) {
     const __m512i place =
@@ -149,6 +155,15 @@ static inline v_t v_evens(v_t a, v_t b) {
 static inline v_t v_odds(v_t a, v_t b) {
     const __m512i place =
         _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+static inline v_t v_zip_low(v_t a, v_t b) {
+    const __m512i place = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    const __m512i place =
+        _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return _mm512_permutex2var_ps(a, place, b);
 }
 #endif

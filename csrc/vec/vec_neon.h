@@ -164,6 +164,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f64(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f64(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return vzip1q_f64(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return vzip2q_f64(a, b); }
 
 static inline v_t v_hsums(const v_t rows[V_LANES]) {
     return v_add(vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1]));
@@ -185,6 +187,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f32(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f32(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return vzip1q_f32(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return vzip2q_f32(a, b); }
 
 static inline v_t v_fold_halves(v_t a, v_t b) {
     return v_add(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),

@@ -148,6 +148,15 @@ static inline v_t v_odds(v_t a, v_t b) {
     return b;
 }
 
+static inline v_t v_zip_low(v_t a, v_t b) {
+    (void)b;
+    return a;
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    (void)a;
+    return b;
+}
+
 static inline v_t v_hsums(const v_t rows[V_LANES]) { return rows[0]; }
 static inline void v_transpose(v_t rows[V_LANES]) { (void)rows; }
 

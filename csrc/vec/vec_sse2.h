@@ -166,6 +166,8 @@ static inline real v_hsum(v_t x) { return _mm_cvtsd_f64(v_add(x, _mm_unpackhi_pd
 static inline real v_hmax(v_t x) { return _mm_cvtsd_f64(v_max(x, _mm_unpackhi_pd(x, x))); }
 static inline v_t v_evens(v_t a, v_t b) { return _mm_unpacklo_pd(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return _mm_unpackhi_pd(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return _mm_unpacklo_pd(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return _mm_unpackhi_pd(a, b); }
 
 static inline v_t v_hsums(const v_t rows[V_LANES]) {
     return v_add(_mm_unpacklo_pd(rows[0], rows[1]), _mm_unpackhi_pd(rows[0], rows[1]));
@@ -186,6 +188,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return _mm_shuffle_ps(a, b, 0x88); }
 static inline v_t v_odds(v_t a, v_t b) { return _mm_shuffle_ps(a, b, 0xdd); }
+static inline v_t v_zip_low(v_t a, v_t b) { return _mm_unpacklo_ps(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return _mm_unpackhi_ps(a, b); }
 
 static inline v_t v_fold_halves(v_t a, v_t b) {
     return v_add(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
