@@ -23,13 +23,14 @@ static void test_library(void) {
     snprintf(test_where, sizeof test_where, "the library");
     CHECK(pnng_version() && *pnng_version());
     static const char *const names[] = {
-        "PNNG_OK",          "PNNG_ERROR_MEMORY", "PNNG_ERROR_ARGUMENT", "PNNG_ERROR_SHAPE",
-        "PNNG_ERROR_TYPE",  "PNNG_ERROR_VALUE",  "PNNG_ERROR_UNBOUND",  "PNNG_ERROR_BUSY",
-        "PNNG_ERROR_ORDER", "PNNG_ERROR_ISA",    "PNNG_ERROR_HOST",     "PNNG_ERROR_THREADS"};
-    for (int k = 0; k < 12; k++)
+        "PNNG_OK",           "PNNG_ERROR_MEMORY", "PNNG_ERROR_ARGUMENT", "PNNG_ERROR_SHAPE",
+        "PNNG_ERROR_TYPE",   "PNNG_ERROR_VALUE",  "PNNG_ERROR_UNBOUND",  "PNNG_ERROR_BUSY",
+        "PNNG_ERROR_ORDER",  "PNNG_ERROR_ISA",    "PNNG_ERROR_HOST",     "PNNG_ERROR_THREADS",
+        "PNNG_ERROR_FORMAT", "PNNG_ERROR_FILE"};
+    for (int k = 0; k < 14; k++)
         CHECK(strcmp(pnng_status_name(-k), names[k]) == 0);
     CHECK(strncmp(pnng_status_name(1), "PNNG", 4) != 0);
-    CHECK(strncmp(pnng_status_name(-12), "PNNG", 4) != 0);
+    CHECK(strncmp(pnng_status_name(-14), "PNNG", 4) != 0);
     CHECK(strncmp(pnng_status_name(INT32_MIN), "PNNG", 4) != 0);
     CHECK(strncmp(pnng_status_name(INT32_MAX), "PNNG", 4) != 0);
 
