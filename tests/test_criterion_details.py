@@ -301,6 +301,7 @@ WRONG = {
     "class below": (nn.MultiMarginCriterion, X, np.array([0, 1, 2, -1]), ValueError, "classes: index -1, element 3"),
     "class in part": (nn.MultiMarginCriterion, X, np.array([0, 0.5, 2, 1]), ValueError, "element 1 is not a whole"),
     "classes": (nn.MultiMarginCriterion, X, np.array([0, 1]), ValueError, r"shape \(4,\), got \(2,\)"),
+    "rows of classes": (nn.MultiMarginCriterion, np.ones((2, 3, 4)), np.array([0, 1]), ValueError, "for each class"),
     "labels": (nn.MultiLabelMarginCriterion, X, np.zeros((4, 2), int), ValueError, r"shape \(4, 3\), got \(4, 2\)"),
     "label": (nn.MultiLabelMarginCriterion, X, np.full((4, 3), 3), ValueError, "3 classes"),
     "corner": (lambda: nn.ClassSimplexCriterion(3), X, np.array([0, 1, 2, 3]), ValueError, "3"),

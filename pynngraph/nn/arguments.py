@@ -85,7 +85,7 @@ def _named(error: Exception, where: str, args: tuple[Any, ...], keywords: dict[s
 
 
 class _Promise:
-    """What an annotation says of an argument. (A named tuple would take longer to define than all else here.)"""
+    """What an annotation says of an argument; a named tuple would take longer to define than all else here."""
 
     __slots__ = ("annotation", "name", "optional")
 
