@@ -508,3 +508,16 @@ def test_a_padded_batch_of_words_is_learned_as_the_words_one_by_one():
     apart = sum(learn(word[:-1, None], np.array([len(word) - 1]), word[1:]) for word in words)
     assert together == pytest.approx(apart, rel=1e-12)
     assert_trees_close(gradients, net.parameters()[1], SAME_MATHS)
+
+
+def test_wrong_lengths_are_told_of_the_node_while_debugging(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, lengths = nn.Identity()(), nn.Identity()()
+    net = nn.gModule([x, lengths], [nn.GRU(3, 4)([x, lengths])])
+    nn.setDebug(True)
+    try:
+        with pytest.raises(errors.DataError, match=r"GRU\(3 -> 4\) at .*, lengths of up to 4 steps: index 9") as caught:
+            net.forward([X, np.array([9, 1])])
+    finally:
+        nn.setDebug(False)
+    assert caught.value.node.module.label() == "GRU(3 -> 4)"

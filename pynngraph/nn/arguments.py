@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -84,12 +84,15 @@ def _named(error: Exception, where: str, args: tuple[Any, ...], keywords: dict[s
     return (DTypeError if isinstance(error, TypeError) else DataError)(f"{where}({', '.join(given)}): {error}")
 
 
-class _Promise(NamedTuple):
-    """What an annotation says of an argument."""
+class _Promise:
+    """What an annotation says of an argument; a named tuple would take longer to define than all else here."""
 
-    name: str
-    annotation: str
-    optional: bool
+    __slots__ = ("annotation", "name", "optional")
+
+    def __init__(self, name: str, note: str) -> None:
+        self.name = name
+        self.annotation = note.removesuffix(" | None")
+        self.optional = note != self.annotation
 
     def check(self, value: Any, where: str) -> None:
         """Raise an error for another value."""
@@ -106,8 +109,7 @@ def _promises(init: Callable[..., None]) -> list[_Promise]:
     """Of all arguments but self, in order."""
     code = init.__code__
     names = code.co_varnames[1 : code.co_argcount]
-    notes = {name: str(init.__annotations__.get(name, "")) for name in names}
-    return [_Promise(name, note.removesuffix(" | None"), note.endswith(" | None")) for name, note in notes.items()]
+    return [_Promise(name, str(init.__annotations__.get(name, ""))) for name in names]
 
 
 def _shortened(argument: Any) -> str:
