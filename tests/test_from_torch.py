@@ -1,5 +1,7 @@
 """PyTorch's modules as ours: the same answers, the same gradients, the same names."""
 
+import io
+
 import numpy as np
 import pytest
 from tolerances import assert_trees_close, relative
@@ -9,7 +11,7 @@ from pynngraph.errors import StateError, StructureError, UnsupportedError
 from pynngraph.io.parameters import named_cells
 
 torch = pytest.importorskip("torch")
-from torch_nets import NETS, Of, made  # noqa: E402 - it imports torch
+from torch_nets import NETS, NOT_IN_ONNX, Of, made  # noqa: E402 - it imports torch
 
 CLOSE = relative(1e-6, 1e-4)
 
@@ -48,6 +50,24 @@ def test_answers_and_gradients_are_those_of_pytorch(net, monkeypatch):
     # All gradients of parameters, whatever their order and layout.
     sums = sum(float((g**2).sum()) for g in found[len(wanted) :] if g is not None)
     np.testing.assert_allclose(sum((g**2).sum() for g in ours.parameters()[1]), sums, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's
+@pytest.mark.parametrize("any_batch", [False, True], ids=["fixed", "any-batch"])
+@pytest.mark.parametrize("net", [net for net in NETS if net.name not in NOT_IN_ONNX], ids=lambda net: net.name)
+def test_what_pytorch_exports_to_onnx_is_imported(net, any_batch):
+    onnx = pytest.importorskip("onnx")
+    if any_batch and net.name == "shapes":
+        pytest.skip("a view of a view, by sizes that are computed")
+    theirs, inputs = made(net)
+    names = [f"input{place}" for place, _ in enumerate(inputs)]
+    file = io.BytesIO()
+    axes = {name: {0: "batch"} for name in names} if any_batch else None
+    torch.onnx.export(theirs, tuple(inputs), file, dynamo=False, input_names=names, dynamic_axes=axes)
+    ours = nn.from_onnx(onnx.load_from_string(file.getvalue()))
+    own = arrays(inputs)[: len(ours.inputs)]  # the exporter drops those that have no influence
+    got = ours.forward(own[0] if len(own) == 1 else own)
+    assert_trees_close(leaves(got), arrays(leaves(theirs(*inputs))), relative(1e-5, 1e-4))
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "resnet", "unet", "mobile", "lstm-cell", "tied"])

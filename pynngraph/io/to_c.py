@@ -27,10 +27,43 @@ _COLUMNS = 100
 _BYTES_BASE = 1 << 16
 _BYTES_AN_OP = 3 << 10
 
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main".split()
-)
+_KEYWORDS = {
+    "auto",
+    "break",
+    "case",
+    "char",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "double",
+    "else",
+    "enum",
+    "extern",
+    "float",
+    "for",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "main",
+    "register",
+    "restrict",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "struct",
+    "switch",
+    "typedef",
+    "union",
+    "unsigned",
+    "void",
+    "volatile",
+    "while",
+}
 
 
 def to_c(module: Module, input: Any, path: str | os.PathLike[str], *, backward: bool = False) -> None:
@@ -74,7 +107,8 @@ def to_c(module: Module, input: Any, path: str | os.PathLike[str], *, backward: 
     >>> import tempfile, pathlib, numpy as np, pynngraph as nn
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     nn.to_c(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), np.zeros((4, 3)), f"{folder}/model.c")
-    ...     "pnng_status model_forward(const double *input0, double *output0);" in pathlib.Path(f"{folder}/model.c").read_text()
+    ...     text = pathlib.Path(f"{folder}/model.c").read_text()
+    >>> "pnng_status model_forward(const double *input0, double *output0);" in text
     True
     """
     place = os.fspath(path)
@@ -240,10 +274,10 @@ class _Writer:
         yield from _array("static const int64_t op_ints[]", [_whole(n) for _, _, ints, *_ in ops for n in ints])
         numbers = np.array([n for *_, nums, _ in ops for n in nums], np.float64)
         yield from _array("static const double op_nums[]", _reals(numbers, "double"))
+        yield from _array("static const pnng_shape input_shapes[]", [_shape(shape) for shape in shapes], "{0, {0}}")
         yield from _array(
-            "static const pnng_shape input_shapes[]", [_shape(shape) for shape in shapes], "{0, {0}}"
+            "static const int32_t input_kinds[]", [str(self._program.kinds[v]) for v in self._program.inputs]
         )
-        yield from _array("static const int32_t input_kinds[]", [str(self._program.kinds[v]) for v in self._program.inputs])
         cells = self._lowered.cells
         yield from _array(
             "static const pnng_shape weight_shapes[]", [_shape(cell.data.shape) for cell in cells], "{0, {0}}"
@@ -274,7 +308,9 @@ class _Writer:
         text = _INIT.replace("model", name)
         for key, count in counts.items():
             text = re.sub(rf"\b{key}\b", str(count), text)
-        binds = [self._bind("PARAM", place, f"(void *)(uintptr_t){each}") for place, each in enumerate(self._weight_names)]
+        binds = [
+            self._bind("PARAM", place, f"(void *)(uintptr_t){each}") for place, each in enumerate(self._weight_names)
+        ]
         if self._backward:
             binds += [
                 self._bind("GRAD_PARAM", place, each)
@@ -320,8 +356,11 @@ class _Writer:
 
     def _access(self) -> Iterator[str]:
         name, trained = self._name, self._trained()
-        entries = [f'{{"{_text(self._parameter_names[p])}", {self._lowered.cells[p].data.size}, {self._weight_names[p]}, '
-                   f"{self._gradient_names[p]}}}" for p in trained]  # fmt: skip
+        entries = []
+        for place in trained:
+            size, data = self._lowered.cells[place].data.size, self._weight_names[place]
+            quoted = f'"{_text(self._parameter_names[place])}"'
+            entries.append(f"{{{quoted}, {size}, {data}, {self._gradient_names[place]}}}")
         yield "static const struct {"
         yield "    const char *name;"
         yield "    size_t size;"
@@ -422,7 +461,7 @@ static const char *problem = "";
 
 static void *take(void *user, size_t bytes) {
     (void)user;
-    const size_t start = (used + PNNG_ARENA_ALIGNMENT - 1) / PNNG_ARENA_ALIGNMENT * PNNG_ARENA_ALIGNMENT;
+    const size_t line = PNNG_ARENA_ALIGNMENT, start = (used + line - 1) / line * line;
     if (start > sizeof memory || bytes > sizeof memory - start) {
         problem = "MODEL_MEMORY is too small";
         return NULL;

@@ -212,9 +212,7 @@ class Standardize(Module):
     array([[-1.,  1.]])
     """
 
-    def __init__(
-        self, eps: float, *, groups: int = 0, dims: int = 0, weight: Any = None, bias: Any = None
-    ) -> None:
+    def __init__(self, eps: float, *, groups: int = 0, dims: int = 0, weight: Any = None, bias: Any = None) -> None:
         self.eps = float(eps)
         self.groups = int(groups)
         self.dims = int(dims)

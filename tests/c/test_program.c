@@ -563,7 +563,7 @@ static void test_plan_arguments(void) {
         int32_t flags;
         const char *message;
     } cases[] = {{2, 2, 0, "number type: 2"},         {-1, 2, 0, "number type: -1"},
-                 {PNNG_F32, 2, 4, "flags: 4"},        {PNNG_F32, 2, -1, "flags"},
+                 {PNNG_F32, 2, 8, "flags: 8"},        {PNNG_F32, 2, -1, "flags"},
                  {PNNG_F32, 1, 0, "got shapes of 1"}, {PNNG_F64, 0, 1, "got shapes of 0"}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         pnng_plan *plan = NULL;
