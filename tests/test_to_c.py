@@ -145,8 +145,7 @@ NETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize(("train", "dtype"), [(False, "float32"), (True, "float64")], ids=["evaluation", "training"])
 @pytest.mark.parametrize("name", NETS)
 def test_answers_and_gradients_are_those_of_python_to_the_last_bit(name, train, dtype, rng, tmp_path):
     build, make = NETS[name]
