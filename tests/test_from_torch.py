@@ -104,6 +104,16 @@ def test_modules_of_training_stay_so():
     assert not nn.from_torch(net.eval(), x).train
 
 
+def test_conversion_draws_nothing():
+    drawn = []
+    for convert in (False, True):
+        nn.manualSeed(3)
+        if convert:
+            nn.from_torch(torch.nn.Linear(3, 2), torch.zeros(1, 3))
+        drawn.append(nn.Linear(2, 2).weight)
+    assert_trees_close(drawn[1], drawn[0], relative(0, 0))
+
+
 def test_the_module_stays_as_it_is():
     net = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.25))
     before = {key: value.clone() for key, value in net.state_dict().items()}

@@ -72,7 +72,7 @@ def from_torch(module: Any, example: Any) -> Module:
         raise StructureError(message)
     inputs = [torch.as_tensor(entry) for entry in (example if isinstance(example, (list, tuple)) else [example])]
     frozen = copy.deepcopy(module).eval()
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), making.drawing_nothing():
         warnings.simplefilter("ignore")
         try:
             made, _, _ = _Converter(torch, type(module).__name__).module(frozen, inputs, "")

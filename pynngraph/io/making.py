@@ -6,12 +6,13 @@ saves as the user knows it; the rest is made of ops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import nn
+from .. import nn, random
 from ..graph.gmodule import gModule
 from ..nn.primitive import Op, transpositions
 
@@ -38,6 +39,16 @@ def graph(inputs: list[Node], outputs: list[Node]) -> gModule:
     if unused and outputs:
         outputs = [nn.SelectTable(0)([outputs[0], *unused]), *outputs[1:]]
     return gModule(inputs, outputs)
+
+
+@contextmanager
+def drawing_nothing() -> Iterator[None]:
+    """Meanwhile, initial weights are drawn from nowhere: they are overwritten, and what comes later stays the same."""
+    state = random.get_state()
+    try:
+        yield
+    finally:
+        random.set_state(state)
 
 
 def in_a_row(*modules: Module | None) -> Module:

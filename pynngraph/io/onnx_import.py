@@ -88,7 +88,8 @@ def from_onnx(source: Any) -> gModule:
     except Exception as error:  # noqa: BLE001 - of onnx and of protobuf, which have no common one
         raise FileFormatError(f"{where}no ONNX model: {error}") from None
     try:
-        return _Importer(onnx, model).graph()
+        with making.drawing_nothing():
+            return _Importer(onnx, model).graph()
     except (FileFormatError, StateError):
         raise
     except Exception as error:
