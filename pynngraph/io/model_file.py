@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,8 +21,8 @@ from ..nn.container import ModuleList
 from ..nn.dtype import as_dtype
 from ..nn.host import HostStep
 from ..nn.module import Module
-from ..nn.parameter import Cell, Store
-from . import safetensors
+from ..nn.parameter import Cell, Derived, Store
+from . import safetensors, state
 from .parameters import named_cells
 from .t7_reader import contents, copy
 from .visits import count_visits
@@ -144,9 +145,12 @@ class _Writer:
         place = self._module_places[id(module)] = len(self.modules)
         entry: dict[str, Json] = {"class": _class_name(type(module))}
         self.modules.append(entry)
-        state = module.__getstate__()
-        cells = {kind: state.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
-        entry["state"] = {key: self.value(value, _join(path, key)) for key, value in state.items()}
+        attributes = module.__getstate__()
+        cells = {kind: attributes.pop(key) for kind, key in (("parameters", "_cells"), ("buffers", "_buffers"))}
+        entry["state"] = {key: self.value(value, _join(path, key)) for key, value in attributes.items()}
+        own = state.own_names(module)
+        if own:
+            entry["own"] = own
         for kind, known_cells in cells.items():
             entry[kind] = {name: self._cell(cell) for name, cell in known_cells.items()}
         return place
@@ -306,15 +310,65 @@ class _Reader:
         self._make_cells(self._model["cells"])
         entries = self._model["modules"]
         self._modules = [self._empty(entry["class"]) for entry in entries]
-        for module, entry in zip(self._modules, entries, strict=True):
-            state = {key: self._value(value) for key, value in entry["state"].items() if key not in _OF_RUNS}
-            for kind, key in (("parameters", "_cells"), ("buffers", "_buffers")):
-                state[key] = {name: self._cells[place] for name, place in entry[kind].items()}
-            module.__setstate__(state)
-        for module in self._modules:
-            count_visits(module)
-            as_dtype(module.dtype)
+        places = list(zip(self._modules, entries, range(len(entries)), strict=True))
+        for module, entry, place in places:
+            with self._blaming(place):
+                self._fill(module, entry)
+        for module, entry, place in reversed(places):  # those inside others come after them: the fault is theirs
+            with self._blaming(place):
+                state.check(module, tuple(entry.get("own", ())))
+        self._check_cells()
+        for module, _, place in places:
+            with self._blaming(place):
+                count_visits(module)
         return self._value(self._model["root"])
+
+    def _check_cells(self) -> None:
+        """All have the module's dtype; parameters have gradients, but for what a WeightNorm computes; buffers none."""
+        computed = {id(module._weight) for module in self._modules if isinstance(module, nn.WeightNorm)}
+        for place, module in enumerate(self._modules):
+            for name, cell in (*module._cells.items(), *module._buffers.items()):
+                if cell.data.dtype != module.dtype:
+                    raise self._fail(place, f"must have a {name} of {module.dtype}, got {cell.data.dtype}")
+            for name, cell in module._cells.items():
+                if isinstance(cell, Derived) is not (id(cell) in computed):
+                    raise self._fail(place, f"must have a gradient of its {name}, or be in a WeightNorm")
+            for name, cell in module._buffers.items():
+                if cell.grad_store is not None:
+                    raise self._fail(place, f"must have no gradient of its buffer {name}")
+
+    def _fail(self, place: int, what: str) -> FileFormatError:
+        """The error that says what is wrong with a module."""
+        name = self._model["modules"][place]["class"]
+        return FileFormatError(f"at byte 8: module {place} of the file, a {name}, {what}")
+
+    @contextmanager
+    def _blaming(self, place: int) -> Iterator[None]:
+        """Whatever a module in the file is asked to be: the file is to blame."""
+        try:
+            yield
+        except FileFormatError:
+            raise
+        except state.Fault as fault:
+            raise self._fail(place, str(fault)) from None
+        except Exception as error:
+            raise self._fail(place, f"cannot be made: {type(error).__name__}: {error}") from error
+
+    def _fill(self, module: Module, entry: Json) -> None:
+        """Give an empty module the state in the file."""
+        values = {key: self._value(value) for key, value in entry["state"].items() if key not in _OF_RUNS}
+        values["_cells"] = {name: self._parameter(place) for name, place in entry["parameters"].items()}
+        values["_buffers"] = {name: self._cells[place] for name, place in entry["buffers"].items()}
+        module.__setstate__(values)
+
+    def _parameter(self, place: int) -> Cell:
+        """A parameter's cell; one without a gradient is computed of others."""
+        cell = self._cells[place]
+        if cell.grad_store is None and not isinstance(cell, Derived):
+            derived = Derived.owning(cell.data, has_grad=False)
+            derived.data_store = cell.data_store
+            cell = self._cells[place] = derived
+        return cell
 
     def _make_cells(self, entries: list[Json]) -> None:
         stores: dict[str, Store] = {}

@@ -149,7 +149,9 @@ class _GraphLoader:
             return self._noted(Node(None, parent, part), data)
         raw = data.get("module") or data.get("criterion")
         sources = self._sources(data)
-        module = None if raw is None else self._loader.module(raw, "the module of a node")
+        if not (raw is None or isinstance(raw, Record)):
+            raise self._fail("has a node whose module is no object of a class")
+        module = None if raw is None else self._loader.module(raw)
         if len(sources) == 1 and self._place(sources[0]) is not None and module is not None:
             place = self._place(sources[0]) or 0
             # Older versions of nngraph have the places of inputs in the data of innode.

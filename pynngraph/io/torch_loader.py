@@ -14,7 +14,7 @@ from ..errors import Error, FileFormatError
 from ..nn.container import ModuleList
 from ..nn.module import Module
 from ..nn.parameter import Cell, at_most
-from . import torch_classes
+from . import state, torch_classes
 from .inert import Inert
 from .t7 import Function, Record, Storage, Table, Tensor
 from .t7_reader import copy
@@ -123,10 +123,10 @@ class Loader:
             return module
         return record
 
-    def module(self, raw: Any, where: str = "a module") -> Module:
+    def module(self, raw: Any) -> Module:
         """The module for an object of a file, which must be one."""
         if not isinstance(raw, Record):
-            raise FileFormatError(f"{where} is no object of a class")
+            raise TypeError(f"no object of a class: {_short(raw)}")
         known = self._made.get(id(raw))
         if isinstance(known, Module):
             return known
@@ -167,6 +167,10 @@ class Loader:
         label = fields.get("name")
         if isinstance(label, str):
             module.name = label
+        try:
+            state.check(module)
+        except state.Fault as fault:
+            raise self.fail(record, str(fault)) from None
         return module
 
     def _note_dtype(self, fields: Fields) -> None:
@@ -202,7 +206,10 @@ class Loader:
         entries = table.entries() if isinstance(table, Table) else None
         if entries is None:
             raise self.fail(record, f"has no list of {key}")
-        return [self.module(entry, f"entry {place} of {key}") for place, entry in enumerate(entries, 1)]
+        for place, entry in enumerate(entries, 1):
+            if not isinstance(entry, Record):
+                raise self.fail(record, f"has an entry {place} of {key} that is no object of a class")
+        return list(map(self.module, entries))
 
     def _by_row(self, cls: type[Module], row: Row, record: Record, fields: Fields) -> Module:
         _prepare(self, cls.__name__, fields)
@@ -215,7 +222,9 @@ class Loader:
                     module.add(child)  # type: ignore[attr-defined]
             elif len(children) > 1:  # a MapTable's copies of its one module
                 module.modules[:] = children  # type: ignore[attr-defined]
-            self._set_extra(module, row, fields)
+            self._set_extra(module, row, record, fields)
+        except FileFormatError:
+            raise
         except Exception as error:
             # A file may give a constructor anything; whatever it makes of that, the file is to blame.
             raise self.fail(record, f"cannot be made here: {error}") from error
@@ -265,8 +274,7 @@ class Loader:
         try:
             return self._converted(argument.kind, raw)
         except (TypeError, ValueError, OverflowError, AttributeError):
-            what = getattr(raw, "name", raw if isinstance(raw, (str, float)) else type(raw).__name__)
-            raise self.fail(record, f"has a field {argument.fields[0]} that it cannot have: {what!r}") from None
+            raise self.fail(record, f"has a field {argument.fields[0]} that it cannot have: {_short(raw)}") from None
 
     def _converted(self, kind: str, raw: Any) -> list[Any]:
         if kind == "sizes":
@@ -290,11 +298,13 @@ class Loader:
             return [None if array.size == 0 else array.astype(np.float64)]
         return [self.value(raw)]
 
-    def _set_extra(self, module: Module, row: Row, fields: Fields) -> None:
+    def _set_extra(self, module: Module, row: Row, record: Record, fields: Fields) -> None:
         for name, field in torch_classes.names(row.extra):
             raw = fields.get(field)
             if isinstance(raw, (bool, float, str)):
                 setattr(module, name, plain(raw))
+            elif raw is not None:
+                raise self.fail(record, f"has a field {field} that it cannot have: {_short(raw)}")
 
     # ---- parameters ------------------------------------------------------------------------------
 
@@ -377,6 +387,12 @@ def _whole(raw: Any) -> int:
     if isinstance(raw, bool) or raw != int(raw):
         raise ValueError(f"no whole number: {raw}")
     return int(raw)
+
+
+def _short(raw: Any) -> str:
+    """A value of Lua's in a few words."""
+    text = repr(getattr(raw, "name", raw if isinstance(raw, (str, float, bool)) else type(raw).__name__))
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def _shell(table: Table) -> Any:
