@@ -295,7 +295,7 @@ class Fixed(Module):
     takes_input = False
 
     def __init__(self, value: Any) -> None:
-        self.value = np.array(value)
+        self.value = np.array(value, np.float64)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """A constant."""
