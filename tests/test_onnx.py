@@ -311,6 +311,20 @@ def test_nodes_have_the_names_of_onnx_and_weights_train(rng):
     assert linear.gradWeight.any()
 
 
+def test_weights_that_two_nodes_have_are_shared_with_their_gradients(rng):
+    nodes = [("Gemm", ["x", "w", "b"], ["t"], {"transB": 1}), ("Gemm", ["t", "w", "b"], ["y"], {"transB": 1})]
+    graph = nn.from_onnx(model_of(nodes, {"x": ["batch", 3]}, {"y": None}, {"w": W[:3], "b": B[:3]}))
+    (weight, bias), (grad_weight, grad_bias) = graph.parameters()
+    x = rng.standard_normal((5, 3)).astype(F)
+    graph.backward(x, np.ones_like(graph.forward(x)))
+    hidden = x @ W[:3].T + B[:3]
+    ones = np.ones((5, 3), F)
+    assert_trees_close(grad_weight, ones.T @ hidden + (ones @ W[:3]).T @ x, CLOSE)
+    assert_trees_close(grad_bias, ones.sum(0) + (ones @ W[:3]).sum(0), CLOSE)
+    assert weight.shape == (3, 3)
+    assert bias.shape == (3,)
+
+
 def _named(entry):
     nodes, constants = entry
     return nodes, {"x": ["batch", 3]}, {"y": None}, constants

@@ -109,6 +109,17 @@ class Tied(tnn.Module):
         return (1 - y) / 2 + 3 / (x**2 + 1) - y.abs().sqrt()
 
 
+class TwoRanks(tnn.Module):
+    """One layer for rows, and for batches of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = tnn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(x).sum(1) + self.fc(x[:, 0])
+
+
 class Shapes(tnn.Module):
     """Views by sizes that are asked for."""
 
@@ -176,6 +187,7 @@ NETS = [
     Net("mobile", Mobile, [(2, 4, 6, 6)]),
     Net("lstm-cell", LstmCell, [(2, 3), (2, 4), (2, 4)]),
     Net("tied", Tied, [(3, 4)]),
+    Net("two-ranks", TwoRanks, [(3, 2, 4)]),
     Net("shapes", Shapes, [(4, 6)]),
     Net("lstm", lambda: Recurrent(tnn.LSTM), [(5, 2, 3)]),
     Net("lstm-two-layers", lambda: Recurrent(tnn.LSTM, num_layers=2), [(5, 2, 3)]),

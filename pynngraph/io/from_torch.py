@@ -121,7 +121,9 @@ class _Converter:
     def __init__(self, torch: Any, name: str) -> None:
         self._torch = torch
         self._name = name
-        self._known: dict[int, tuple[Module, Any]] = {}  # of modules of PyTorch's, by id
+        # Of modules and parameters of PyTorch's, by id; of modules also by how many dims their inputs have.
+        self._known: dict[Any, tuple[Module, Any]] = {}
+        self._first: dict[int, Module] = {}  # of modules of PyTorch's: the first that was made
         self._values: dict[Any, Any] = {}  # of the trace at hand: what its nodes hold for the example
         self._at: Any = None  # the node of the trace at hand
         self._path = ""  # of the module that it is in
@@ -131,10 +133,12 @@ class _Converter:
         """A module, what it gives for an example, and how that is nested."""
         outer = self._values, self._at, self._path, self._owner
         try:
-            known = self._known.get(id(module))
+            key = (id(module), *(getattr(entry, "ndim", None) for entry in inputs))
+            known = self._known.get(key)
             output = module(*inputs)
             if known is None:
-                known = self._known[id(module)] = self._new(module, inputs, path)
+                known = self._known[key] = self._new(module, inputs, path)
+                _share(known[0], self._first.setdefault(id(module), known[0]))
             return known[0], output, known[1]
         finally:
             self._values, self._at, self._path, self._owner = outer
@@ -288,7 +292,7 @@ class _Converter:
         if isinstance(inner, self._torch.nn.MultiheadAttention) or node.kwargs:
             raise self._fail(f"{type(inner).__name__}, called with {', '.join(node.kwargs)}")
         tensors = [self._example(argument) for argument in node.args]
-        is_new = id(inner) not in self._known
+        is_new = id(inner) not in self._first
         module, _, structure = self.module(inner, tensors, path)
         flat: list[Any] = [entry for entry in self._leaves(list(args)) if isinstance(entry, Node)]
         if type(inner).__name__ in ("LSTM", "GRU", "RNN"):
@@ -973,6 +977,14 @@ class _Converter:
 
     def _do_avg_pool2d(self, x: Any, *args: Any, **more: Any) -> Node:
         return self._pooled("AvgPool2d", x, *args, **more)
+
+
+def _share(made: Module, first: Module) -> None:
+    """Let a module have the parameters of one that was made of the same, for inputs of other dims."""
+    if made is not first:
+        pairs = ([part for part in each.listModules() if part._cells or part._buffers] for each in (made, first))
+        for mine, other in zip(*pairs, strict=True):
+            making.share(mine, other, *mine._cells, *mine._buffers)
 
 
 # Functions of one array: a class, or a name that making.activation knows.

@@ -51,6 +51,16 @@ def drawing_nothing() -> Iterator[None]:
         random.set_state(state)
 
 
+def share(module: Module, other: Module, *names: str) -> None:
+    """Let a module have parameters of another, with their gradients, and buffers."""
+    for name in names:
+        if name in module._cells:
+            module._cells[name] = other._cells[name]
+        else:
+            module._buffers[name] = other._buffers[name]
+    module._changed()
+
+
 def in_a_row(*modules: Module | None) -> Module:
     """What there is of modules, one after the other."""
     present = [module for module in modules if module is not None]

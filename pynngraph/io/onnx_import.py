@@ -343,7 +343,7 @@ class _Importer:
                 if name and cell in part._cells:
                     other = self._tied.setdefault((name, cell), part)
                     if other is not part and other._cells[cell].data.shape == part._cells[cell].data.shape:
-                        part.share(other, cell)
+                        making.share(part, other, cell)
         return module
 
     def _alike(self, names: Sequence[str]) -> bool:
