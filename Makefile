@@ -14,6 +14,7 @@ help:
 	@echo "make check-ulps  every float through every transcendental kernel (ULPS_ARGS='\"\" avx2,avx512 float' are minutes)"
 	@echo "make coverage  all Python tests, which must come to each line of the modules and optimisers"
 	@echo "make check   style, types, sanitizers, symbols, size, NEON, documents, counts of instructions"
+	@echo "make check-arm   of that what is for aarch64, by qemu-user: C tests, and all cases of ops"
 	@echo "make fuzz    damaged files by the thousand, FUZZ_SECONDS=60 for each reader"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite graphs' selects)"
 	@echo "make bench-plot   draw what suites of graphs and kernels measured, write docs/performance.md"
@@ -58,7 +59,7 @@ clean:
 
 # ---- checks: `make -k check` goes on after one that fails ---------------------------------------
 
-CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols size install embedded instructions
+CHECKS := text ruff format types clang-format docs release sanitize tsan arm symbols size install embedded instructions
 .PHONY: $(CHECKS:%=check-%)
 check: $(CHECKS:%=check-%)
 	@echo "All checks passed."
@@ -84,8 +85,11 @@ check-clang-format: $(VENV)/.dev
 check-docs: $(VENV)/.installed
 	$(if $(wildcard docs/make_ops.py),$(BIN)/python docs/make_ops.py --check)
 
-check-release check-sanitize check-tsan check-neon: check-%:
+check-release check-sanitize check-tsan: check-%:
 	tools/c_tests.sh $*
+
+check-arm: $(VENV)/.installed
+	tools/check_arm.sh $(BIN)/python
 
 .PHONY: check-ulps
 check-ulps: check-release

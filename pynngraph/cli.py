@@ -30,6 +30,7 @@ examples:
   python -m pynngraph info checkpoint.t7 --key protos.rnn --input 50x65
   python -m pynngraph run model.t7 --input x.npy --output y.npy
   python -m pynngraph convert model.t7 model.safetensors --input 1x3x224x224
+  python -m pynngraph convert model.t7 model.c --input 1x784
   python -m pynngraph draw model.t7 -o model.svg
   python -m pynngraph bench model.t7 --input 1x784 --batch 1,16,256
   python -m pynngraph explain model.t7 --input 16x784

@@ -1,11 +1,11 @@
-"""The rows of op_cases.py as a file that tests/c/run_cases.c reads: where there is no Python, ops are tested all the same.
+"""The rows of op_cases.py as a file that tests/c/run_cases.c reads, where there is no Python.
 
-Numbers are little-endian, 8 bytes each: int64, or float64. A text is its length and its bytes, filled up with zeros to a
-whole number of 8. The file is "PNNGCASE", the number of cases, and for each: name, op; dtype (0: float32); numbers of
+Numbers are little-endian, 8 bytes each: int64, or float64. A text is its length and its bytes, filled up with zeros to
+a whole number of 8. The file is "PNNGCASE", the number of cases, and for each: name, op; dtype (0: float32); numbers of
 inputs, ints, nums and outputs; ints; nums; the seed; for the outputs and then for the gradients: measure (0: of each
-element, 1: of the array) and largest relative error. Then arrays: inputs, what the outputs should be, gradients of outputs,
-what the gradients of inputs should be. An array is its kind (0: reals, 1: indices, 2: there is none), the number of dims,
-dims, elements.
+element, 1: of the array) and largest relative error. Then arrays: inputs, what the outputs should be, gradients of
+outputs, what the gradients of inputs should be. An array is its kind (0: reals, 1: indices, 2: there is none), the
+number of dims, dims, elements.
 
 As a script: python cases_file.py FILE
 """

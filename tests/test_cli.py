@@ -169,6 +169,13 @@ class TestCommands:
         assert command("convert", "net.t7", "net.safetensors", "--input", "4x3")[0] == 0
         assert "4x3 -> 4x2" in command("info", "net.safetensors")[1]
 
+    def test_convert_to_c(self, command):
+        code, out, _ = command("convert", "net.t7", "model.c", "--input", "4x3")
+        assert code == 0
+        assert out.startswith("model.c: Sequential")
+        with open("model.c") as file:  # noqa: PTH123
+            assert "pnng_status model_forward(const double *input0, double *output0);" in file.read()
+
     def test_draw(self, command):
         assert command("draw", "graph.t7", "-o", "graph.dot")[:2] == (0, "graph.dot\n")
         with open("graph.dot") as file:  # noqa: PTH123

@@ -1,5 +1,7 @@
 """PyTorch's modules as ours: the same answers, the same gradients, the same names."""
 
+import io
+
 import numpy as np
 import pytest
 from tolerances import assert_trees_close, relative
@@ -9,7 +11,7 @@ from pynngraph.errors import StateError, StructureError, UnsupportedError
 from pynngraph.io.parameters import named_cells
 
 torch = pytest.importorskip("torch")
-from torch_nets import NETS, Of, made  # noqa: E402 - it imports torch
+from torch_nets import NETS, NOT_IN_ONNX, Of, made  # noqa: E402 - it imports torch
 
 CLOSE = relative(1e-6, 1e-4)
 
@@ -50,6 +52,24 @@ def test_answers_and_gradients_are_those_of_pytorch(net, monkeypatch):
     np.testing.assert_allclose(sum((g**2).sum() for g in ours.parameters()[1]), sums, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore")  # the exporter's
+@pytest.mark.parametrize("any_batch", [False, True], ids=["fixed", "any-batch"])
+@pytest.mark.parametrize("net", [net for net in NETS if net.name not in NOT_IN_ONNX], ids=lambda net: net.name)
+def test_what_pytorch_exports_to_onnx_is_imported(net, any_batch):
+    onnx = pytest.importorskip("onnx")
+    if any_batch and net.name == "shapes":
+        pytest.skip("a view of a view, by sizes that are computed")
+    theirs, inputs = made(net)
+    names = [f"input{place}" for place, _ in enumerate(inputs)]
+    file = io.BytesIO()
+    axes = {name: {0: "batch"} for name in names} if any_batch else None
+    torch.onnx.export(theirs, tuple(inputs), file, dynamo=False, input_names=names, dynamic_axes=axes)
+    ours = nn.from_onnx(onnx.load_from_string(file.getvalue()))
+    own = arrays(inputs)[: len(ours.inputs)]  # the exporter drops those that have no influence
+    got = ours.forward(own[0] if len(own) == 1 else own)
+    assert_trees_close(leaves(got), arrays(leaves(theirs(*inputs))), relative(1e-5, 1e-4))
+
+
 @pytest.mark.parametrize("name", ["mlp", "cnn", "resnet", "unet", "mobile", "lstm-cell", "tied"])
 def test_parameters_have_their_names_and_values(name):
     theirs, inputs = made(next(net for net in NETS if net.name == name))
@@ -84,20 +104,21 @@ def test_modules_of_training_stay_so():
     assert not nn.from_torch(net.eval(), x).train
 
 
+def test_conversion_draws_nothing():
+    drawn = []
+    for convert in (False, True):
+        nn.manualSeed(3)
+        if convert:
+            nn.from_torch(torch.nn.Linear(3, 2), torch.zeros(1, 3))
+        drawn.append(nn.Linear(2, 2).weight)
+    assert_trees_close(drawn[1], drawn[0], relative(0, 0))
+
+
 def test_the_module_stays_as_it_is():
     net = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.25))
     before = {key: value.clone() for key, value in net.state_dict().items()}
     nn.from_torch(net, torch.randn(4, 3))
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
-
-
-def test_what_is_converted_is_saved_and_loaded(tmp_path):
-    theirs, inputs = made(next(net for net in NETS if net.name == "mobile"))
-    ours = nn.from_torch(theirs, inputs)
-    nn.save(tmp_path / "net.safetensors", ours)
-    again = nn.load(tmp_path / "net.safetensors")
-    x = inputs[0].numpy()
-    assert_trees_close(again.forward(x), ours.forward(x), relative(0, 0))
 
 
 class Block(torch.nn.Module):
@@ -157,3 +178,14 @@ def test_without_the_package_it_is_said_what_is_missing(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(StateError, match="needs PyTorch"):
         nn.from_torch(None, None)
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
+def test_what_is_converted_is_saved_and_loaded(net, tmp_path):
+    theirs, inputs = made(net)
+    ours = nn.from_torch(theirs, inputs)
+    nn.save(tmp_path / "net.safetensors", ours)
+    own = arrays(inputs)
+    own = own[0] if len(own) == 1 else own
+    again = nn.load(tmp_path / "net.safetensors")
+    assert_trees_close(leaves(again.forward(own)), leaves(ours.forward(own)), relative(0, 0))

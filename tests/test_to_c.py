@@ -88,7 +88,7 @@ def driver(ready, *, backward):
 def build(arguments, folder):
     """The program `run` of sources, which give no warning."""
     command = [COMPILER, *FLAGS, "-o", "run", *arguments, "-lm", "-pthread"]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)  # noqa: S603
     assert done.returncode == 0, done.stderr
 
 
@@ -103,7 +103,8 @@ def compiled(folder, module, input, *, backward=False):
 
 def run(program, arrays, **environment):
     data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-    done = subprocess.run([program], input=data, capture_output=True, check=False, env={**os.environ, **environment})
+    variables = {**os.environ, **environment}
+    done = subprocess.run([program], input=data, capture_output=True, check=False, env=variables)  # noqa: S603
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -144,8 +145,7 @@ NETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize(("train", "dtype"), [(False, "float32"), (True, "float64")], ids=["evaluation", "training"])
 @pytest.mark.parametrize("name", NETS)
 def test_answers_and_gradients_are_those_of_python_to_the_last_bit(name, train, dtype, rng, tmp_path):
     build, make = NETS[name]
@@ -159,10 +159,10 @@ def test_answers_and_gradients_are_those_of_python_to_the_last_bit(name, train, 
     grad_input = module.backward(input, grads)
     wanted = [*leaves(output)]
     wanted += [g for g, x in zip(leaves(grad_input), leaves(input), strict=True) if x.dtype.kind == "f"]
-    wanted += [cell.grad for cell in module.execution_apart().prepared(input).lowered.cells if cell.grad_store is not None]
+    wanted += [
+        cell.grad for cell in module.execution_apart().prepared(input).lowered.cells if cell.grad_store is not None
+    ]
     assert got == b"".join(array.tobytes() for array in wanted)
-
-
 
 
 ALL_DRIVER = """\
@@ -247,7 +247,7 @@ def test_too_little_memory_is_told(rng, tmp_path):
     x = rng.standard_normal((4, 3))
     compiled(tmp_path, mlp(), x)
     build(["-DMODEL_MEMORY=2048", "main.c", "model.c", str(LIBRARY)], tmp_path)
-    done = subprocess.run([tmp_path / "run"], input=x.tobytes(), capture_output=True, check=False)
+    done = subprocess.run([tmp_path / "run"], input=x.tobytes(), capture_output=True, check=False)  # noqa: S603
     assert done.returncode == 2
     assert b"PNNG_ERROR_MEMORY: MODEL_MEMORY is too small" in done.stderr
 

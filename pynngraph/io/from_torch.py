@@ -37,8 +37,8 @@ def from_torch(module: Any, example: Any) -> Module:
     -------
     A graph, or for a ``torch.nn.Sequential`` a :class:`Sequential`, with the numbers and the dtype of the module's, in
     training or in evaluation as that is. Modules inside of modules stay so, and keep their names: the parameter that is
-    ``blocks.0.conv1.weight`` there is that in ``nn.save`` here. Several inputs are a list; so are several outputs, from left
-    to right.
+    ``blocks.0.conv1.weight`` there is that in ``nn.save`` here. Several inputs are a list; so are several outputs, from
+    left to right.
 
     What ``torch.fx`` cannot trace is converted by way of ONNX, in evaluation.
 
@@ -72,13 +72,15 @@ def from_torch(module: Any, example: Any) -> Module:
         raise StructureError(message)
     inputs = [torch.as_tensor(entry) for entry in (example if isinstance(example, (list, tuple)) else [example])]
     frozen = copy.deepcopy(module).eval()
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), making.drawing_nothing():
         warnings.simplefilter("ignore")
         try:
             made, _, _ = _Converter(torch, type(module).__name__).module(frozen, inputs, "")
         except _Untraceable as error:
             made = _by_onnx(torch, frozen, inputs, error)
-    dtypes = {tensor.dtype for tensor in (*inputs, *frozen.parameters(), *frozen.buffers()) if tensor.is_floating_point()}
+    dtypes = {
+        tensor.dtype for tensor in (*inputs, *frozen.parameters(), *frozen.buffers()) if tensor.is_floating_point()
+    }
     made.type("float64" if torch.float64 in dtypes else "float32")
     return made.training() if module.training else made.evaluate()
 
@@ -119,7 +121,9 @@ class _Converter:
     def __init__(self, torch: Any, name: str) -> None:
         self._torch = torch
         self._name = name
-        self._known: dict[int, tuple[Module, Any]] = {}  # of modules of PyTorch's, by id
+        # Of modules and parameters of PyTorch's, by id; of modules also by how many dims their inputs have.
+        self._known: dict[Any, tuple[Module, Any]] = {}
+        self._first: dict[int, Module] = {}  # of modules of PyTorch's: the first that was made
         self._values: dict[Any, Any] = {}  # of the trace at hand: what its nodes hold for the example
         self._at: Any = None  # the node of the trace at hand
         self._path = ""  # of the module that it is in
@@ -129,10 +133,12 @@ class _Converter:
         """A module, what it gives for an example, and how that is nested."""
         outer = self._values, self._at, self._path, self._owner
         try:
-            known = self._known.get(id(module))
+            key = (id(module), *(getattr(entry, "ndim", None) for entry in inputs))
+            known = self._known.get(key)
             output = module(*inputs)
             if known is None:
-                known = self._known[id(module)] = self._new(module, inputs, path)
+                known = self._known[key] = self._new(module, inputs, path)
+                _share(known[0], self._first.setdefault(id(module), known[0]))
             return known[0], output, known[1]
         finally:
             self._values, self._at, self._path, self._owner = outer
@@ -235,7 +241,7 @@ class _Converter:
             name = node.target if isinstance(node.target, str) else node.target.__name__
             method = getattr(self, f"_do_{name.strip('_').removesuffix('_')}", None)
             if name in ("boolean_dispatch", "fn") or method is None:
-                method = self._dispatched(node) or method
+                method = _function_of(name.strip("_")) or self._dispatched(node) or method
             if method is None:
                 raise self._fail(f"{name}{self._why(name)}")
             return self._named(method(*args, **more), node.name)
@@ -256,7 +262,9 @@ class _Converter:
             value = list(value.values())
         if isinstance(value, slice):
             value = [value.start, value.stop, value.step]
-        return [leaf for entry in value for leaf in self._leaves(entry)] if isinstance(value, (list, tuple)) else [value]
+        return (
+            [leaf for entry in value for leaf in self._leaves(entry)] if isinstance(value, (list, tuple)) else [value]
+        )
 
     def _named(self, value: Any, name: str) -> Any:
         return value.annotate(name=name) if isinstance(value, Node) and value.name is None else value
@@ -284,7 +292,7 @@ class _Converter:
         if isinstance(inner, self._torch.nn.MultiheadAttention) or node.kwargs:
             raise self._fail(f"{type(inner).__name__}, called with {', '.join(node.kwargs)}")
         tensors = [self._example(argument) for argument in node.args]
-        is_new = id(inner) not in self._known
+        is_new = id(inner) not in self._first
         module, _, structure = self.module(inner, tensors, path)
         flat: list[Any] = [entry for entry in self._leaves(list(args)) if isinstance(entry, Node)]
         if type(inner).__name__ in ("LSTM", "GRU", "RNN"):
@@ -328,7 +336,7 @@ class _Converter:
         return making.linear(self._array(m.weight), self._array(m.bias), x.dim())
 
     def _layer_Identity(self, _m: Any, _x: Any) -> Module:
-        return nn.Identity()
+        return nn.Identity()  # type: ignore[no-any-return]
 
     def _layer_Flatten(self, m: Any, x: Any) -> Module:
         return self._flattened(m.start_dim, m.end_dim, tuple(x.shape))
@@ -372,15 +380,17 @@ class _Converter:
     def _full_convolution(self, m: Any, _x: Any) -> Module:
         sizes = [list(part) for part in (m.stride, m.padding, m.dilation)]
         extras = list(m.output_padding)
-        return making.full_convolution(self._array(m.weight), self._array(m.bias), *sizes, m.groups, extras)
+        weight, bias = self._array(m.weight), self._array(m.bias)
+        return making.full_convolution(weight, bias, sizes[0], sizes[1], sizes[2], m.groups, extras)
 
     _layer_ConvTranspose1d = _layer_ConvTranspose2d = _layer_ConvTranspose3d = _full_convolution
 
     def _batch_norm(self, m: Any, x: Any) -> Module:
         if m.running_mean is None:
             raise self._fail("batch normalization without running statistics")
-        arrays = [self._array(part) for part in (m.running_mean, m.running_var, m.weight, m.bias)]
-        return making.batch_norm(x.dim(), *arrays, m.eps, 0.1 if m.momentum is None else m.momentum)
+        mean, variance, weight, bias = map(self._array, (m.running_mean, m.running_var, m.weight, m.bias))
+        momentum = 0.1 if m.momentum is None else m.momentum
+        return making.batch_norm(x.dim(), mean, variance, weight, bias, m.eps, momentum)
 
     _layer_BatchNorm1d = _layer_BatchNorm2d = _layer_BatchNorm3d = _batch_norm
 
@@ -496,7 +506,7 @@ class _Converter:
         old = list(shape[2:])
         scales = None if scale is None else [scale] * dims if isinstance(scale, (int, float)) else list(scale)
         if scales is not None:
-            new = [int(math.floor(each * own)) for each, own in zip(scales, old, strict=True)]
+            new = [math.floor(each * own) for each, own in zip(scales, old, strict=True)]
         else:
             new = [size] * dims if isinstance(size, int) else list(size)
         if mode in ("nearest", "nearest-exact"):
@@ -506,7 +516,15 @@ class _Converter:
         if mode not in ("linear", "bilinear", "trilinear") or not align_corners:
             raise self._fail(f"interpolation of mode {mode!r}, unless linear with align_corners=True")
         whole = scales is not None and all(each == int(each) for each in scales)
-        factors = [1, 1, *(map(int, scales) if whole and scales is not None else [int(a == b) for a, b in zip(new, old, strict=True)])]
+        factors = [
+            1,
+            1,
+            *(
+                map(int, scales)
+                if whole and scales is not None
+                else [int(a == b) for a, b in zip(new, old, strict=True)]
+            ),
+        ]
         extras = [0, 0, *([0] * dims if whole else [0 if a == b else a for a, b in zip(new, old, strict=True)])]
         return making.interpolated(factors, extras)
 
@@ -568,13 +586,13 @@ class _Converter:
         return making.activation("hardsigmoid", 1 / 6, 0.5)
 
     def _layer_Sigmoid(self, _m: Any, _x: Any) -> Module:
-        return nn.Sigmoid()
+        return nn.Sigmoid()  # type: ignore[no-any-return]
 
     def _layer_Tanh(self, _m: Any, _x: Any) -> Module:
-        return nn.Tanh()
+        return nn.Tanh()  # type: ignore[no-any-return]
 
     def _layer_Tanhshrink(self, _m: Any, _x: Any) -> Module:
-        return nn.TanhShrink()
+        return nn.TanhShrink()  # type: ignore[no-any-return]
 
     def _layer_Softplus(self, m: Any, _x: Any) -> Module:
         if m.threshold != 20:  # that of the engine
@@ -582,7 +600,7 @@ class _Converter:
         return nn.SoftPlus(m.beta)
 
     def _layer_Softsign(self, _m: Any, _x: Any) -> Module:
-        return nn.SoftSign()
+        return nn.SoftSign()  # type: ignore[no-any-return]
 
     def _layer_Softshrink(self, m: Any, _x: Any) -> Module:
         return nn.SoftShrink(m.lambd)
@@ -594,11 +612,16 @@ class _Converter:
         return nn.Threshold(m.threshold, m.value)
 
     def _layer_LogSigmoid(self, _m: Any, _x: Any) -> Module:
-        return nn.LogSigmoid()
+        return nn.LogSigmoid()  # type: ignore[no-any-return]
 
     def _recurrent(self, m: Any, *_inputs: Any) -> Module:
         name = type(m).__name__
-        if m.bidirectional or m.batch_first or getattr(m, "proj_size", 0) or getattr(m, "nonlinearity", "tanh") != "tanh":
+        if (
+            m.bidirectional
+            or m.batch_first
+            or getattr(m, "proj_size", 0)
+            or getattr(m, "nonlinearity", "tanh") != "tanh"
+        ):
             raise self._fail(f"{name} that is bidirectional, batch_first, of another function or with a projection")
         module: Module = getattr(nn, name)(m.input_size, m.hidden_size, m.num_layers, m.dropout)
         n_gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[name]
@@ -653,18 +676,18 @@ class _Converter:
 
     def _do_add(self, x: Any, y: Any, *, alpha: float = 1) -> Node:
         if isinstance(y, (int, float)):
-            return nn.AddConstant(y * alpha)(x)  # type: ignore[no-any-return]
+            return nn.AddConstant(y * alpha)(x)
         if isinstance(x, (int, float)):
-            return nn.AddConstant(x)(y)  # type: ignore[no-any-return]
+            return nn.AddConstant(x)(y)
         return self._binary(nn.CAddTable, x, y if alpha == 1 else nn.MulConstant(alpha)(y))
 
     _do_iadd = _do_add
 
     def _do_sub(self, x: Any, y: Any, *, alpha: float = 1) -> Node:
         if isinstance(y, (int, float)):
-            return nn.AddConstant(-y * alpha)(x)  # type: ignore[no-any-return]
+            return nn.AddConstant(-y * alpha)(x)
         if isinstance(x, (int, float)):
-            return nn.AddConstant(x)(nn.MulConstant(-1)(y))  # type: ignore[no-any-return]
+            return nn.AddConstant(x)(nn.MulConstant(-1)(y))
         return self._binary(nn.CSubTable, x, y if alpha == 1 else nn.MulConstant(alpha)(y))
 
     _do_isub = _do_sub
@@ -676,23 +699,23 @@ class _Converter:
         if isinstance(x, (int, float)):
             x, y = y, x
         if isinstance(y, (int, float)):
-            return nn.MulConstant(y)(x)  # type: ignore[no-any-return]
+            return nn.MulConstant(y)(x)
         return self._binary(nn.CMulTable, x, y)
 
     _do_imul = _do_multiply = _do_mul
 
     def _do_truediv(self, x: Any, y: Any) -> Node:
         if isinstance(y, (int, float)):
-            return nn.MulConstant(1 / y)(x)  # type: ignore[no-any-return]
+            return nn.MulConstant(1 / y)(x)
         if isinstance(x, (int, float)):
-            return nn.MulConstant(x)(nn.Power(-1)(y))  # type: ignore[no-any-return]
+            return nn.MulConstant(x)(nn.Power(-1)(y))
         return self._binary(nn.CDivTable, x, y)
 
     _do_div = _do_itruediv = _do_divide = _do_truediv
 
     def _do_pow(self, x: Any, exponent: Any) -> Node:
         known: dict[float, Any] = {2: nn.Square, 0.5: nn.Sqrt}
-        return known[exponent]()(x) if exponent in known else nn.Power(float(exponent))(x)  # type: ignore[no-any-return]
+        return known[exponent]()(x) if exponent in known else nn.Power(float(exponent))(x)
 
     def _do_maximum(self, x: Any, y: Any) -> Node:
         return self._binary(nn.CMaxTable, x, y)
@@ -706,25 +729,25 @@ class _Converter:
     def _do_where(self, condition: Any, yes: Any, no: Any) -> Node:
         if condition[0] != "gt" or condition[1] is not yes or not isinstance(no, (int, float)):
             raise self._fail("where, unless torch.where(x > a, x, b)")
-        return nn.Threshold(float(condition[2]), float(no))(yes)  # type: ignore[no-any-return]
+        return nn.Threshold(float(condition[2]), float(no))(yes)
 
-    def _do_clamp(self, x: Any, min: float | None = None, max: float | None = None) -> Node:  # noqa: A002
-        return making.clip(min, max)(x)  # type: ignore[no-any-return]
+    def _do_clamp(self, x: Any, min: float | None = None, max: float | None = None) -> Node:
+        return making.clip(min, max)(x)
 
     _do_clip = _do_hardtanh = _do_clamp
 
     def _do_matmul(self, x: Any, y: Any) -> Node:
         ranks = len(self._shape(0)), len(self._shape(1))
         if ranks in ((2, 2), (3, 3)):
-            return nn.MM()([x, y])  # type: ignore[no-any-return]
+            return nn.MM()([x, y])
         if ranks == (2, 1):
-            return nn.MV()([x, y])  # type: ignore[no-any-return]
+            return nn.MV()([x, y])
         raise self._fail(f"a product of arrays of {ranks[0]} and {ranks[1]} dims")
 
     _do_mm = _do_bmm = _do_matmul
 
     def _do_linear(self, x: Any, weight: Any, bias: Any = None) -> Node:
-        return Op("linear")([x, weight, *([] if bias is None else [bias])])  # type: ignore[no-any-return]
+        return Op("linear")([x, weight, *([] if bias is None else [bias])])
 
     # ---- shapes ----------------------------------------------------------------------------------
 
@@ -748,16 +771,16 @@ class _Converter:
         wanted = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
         shape = self._shape()
         if wanted and isinstance(wanted[0], _Size) and shape and wanted[0] == shape[0]:
-            return making.reshape([-2, *map(int, wanted[1:])])(x)  # type: ignore[no-any-return]
+            return making.reshape([-2, *map(int, wanted[1:])])(x)
         if -1 not in wanted and any(isinstance(size, _Size) and size.place == 0 for size in wanted):
             wanted = [-1 if isinstance(size, _Size) and size.place == 0 else size for size in wanted]
             wanted = [size if wanted.count(-1) == 1 else int(other) for size, other in zip(wanted, sizes, strict=False)]
-        return making.reshape(list(map(int, wanted)))(x)  # type: ignore[no-any-return]
+        return making.reshape(list(map(int, wanted)))(x)
 
     _do_reshape = _do_view
 
     def _do_flatten(self, x: Any, start_dim: int = 0, end_dim: int = -1) -> Node:
-        return self._flattened(start_dim, end_dim, self._shape())(x)  # type: ignore[no-any-return]
+        return self._flattened(start_dim, end_dim, self._shape())(x)
 
     def _flattened(self, start: int, end: int, shape: tuple[int, ...]) -> Module:
         start, end = start % len(shape), end % len(shape)
@@ -768,28 +791,28 @@ class _Converter:
         if dim is None:
             dim = range(len(shape))
         axes = [dim] if isinstance(dim, int) else dim
-        return making.selected([axis for axis in map(self._axis, axes) if shape[axis] == 1])(x)  # type: ignore[no-any-return]
+        return making.selected([axis for axis in map(self._axis, axes) if shape[axis] == 1])(x)
 
     def _do_unsqueeze(self, x: Any, dim: int) -> Node:
-        return making.unsqueezed([self._axis(dim, len(self._shape()) + 1)])(x)  # type: ignore[no-any-return]
+        return making.unsqueezed([self._axis(dim, len(self._shape()) + 1)])(x)
 
     def _do_transpose(self, x: Any, first: int, second: int) -> Node:
-        return nn.Transpose([self._axis(first), self._axis(second)])(x)  # type: ignore[no-any-return]
+        return nn.Transpose([self._axis(first), self._axis(second)])(x)
 
     def _do_t(self, x: Any) -> Node:
-        return nn.Transpose([0, 1])(x) if len(self._shape()) == 2 else nn.Identity()(x)  # type: ignore[no-any-return]
+        return nn.Transpose([0, 1])(x) if len(self._shape()) == 2 else nn.Identity()(x)
 
     def _do_permute(self, x: Any, *order: Any) -> Node:
         order = tuple(order[0]) if len(order) == 1 and isinstance(order[0], (list, tuple)) else order
-        return making.transpose([self._axis(dim) for dim in order])(x)  # type: ignore[no-any-return]
+        return making.transpose([self._axis(dim) for dim in order])(x)
 
     def _do_expand(self, x: Any, *sizes: Any) -> Node:
         wanted = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
         own = (None,) * (len(wanted) - len(self._shape())) + self._shape()
-        return Broadcast(*(1 if size in (-1, mine) else size for size, mine in zip(wanted, own, strict=True)))(x)  # type: ignore[no-any-return]
+        return Broadcast(*(1 if size in (-1, mine) else size for size, mine in zip(wanted, own, strict=True)))(x)
 
     def _do_expand_as(self, x: Any, other: Any) -> Node:
-        return nn.SelectTable(0)(Broadcast()([x, other]))  # type: ignore[no-any-return]
+        return nn.SelectTable(0)(Broadcast()([x, other]))
 
     def _do_contiguous(self, x: Any, *_: Any, **_more: Any) -> Node:
         return nn.Identity()(x)  # type: ignore[no-any-return]
@@ -797,17 +820,17 @@ class _Converter:
     _do_clone = _do_float = _do_to = _do_contiguous
 
     def _do_detach(self, x: Any) -> Node:
-        return Op("detach")(x)  # type: ignore[no-any-return]
+        return Op("detach")(x)
 
     def _do_cat(self, tensors: Any, dim: int = 0, **more: int) -> Node:
         rank = len(self._values[self._at].shape)
-        return nn.JoinTable(self._axis(more.get("axis", dim), rank))(list(tensors))  # type: ignore[no-any-return]
+        return nn.JoinTable(self._axis(more.get("axis", dim), rank))(list(tensors))
 
     _do_concat = _do_cat
 
     def _do_stack(self, tensors: Any, dim: int = 0) -> Node:
         axis = self._axis(dim, len(self._values[self._at].shape))
-        return nn.JoinTable(axis)([making.unsqueezed([axis])(tensor) for tensor in tensors])  # type: ignore[no-any-return]
+        return nn.JoinTable(axis)([making.unsqueezed([axis])(tensor) for tensor in tensors])
 
     def _parts(self, x: Any, dim: int) -> list[Node]:
         """The parts that the example was cut into."""
@@ -830,10 +853,10 @@ class _Converter:
         return [nn.Select(axis, place)(x) for place in range(self._shape()[axis])]
 
     def _do_select(self, x: Any, dim: int, index: int) -> Node:
-        return nn.Select(self._axis(dim), int(index))(x)  # type: ignore[no-any-return]
+        return nn.Select(self._axis(dim), int(index))(x)
 
     def _do_narrow(self, x: Any, dim: int, start: int, length: int) -> Node:
-        return nn.Narrow(self._axis(dim), int(start), int(length))(x)  # type: ignore[no-any-return]
+        return nn.Narrow(self._axis(dim), int(start), int(length))(x)
 
     def _do_getitem(self, x: Any, places: Any) -> Any:
         if not isinstance(x, Node):
@@ -848,37 +871,39 @@ class _Converter:
         for place in places:
             if place is None:
                 x = making.unsqueezed([axis])(x)
-                axis += 1
-                continue
-            if isinstance(place, int):
+            elif isinstance(place, int):
                 x = nn.Select(axis, place)(x)
-            elif isinstance(place, slice):
-                chosen = range(shape[of])[place]
-                if place.step not in (None, 1):
-                    x = Take(axis)([x, Fixed(np.array(chosen))()])
-                elif place != slice(None):
-                    end = place.stop if isinstance(place.stop, int) and place.stop < shape[of] else None
-                    start = place.start or 0
-                    if start >= 0 and (end is None or end < 0):
-                        x = nn.Narrow(axis, start, -1 if end is None else end - 1)(x)
-                    else:
-                        x = nn.Narrow(axis, chosen.start, len(chosen))(x)
-                axis += 1
-            elif isinstance(place, list) and sum(isinstance(each, list) for each in places) == 1:
-                index = np.array(place)
-                x = Take(axis)([x, Fixed(np.where(index < 0, index + shape[of], index))()])
-                axis += 1
             else:
-                raise self._fail(f"an index of {type(place).__name__}")
-            of += 1
+                x = self._part(x, axis, place, shape[of])
+            axis += not isinstance(place, int)
+            of += place is not None
         return x
+
+    def _part(self, x: Node, axis: int, place: Any, size: int) -> Node:
+        """What a slice or a list takes along a dim."""
+        if isinstance(place, list):
+            index = np.array(place)
+            return Take(axis)([x, Fixed(np.where(index < 0, index + size, index))()])
+        if not isinstance(place, slice):
+            raise self._fail(f"an index of {type(place).__name__}")
+        chosen = range(size)[place]
+        if place == slice(None):
+            return x
+        if chosen.step != 1:
+            return Take(axis)([x, Fixed(np.array(chosen))()])
+        # Written such that it holds for other sizes too, where that can be.
+        start = 0 if place.start is None else place.start
+        end = None if place.stop is None or place.stop >= size else place.stop
+        if start >= 0 and (end is None or end < 0):
+            return nn.Narrow(axis, start, -1 if end is None else end - 1)(x)
+        return nn.Narrow(axis, chosen.start, len(chosen))(x)
 
     # ---- reductions ------------------------------------------------------------------------------
 
     def _reduced(self, kind: str, x: Any, dim: Any, keepdim: bool) -> Node:
         rank = len(self._shape())
         axes = range(rank) if dim is None else [dim] if isinstance(dim, int) else dim
-        return making.reduction(kind, [self._axis(axis) for axis in axes], keep=bool(keepdim))(x)  # type: ignore[no-any-return]
+        return making.reduction(kind, [self._axis(axis) for axis in axes], keep=bool(keepdim))(x)
 
     def _do_sum(self, x: Any, dim: Any = None, keepdim: bool = False) -> Node:
         return self._reduced("sum", x, dim, keepdim)
@@ -899,41 +924,41 @@ class _Converter:
         return found if dim is None else [found]  # places are not known
 
     def _do_softmax(self, x: Any, dim: int, *_: Any, **_more: Any) -> Node:
-        return making.softmax(self._axis(dim), len(self._shape()))(x)  # type: ignore[no-any-return]
+        return making.softmax(self._axis(dim), len(self._shape()))(x)
 
     def _do_log_softmax(self, x: Any, dim: int, *_: Any, **_more: Any) -> Node:
-        return making.softmax(self._axis(dim), len(self._shape()), log=True)(x)  # type: ignore[no-any-return]
+        return making.softmax(self._axis(dim), len(self._shape()), log=True)(x)
 
     # ---- functions of layers ---------------------------------------------------------------------
 
     def _do_dropout(self, x: Any, p: float = 0.5, *_: Any, **_more: Any) -> Node:
-        return nn.Dropout(p)(x)  # type: ignore[no-any-return]
+        return nn.Dropout(p)(x)
 
     def _do_leaky_relu(self, x: Any, negative_slope: float = 0.01, *_: Any, **_more: Any) -> Node:
-        return nn.LeakyReLU(negative_slope)(x)  # type: ignore[no-any-return]
+        return nn.LeakyReLU(negative_slope)(x)
 
     def _do_elu(self, x: Any, alpha: float = 1.0, *_: Any, **_more: Any) -> Node:
-        return nn.ELU(alpha)(x)  # type: ignore[no-any-return]
+        return nn.ELU(alpha)(x)
 
     def _do_gelu(self, x: Any, approximate: str = "none") -> Node:
         if approximate != "tanh":
             raise self._fail(f"gelu{self._why('gelu')}")
-        return making.activation("gelu_tanh")(x)  # type: ignore[no-any-return]
+        return making.activation("gelu_tanh")(x)
 
     def _do_pad(self, x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Node:
-        return self._border(pad, mode, value or 0.0, len(self._shape()))(x)  # type: ignore[no-any-return]
+        return self._border(pad, mode, value or 0.0, len(self._shape()))(x)
 
     def _do_interpolate(
         self, x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None,
         **_more: Any,
     ) -> Node:  # fmt: skip
-        return self._resized(self._shape(), size, scale_factor, mode, align_corners=align_corners)(x)  # type: ignore[no-any-return]
+        return self._resized(self._shape(), size, scale_factor, mode, align_corners=align_corners)(x)
 
     def _do_pixel_shuffle(self, x: Any, factor: int) -> Node:
-        return nn.PixelShuffle(factor)(x)  # type: ignore[no-any-return]
+        return nn.PixelShuffle(factor)(x)
 
     def _do_adaptive_avg_pool2d(self, x: Any, output_size: Any) -> Node:
-        return self._adaptive("Average", output_size, 2, self._shape())(x)  # type: ignore[no-any-return]
+        return self._adaptive("Average", output_size, 2, self._shape())(x)
 
     def _pooled(self, layer: str, x: Any, *args: Any, **more: Any) -> Node:
         """As the layer of the same name has it."""
@@ -954,34 +979,42 @@ class _Converter:
         return self._pooled("AvgPool2d", x, *args, **more)
 
 
-def _unary(make: Callable[[], Any]) -> Callable[..., Node]:
-    def do(_self: _Converter, x: Any, *_: Any, **_more: Any) -> Node:
-        return make()(x)  # type: ignore[no-any-return]
+def _share(made: Module, first: Module) -> None:
+    """Let a module have the parameters of one that was made of the same, for inputs of other dims."""
+    if made is not first:
+        pairs = ([part for part in each.listModules() if part._cells or part._buffers] for each in (made, first))
+        for mine, other in zip(*pairs, strict=True):
+            making.share(mine, other, *mine._cells, *mine._buffers)
 
-    return do
+
+# Functions of one array: a class, or a name that making.activation knows.
+_UNARY: dict[str, Any] = {
+    "abs": nn.Abs,
+    "exp": nn.Exp,
+    "hardsigmoid": ("hardsigmoid", 1 / 6, 0.5),
+    "hardswish": ("hardswish",),
+    "log": nn.Log,
+    "logsigmoid": nn.LogSigmoid,
+    "mish": ("mish",),
+    "neg": (nn.MulConstant, -1),
+    "reciprocal": (nn.Power, -1),
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "rsqrt": (nn.Power, -0.5),
+    "selu": ("selu",),
+    "sigmoid": nn.Sigmoid,
+    "silu": ("silu",),
+    "softplus": nn.SoftPlus,
+    "softsign": nn.SoftSign,
+    "sqrt": nn.Sqrt,
+    "square": nn.Square,
+    "tanh": nn.Tanh,
+}
 
 
-# Functions of one array.
-for _name, _make in {
-    "abs": lambda: nn.Abs(),
-    "exp": lambda: nn.Exp(),
-    "hardsigmoid": lambda: making.activation("hardsigmoid", 1 / 6, 0.5),
-    "hardswish": lambda: making.activation("hardswish"),
-    "log": lambda: nn.Log(),
-    "logsigmoid": lambda: nn.LogSigmoid(),
-    "mish": lambda: making.activation("mish"),
-    "neg": lambda: nn.MulConstant(-1),
-    "reciprocal": lambda: nn.Power(-1),
-    "relu": lambda: nn.ReLU(),
-    "relu6": lambda: nn.ReLU6(),
-    "rsqrt": lambda: nn.Power(-0.5),
-    "selu": lambda: making.activation("selu"),
-    "sigmoid": lambda: nn.Sigmoid(),
-    "silu": lambda: making.activation("silu"),
-    "softplus": lambda: nn.SoftPlus(),
-    "softsign": lambda: nn.SoftSign(),
-    "sqrt": lambda: nn.Sqrt(),
-    "square": lambda: nn.Square(),
-    "tanh": lambda: nn.Tanh(),
-}.items():
-    setattr(_Converter, f"_do_{_name}", _unary(_make))
+def _function_of(name: str) -> Callable[..., Node] | None:
+    entry = _UNARY.get(name)
+    if entry is None:
+        return None
+    cls, *numbers = entry if isinstance(entry, tuple) else (entry,)
+    return lambda x, *_, **_more: (making.activation(cls, *numbers) if isinstance(cls, str) else cls(*numbers))(x)

@@ -1,17 +1,18 @@
 """Modules from the plain numbers that files and libraries of others describe layers with.
 
-Sizes are listed outermost dim first, as they have them. What Torch7 has a class for becomes that, which prints and saves
-as the user knows it; the rest is made of ops.
+Sizes are listed outermost dim first, as they have them. What Torch7 has a class for becomes that, which prints and
+saves as the user knows it; the rest is made of ops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import nn
+from .. import nn, random
 from ..graph.gmodule import gModule
 from ..nn.primitive import Op, transpositions
 
@@ -40,6 +41,26 @@ def graph(inputs: list[Node], outputs: list[Node]) -> gModule:
     return gModule(inputs, outputs)
 
 
+@contextmanager
+def drawing_nothing() -> Iterator[None]:
+    """Meanwhile, initial weights are drawn from nowhere: they are overwritten, and what comes later stays the same."""
+    state = random.get_state()
+    try:
+        yield
+    finally:
+        random.set_state(state)
+
+
+def share(module: Module, other: Module, *names: str) -> None:
+    """Let a module have parameters of another, with their gradients, and buffers."""
+    for name in names:
+        if name in module._cells:
+            module._cells[name] = other._cells[name]
+        else:
+            module._buffers[name] = other._buffers[name]
+    module._changed()
+
+
 def in_a_row(*modules: Module | None) -> Module:
     """What there is of modules, one after the other."""
     present = [module for module in modules if module is not None]
@@ -52,7 +73,7 @@ def _torch_order(sizes: Sequence[int]) -> list[int]:
 
 
 def linear(weight: Any, bias: Any = None, rank: int = 2) -> Module:
-    """y = x W' + b, of the last of so many dims."""
+    """A product of the last of so many dims, plus a bias."""
     if rank > 2:
         return nn.Bottle(linear(weight, bias), 2)
     module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
@@ -76,7 +97,11 @@ def convolution(
     border = None
     if list(before) != list(after):
         border, before = pad([0, 0, *before], [0, 0, *after]), [0] * dims
-    cls = getattr(nn, f"{_SPACE[dims]}{'' if set(dilations) == {1} else 'Dilated'}Convolution", None) if dims > 1 else None
+    cls = (
+        getattr(nn, f"{_SPACE[dims]}{'' if set(dilations) == {1} else 'Dilated'}Convolution", None)
+        if dims > 1
+        else None
+    )
     if cls is None or groups != 1:
         parts = (three(strides, 1), three(before, 0), three(dilations, 1))
         ints = [number for part in parts for number in part]
@@ -182,17 +207,20 @@ def pad(before: Sequence[int], after: Sequence[int], mode: str = "constant", val
     """Elements before and after, of the last dims; negative numbers cut some off."""
     changed = [place for place, sides in enumerate(zip(before, after, strict=True)) if any(sides)]
     if not changed:
-        return nn.Identity()
+        return nn.Identity()  # type: ignore[no-any-return]
     first, end = changed[0], changed[-1] + 1
     most = MOST_DIMS - 1 if len(before) > end else MOST_DIMS  # what follows counts as one
     if end - first > most:
         # Some now, the others then.
         now = [place < first + most for place in range(len(before))]
         parts = [
-            [[size if is_now == wanted else 0 for size, is_now in zip(side, now, strict=True)] for side in (before, after)]
+            [
+                [size if is_now == wanted else 0 for size, is_now in zip(side, now, strict=True)]
+                for side in (before, after)
+            ]
             for wanted in (True, False)
         ]
-        return in_a_row(*(pad(*sides, mode, value) for sides in parts))
+        return in_a_row(*(pad(first_part, last_part, mode, value) for first_part, last_part in parts))
     sides = [int(number) for pair in zip(before[first:end], after[first:end], strict=True) for number in pair]
     return Op("pick", [end - first, len(before) - end, _BORDERS[mode], *sides], [value])
 
@@ -201,7 +229,7 @@ def repeated(factors: Sequence[int]) -> Module:
     """Each element several times, along the last dims."""
     changed = [place for place, factor in enumerate(factors) if factor != 1]
     if not changed:
-        return nn.Identity()
+        return nn.Identity()  # type: ignore[no-any-return]
     first, end = changed[0], changed[-1] + 1
     if end - first > (MOST_DIMS - 1 if len(factors) > end else MOST_DIMS):
         now = [factor if place < first + 1 else 1 for place, factor in enumerate(factors)]
@@ -214,7 +242,7 @@ def interpolated(factors: Sequence[int], extras: Sequence[int]) -> Module:
     """Linear interpolation between the first and the last element of the last dims, to a size of a x + b."""
     changed = [place for place, pair in enumerate(zip(factors, extras, strict=True)) if pair != (1, 0)]
     if not changed:
-        return nn.Identity()
+        return nn.Identity()  # type: ignore[no-any-return]
     first, end = changed[0], changed[-1] + 1
     pairs = [number for pair in zip(factors[first:end], extras[first:end], strict=True) for number in pair]
     return Op("interpolate", [end - first, len(factors) - end, *pairs])
@@ -223,7 +251,7 @@ def interpolated(factors: Sequence[int], extras: Sequence[int]) -> Module:
 def softmax(axis: int, rank: int, *, log: bool = False) -> Module:
     """Along one dim."""
     if (rank, axis) in ((1, 0), (2, 1), (4, 1)):
-        return nn.LogSoftMax() if log else nn.SoftMax()
+        return nn.LogSoftMax() if log else nn.SoftMax()  # type: ignore[no-any-return]
     return Op("logsoftmax" if log else "softmax", [axis])
 
 
@@ -265,7 +293,7 @@ def reshape(sizes: Sequence[int]) -> Module:
 def clip(low: float | None, high: float | None) -> Module:
     """Between bounds, either of which may be missing."""
     if low is None and high is None:
-        return nn.Identity()
+        return nn.Identity()  # type: ignore[no-any-return]
     if high is None:
         return nn.ReLU() if low == 0 else nn.Threshold(low, low)
     if low is None:
@@ -273,10 +301,10 @@ def clip(low: float | None, high: float | None) -> Module:
     return nn.HardTanh(low, high)
 
 
-def activation(kind: str, *numbers: float) -> Any:
+def activation(kind: str, *numbers: float) -> Module:
     """Functions of one array that are made of several modules: by nodes, as x comes in them twice."""
     inner: dict[str, Any] = {
-        "silu": lambda: nn.Sigmoid(),
+        "silu": nn.Sigmoid,
         "mish": lambda: nn.Sequential(nn.SoftPlus(), nn.Tanh()),
         "hardswish": lambda: nn.Sequential(nn.MulConstant(1 / 6), nn.AddConstant(0.5), nn.HardTanh(0, 1)),
         "gelu_tanh": lambda: nn.Sequential(

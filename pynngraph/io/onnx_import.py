@@ -88,7 +88,8 @@ def from_onnx(source: Any) -> gModule:
     except Exception as error:  # noqa: BLE001 - of onnx and of protobuf, which have no common one
         raise FileFormatError(f"{where}no ONNX model: {error}") from None
     try:
-        return _Importer(onnx, model).graph()
+        with making.drawing_nothing():
+            return _Importer(onnx, model).graph()
     except (FileFormatError, StateError):
         raise
     except Exception as error:
@@ -215,12 +216,11 @@ class _Importer:
         if array.dtype.kind not in "fiu":
             raise self._fail(f"a constant of {array.dtype} is computed with")
         if is_fixed or array.dtype.kind != "f" or array.ndim == 0:
-            node: Node = Fixed(array)()
-            return node
-        module = nn.Parameters(*array.shape)
-        module.weight = array
-        node = module()
-        return node
+            module: Module = Fixed(array)
+        else:
+            module = nn.Parameters(*array.shape)
+            module.weight = array
+        return module()
 
     def _is_constant(self, name: str) -> bool:
         return isinstance(self._values.get(name), np.ndarray)
@@ -277,18 +277,18 @@ class _Importer:
 
     def _convert(self, node: Any) -> list[Any]:
         """What a node of ONNX gives: nodes, constants, sizes."""
+        if node.domain not in ("", "ai.onnx"):
+            raise self._fail(f"it is of {node.domain!r}")
         try:
-            if node.domain not in ("", "ai.onnx"):
-                raise self._fail(f"it is of {node.domain!r}")
-            if node.op_type == "Constant" or (node.input and all(self._is_constant(name) for name in node.input if name)):
+            if node.op_type == "Constant" or (
+                node.input and all(self._is_constant(name) for name in node.input if name)
+            ):
                 return self._folded(node)
             if any(isinstance(self._values.get(name), _Sizes) for name in node.input):
                 sizes = self._of_sizes()
                 if sizes is not None:
                     return [sizes]
             return self._converted(node)
-        except UnsupportedError:
-            raise
         except FileFormatError:
             raise
         except Error as error:
@@ -343,7 +343,7 @@ class _Importer:
                 if name and cell in part._cells:
                     other = self._tied.setdefault((name, cell), part)
                     if other is not part and other._cells[cell].data.shape == part._cells[cell].data.shape:
-                        part.share(other, cell)
+                        making.share(part, other, cell)
         return module
 
     def _alike(self, names: Sequence[str]) -> bool:
@@ -369,14 +369,16 @@ class _Importer:
         """What integers of sizes become; None if the node is for arrays."""
         kind = self._at.op_type
         first = self._values.get(self._x())
-        if kind == "Concat" and all(isinstance(self._values.get(name), (_Sizes, np.ndarray)) for name in self._at.input):
+        if kind == "Concat" and all(
+            isinstance(self._values.get(name), (_Sizes, np.ndarray)) for name in self._at.input
+        ):
             return _whole([entry for name in self._at.input for entry in self._sizes_of(name)])
         if kind in ("Add", "Div", "Mul", "Sub"):
-            sides = [self._values.get(name) for name in self._at.input]
+            sides: list[Any] = [self._values.get(name) for name in self._at.input]
             if any(isinstance(side, Node) for side in sides):
                 raise self._fail("numbers are computed from the size of an input")
             count = max(len(self._sizes_of(name)) for name in self._at.input)
-            is_scalar = all(isinstance(side, _Sizes) and side.is_scalar or np.ndim(side) == 0 for side in sides)
+            is_scalar = all(side.is_scalar if isinstance(side, _Sizes) else np.ndim(side) == 0 for side in sides)
             return _Sizes([None] * count, is_scalar=is_scalar)
         if not isinstance(first, _Sizes):
             return None
@@ -415,7 +417,7 @@ class _Importer:
         rest = [dim for dim in range(self._rank(name)) if dim != place]
         line = making.selected(rest)(self._node(name))
         line = Op("reshape", [-1 if isinstance(entry, _Dim) else 1 for entry in entries])(line)
-        return Broadcast(*(1 if isinstance(entry, _Dim) else entry for entry in entries))(line)  # type: ignore[no-any-return]
+        return Broadcast(*(1 if isinstance(entry, _Dim) else entry for entry in entries))(line)
 
     # ---- arithmetic ------------------------------------------------------------------------------
 
@@ -461,7 +463,7 @@ class _Importer:
         return self._table(table, [first, second])
 
     def _is_number(self, constant: Any, name: str) -> bool:
-        return constant.size == 1 and constant.ndim <= len(self._shapes.get(name) or [])
+        return constant.size == 1 and constant.ndim <= len(self._shapes.get(name) or [])  # type: ignore[no-any-return]
 
     def _with_constant(self, name: str, constant_name: str, kind: str, constant: Any) -> Node | None:
         """A node with a constant added, or multiplied by one; None if it is not as simple as that."""
@@ -504,7 +506,7 @@ class _Importer:
         return self._made(nn.CAddTable(), Broadcast()(parts))
 
     def _chosen(self, compared: _Compared, yes: str, no: str) -> Node:
-        """x where it is beyond a bound, else a number."""
+        """An array where it is beyond a bound, else a number."""
         kind, left, right = compared.kind, compared.left, compared.right
         if self._is_constant(left):
             left, right = right, left
@@ -723,7 +725,7 @@ class _Importer:
     def _is_dim(self, entry: _Dim, name: str, place: int) -> bool:
         """Whether two sizes are one."""
         mine, other = self._shape(name)[place], self._shape(entry.name)[entry.place]
-        return entry == (name, place) or (isinstance(mine, str) and mine == other)
+        return bool(entry == (name, place) or (isinstance(mine, str) and mine == other))
 
     def _one_open(self, sizes: list[Any]) -> list[int]:
         """Sizes of which at most one is to be inferred."""
@@ -821,8 +823,8 @@ class _Importer:
             if not places:
                 raise self._fail("it gives no elements")
             if step != 1:
-                return Take(axis)([node, Fixed(np.array(places))()])  # type: ignore[no-any-return]
-            return nn.Narrow(axis, places[0], len(places))(node)  # type: ignore[no-any-return]
+                return Take(axis)([node, Fixed(np.array(places))()])
+            return nn.Narrow(axis, places[0], len(places))(node)
         if step != 1:
             raise self._fail("it takes steps along a dim of any size")
         if end >= _OPEN_END:
@@ -833,7 +835,7 @@ class _Importer:
             raise self._fail("it begins at a place from the end and ends at one from the beginning")
         else:
             length = end - start
-        return nn.Narrow(axis, start, length)(node)  # type: ignore[no-any-return]
+        return nn.Narrow(axis, start, length)(node)
 
     def _op_Split(self) -> list[Node | None]:
         x = self._x()
@@ -919,7 +921,8 @@ class _Importer:
         strides, dilations = (list(attributes.get(name, [1] * dims)) for name in ("strides", "dilations"))
         pads = list(attributes.get("pads", [0] * 2 * dims))
         for name, sizes, count in (
-            ("kernel_shape", kernel, dims), ("strides", strides, dims), ("dilations", dilations, dims), ("pads", pads, 2 * dims),
+            ("kernel_shape", kernel, dims), ("strides", strides, dims), ("dilations", dilations, dims),
+            ("pads", pads, 2 * dims),
         ):  # fmt: skip
             if len(sizes) != count or min(sizes, default=0) < (name != "pads"):
                 raise self._wrong(f"its {name} should be {count} numbers for {dims} dims, got {sizes}")
@@ -972,7 +975,8 @@ class _Importer:
         """A convolution whose weight is computed."""
         names = [name for name in self._at.input if name]
         kernel, strides, before, after, dilations = self._windows(
-            self._rank(names[1]) - 2, self._known(names[1])[2:]  # type: ignore[arg-type]
+            self._rank(names[1]) - 2,
+            self._known(names[1])[2:],  # type: ignore[arg-type]
         )
         if before != after:
             raise self._fail("its padding differs from side to side, and its weight is computed")
@@ -1003,7 +1007,9 @@ class _Importer:
             raise self._fail("it is in training")
         scale, shift, mean, variance = (self._constant(self._input(place)) for place in range(1, 5))
         if any(array.shape != mean.shape or array.ndim != 1 for array in (scale, shift, mean, variance)):
-            raise self._wrong(f"its weights should be vectors of one size, got {[a.shape for a in (scale, shift, mean)]}")
+            raise self._wrong(
+                f"its weights should be vectors of one size, got {[a.shape for a in (scale, shift, mean)]}"
+            )
         rank = self._rank(self._x())
         if not 2 <= rank <= 5:
             raise self._fail(f"its input has {rank} dims")
@@ -1036,7 +1042,10 @@ class _Importer:
 
     def _op_LRN(self) -> Node:
         attributes = self._attributes()
-        size, numbers = attributes["size"], [attributes.get(k, v) for k, v in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1))]
+        size, numbers = (
+            attributes["size"],
+            [attributes.get(k, v) for k, v in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1))],
+        )
         if self._rank(self._x()) != 4 or size % 2 == 0:
             raise self._fail(f"it is over {size} planes of an array of {self._rank(self._x())} dims")
         return self._made(nn.SpatialCrossMapLRN(size, *numbers), self._node(self._x()))
@@ -1075,46 +1084,57 @@ class _Importer:
         return self._made(making.pad(before, after, mode, value), self._node(self._x()))
 
     def _op_Resize(self) -> Node:
-        x = self._x()
-        shape = self._known(x)
-        attributes = self._attributes()
         mode, corners = self._text("mode", "nearest"), self._text("coordinate_transformation_mode", "half_pixel")
         if self._text("keep_aspect_ratio_policy", "stretch") != "stretch":
             raise self._fail("it keeps the ratio of sizes")
+        scaled = self._scaled()
+        if mode == "nearest":
+            inexact = corners == "asymmetric" and self._text("nearest_mode", "round_prefer_floor") != "floor"
+            if inexact or corners == "align_corners":
+                raise self._fail(f"its neighbours are those of {corners!r}")
+            return self._made(making.repeated([self._times(*pair) for pair in scaled]), self._node(self._x()))
+        if mode != "linear" or corners != "align_corners":
+            raise self._fail(f"its mode is {mode!r}, {corners!r}; linear goes with 'align_corners' here")
+        # A size that is given is 0 times the old one, and so many more.
+        factors = [factor or 0 for factor, _ in scaled]
+        extras = [0 if factor else size for factor, size in scaled]
+        return self._made(making.interpolated(factors, extras), self._node(self._x()))
+
+    def _scaled(self) -> list[tuple[int | None, int]]:
+        """For each dim, how many times as long it becomes; or None, and the size that it gets."""
+        x = self._x()
+        shape = self._known(x)
         scales, sizes = self._given(2, "scales"), None
         if len(self._at.input) > 3 and self._at.input[3]:
             sizes = self._sizes_of(self._at.input[3])
-        axes = [self._axis(axis, len(shape)) for axis in attributes.get("axes", range(len(shape)))]
-        factors, wanted = [1] * len(shape), list(shape)
+        axes = [self._axis(axis, len(shape)) for axis in self._attributes().get("axes", range(len(shape)))]
+        found: list[tuple[int | None, int]] = [(1, 0)] * len(shape)
         if scales is not None and scales.size:
             for axis, scale in zip(axes, scales.reshape(-1), strict=True):
                 if scale < 1 or scale % 1:
                     raise self._fail(f"its scales are {scales.tolist()}")
-                factors[axis] = int(scale)
-                wanted[axis] = None if shape[axis] is None else int(scale) * shape[axis]  # type: ignore[operator]
+                found[axis] = int(scale), 0
         elif sizes is not None:
             for axis, size in zip(axes, sizes, strict=True):
                 if isinstance(size, _Dim) and self._is_dim(size, x, axis):
                     continue
-                if not isinstance(size, int) or shape[axis] is None:
+                if not isinstance(size, int):
                     raise self._fail("sizes that it gives are not known")
-                factors[axis], wanted[axis] = 0, size
+                if size != shape[axis]:
+                    found[axis] = None, size
         else:
             raise self._wrong("it has neither scales nor sizes")
-        if mode == "nearest":
-            for axis, factor in enumerate(factors):
-                if factor == 0:
-                    factors[axis], rest = divmod(wanted[axis], shape[axis])  # type: ignore[operator]
-                    if rest or not factors[axis]:
-                        raise self._fail(f"it makes {wanted[axis]} of {shape[axis]} elements")
-            if corners == "align_corners" or (corners == "asymmetric" and self._text("nearest_mode", "round_prefer_floor") != "floor"):
-                raise self._fail(f"its neighbours are those of {corners!r}")
-            return self._made(making.repeated(factors), self._node(x))
-        if mode != "linear" or corners != "align_corners":
-            raise self._fail(f"its mode is {mode!r}, {corners!r}; linear goes with 'align_corners' here")
-        extras = [size if not factor and size != old else 0 for factor, size, old in zip(factors, wanted, shape, strict=True)]
-        factors = [factor or int(size == old) for factor, size, old in zip(factors, wanted, shape, strict=True)]
-        return self._made(making.interpolated(factors, extras), self._node(x))  # type: ignore[arg-type]
+        return found
+
+    def _times(self, factor: int | None, size: int) -> int:
+        """How often each element comes along a dim."""
+        if factor is not None:
+            return factor
+        places = [place for place, pair in enumerate(self._scaled()) if pair == (None, size)]
+        old = self._known(self._x())[places[0]]
+        if old is None or size % old or not size:
+            raise self._fail(f"it makes {size} of {'any number of' if old is None else old} elements")
+        return size // old
 
     def _op_Upsample(self) -> Node:
         scales = self._given(1, "scales")
@@ -1174,8 +1194,8 @@ class _Importer:
         """A state of zeros for the batch of sequences."""
         sizes = [_Dim(x, 1), hidden] if not isinstance(self._shape(x)[1], int) else [self._shape(x)[1], hidden]
         if all(isinstance(size, int) for size in sizes):
-            return Fixed(np.zeros(sizes))()  # type: ignore[no-any-return]
-        return nn.SelectTable(0)(Broadcast()([Fixed(np.zeros((1, hidden)))(), self._like(sizes)]))  # type: ignore[no-any-return]
+            return Fixed(np.zeros(sizes))()
+        return nn.SelectTable(0)(Broadcast()([Fixed(np.zeros((1, hidden)))(), self._like(sizes)]))
 
 
 def _whole(entries: list[Any], *, is_scalar: bool = False) -> _Sizes | np.ndarray:
@@ -1184,4 +1204,3 @@ def _whole(entries: list[Any], *, is_scalar: bool = False) -> _Sizes | np.ndarra
         array = np.array(entries, np.int64)
         return array.reshape(()) if is_scalar else array
     return _Sizes(entries, is_scalar=is_scalar)
-

@@ -78,6 +78,7 @@ KINDS = {
     "flag": Kind("true or false", lambda value: isinstance(value, bool)),
     "text": Kind("a text", lambda value: isinstance(value, str)),
     "sizes": Kind("a tuple of whole numbers", lambda value: _is_tuple(value, lambda size: _is_whole(size, -1))),
+    "wholes": Kind("a tuple of whole numbers", lambda value: _is_tuple(value, lambda size: _is_whole(size, -_MOST))),
     "numbers": Kind("a tuple of numbers", lambda value: _is_tuple(value, _is_number)),
     "names": Kind("a tuple of texts", lambda value: _is_tuple(value, lambda name: isinstance(name, str))),
     "pairs": Kind("a tuple of pairs of dims", lambda value: _is_tuple(value, _is_pair)),
@@ -323,6 +324,12 @@ CLASSES = {
     "SpatialUpSamplingNearest": "scale_factor",
     "SpatialUpSamplingBilinear": "scale_factor?~ oheight?~ owidth?~",
     "UpSampling": "scale_factor?~ mode odepth?~ oheight?~ owidth?~",
+    # what files of other libraries are made of
+    "Op": "op:text ints:wholes nums:numbers | weight? bias?",
+    "Broadcast": "sizes",
+    "Take": "dimension",
+    "Standardize": "eps groups:count dims:count | weight? bias?",
+    "Fixed": "value:array",
     # criterions
     "AbsCriterion": "sizeAverage",
     "BCECriterion": "sizeAverage | | weights?",

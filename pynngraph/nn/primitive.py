@@ -212,9 +212,7 @@ class Standardize(Module):
     array([[-1.,  1.]])
     """
 
-    def __init__(
-        self, eps: float, *, groups: int = 0, dims: int = 0, weight: Any = None, bias: Any = None
-    ) -> None:
+    def __init__(self, eps: float, *, groups: int = 0, dims: int = 0, weight: Any = None, bias: Any = None) -> None:
         self.eps = float(eps)
         self.groups = int(groups)
         self.dims = int(dims)
@@ -297,7 +295,7 @@ class Fixed(Module):
     takes_input = False
 
     def __init__(self, value: Any) -> None:
-        self.value = np.array(value)
+        self.value = np.array(value, np.float64)
 
     def lower(self, b: Builder, input: Values) -> Values:
         """A constant."""

@@ -1,5 +1,5 @@
-/* Runs the cases of a file that tests/cases_file.py wrote, which says how it is laid out: ops, numbers
- * for them and what should come of it, by NumPy. It is for machines without Python.
+/* Runs the cases of a file that tests/cases_file.py wrote, which says how it is laid out: ops,
+ * numbers for them, and what should come of it. It is for machines without Python.
  *
  *     run_cases FILE
  *
