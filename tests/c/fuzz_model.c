@@ -1,5 +1,5 @@
-/* What a fuzzer calls: bytes are loaded as a model and, if they are one that is not too large, it is
- * prepared, run and stepped. With libFuzzer by
+/* What a fuzzer calls: bytes are loaded as a model and, if they are one that is not too large, it
+ * is prepared, run and stepped. With libFuzzer by
  *     clang -fsanitize=fuzzer,address,undefined -Icsrc/include tests/c/fuzz_model.c csrc/... -lm
  * and with fuzz_driver.c by any compiler: tools/fuzz.sh. */
 #include <stdio.h>
