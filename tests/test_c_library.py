@@ -1,8 +1,8 @@
 """Models that Python saves, in C: the same numbers from the loader in the engine and from the programs in examples/."""
 
 from __future__ import annotations
-# ruff: noqa: S603, S607 - the compilers and programs that are named here
 
+# ruff: noqa: S603, S607 - the compilers and programs that are named here
 import os
 import shutil
 import subprocess
