@@ -1,7 +1,8 @@
 /* Calls a fuzzer's function with files, and with what becomes of them when they are damaged: for
  * compilers without libFuzzer. The same seed damages in the same way.
  *     fuzz_model SECONDS SEED FILES...     0 seconds: the files as they are
- * What is being tried lies in fuzz-input, so that it is there when the program ends. */
+ * What has ended the program is left in fuzz-input. */
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,12 +175,35 @@ static void damage(void) {
     }
 }
 
-static void try_it(void) {
+static void keep(void) {
     FILE *const file = fopen("fuzz-input", "wb");
     if (file) {
         fwrite(work.bytes, 1, work.count, file);
         fclose(file);
     }
+}
+
+#ifdef __SANITIZE_ADDRESS__ /* it ends the program in its own way */
+void __asan_set_death_callback(void (*callback)(void));
+#endif
+
+static void at_signal(int number) {
+    keep();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void keep_at_the_end(void) {
+    signal(SIGABRT, at_signal);
+#ifdef __SANITIZE_ADDRESS__
+    __asan_set_death_callback(keep);
+#else
+    signal(SIGSEGV, at_signal);
+    signal(SIGFPE, at_signal);
+#endif
+}
+
+static void try_it(void) {
     /* In memory that ends where the bytes do. */
     uint8_t *const exact = malloc(work.count ? work.count : 1);
     if (!exact)
@@ -215,6 +239,7 @@ int main(int argc, char **argv) {
         return 2;
     for (int k = 3; k < argc; k++)
         read_file(argv[k]);
+    keep_at_the_end();
     const time_t start = time(NULL);
     size_t tries = 0;
     for (; tries < n_files || difftime(time(NULL), start) < seconds; tries++) {
@@ -225,7 +250,6 @@ int main(int argc, char **argv) {
             damage();
         try_it();
     }
-    remove("fuzz-input");
     printf("%zu inputs\n", tries);
     for (size_t k = 0; k < n_files; k++)
         free(files[k].bytes);
