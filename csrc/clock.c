@@ -1,4 +1,4 @@
-/* The clock of measured runs. Systems without one are built with PNNG_NO_CLOCK: times are then 0. */
+/* The clock of measured runs. Systems without one are built with PNNG_NO_CLOCK: times are 0. */
 #ifdef PNNG_NO_CLOCK
 #include "plan.h"
 

@@ -137,7 +137,7 @@ static bool read_sizes(const pnng_json *json, uint32_t list, pnng_shape *shape, 
     const uint32_t end = json->token[list].next;
     for (uint32_t token = list + 1; token < end; token = json->token[token].next) {
         int64_t size;
-        if (!pnng_json_int(json, token, &size) || size < 0 ||
+        if (!pnng_json_int(json, token, &size) || size < 0 || (uint64_t)size > PTRDIFF_MAX ||
             (size > 0 && *bytes > (size_t)PTRDIFF_MAX / (size_t)size))
             return false;
         *bytes *= (size_t)size;

@@ -553,8 +553,8 @@ typedef struct pnng_array_info {
 /* PNNG_F32 or PNNG_F64: the type of all its reals. */
 PNNG_API int32_t pnng_model_dtype(const pnng_model *model);
 
-/* How many arrays there are in one of the groups of slots: PNNG_SLOT_INPUT, _OUTPUT, _PARAM (buffers
- * too, each of a name once), _GRAD_PARAM, _GRAD_OUTPUT, _GRAD_INPUT; of others none. */
+/* How many arrays there are in one of the groups of slots: PNNG_SLOT_INPUT, _OUTPUT, _PARAM
+ * (buffers too, each of a name once), _GRAD_PARAM, _GRAD_OUTPUT, _GRAD_INPUT; of others none. */
 PNNG_API size_t pnng_model_count(const pnng_model *model, int32_t group);
 
 /* The place of the array of this name in its group, or -1. */

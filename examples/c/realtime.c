@@ -71,8 +71,7 @@ int main(int argc, char **argv) {
     check(pnng_model_prepare(model, PNNG_MODEL_EVALUATE, &input.shape, 1, PNNG_PLAN_NO_ARENA),
           model);
     pnng_plan *const plan = pnng_model_plan(model);
-    if (pnng_plan_arena_size(plan) &&
-        pnng_plan_set_arena(plan, arena, sizeof arena) != PNNG_OK) {
+    if (pnng_plan_arena_size(plan) && pnng_plan_set_arena(plan, arena, sizeof arena) != PNNG_OK) {
         fprintf(stderr, "%s\n", pnng_plan_error(plan));
         return EXIT_FAILURE;
     }

@@ -1,5 +1,5 @@
-/* Fine-tune a saved net on a file of numbers: each line holds the numbers of a sample and then those
- * that the net should answer. The net is of float32 and has one input and one output.
+/* Fine-tune a saved net on a file of numbers: each line holds the numbers of a sample and then
+ * those that the net should answer. The net is of float32 and has one input and one output.
  *
  *     cc -std=c11 train.c $(pkg-config --cflags --libs --static pynngraph) -o train
  *     ./train net.safetensors data.csv tuned.safetensors 200
