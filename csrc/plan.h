@@ -79,6 +79,7 @@ enum {
 typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
+    uint64_t shared; /* nanoseconds of one thread, about, for what several may do */
 } pnng_steps;
 
 /* An elementwise step that is done as the end of a product, whose operands are after that one's. */

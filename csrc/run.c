@@ -197,7 +197,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
     if (plan->may_split)
-        pnng_threads_enter();
+        pnng_threads_enter(steps->shared);
     const pnng_status status = plan->measures
                                    ? run_measured(plan, steps, mask, sums_of(plan, direction))
                                    : run_steps(plan, steps, mask);
