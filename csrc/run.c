@@ -161,7 +161,8 @@ pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
     return run_step(plan, step, mask, ptr);
 }
 
-/* As run_steps, one after the other, and keep the time of each. One step ends where the next one begins. */
+/* As run_steps, one after the other, and keep the time of each. One step ends where the next one
+ * begins. */
 static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32_t mask,
                                 pnng_step_sum *sums) {
     uint64_t start = pnng_clock();
