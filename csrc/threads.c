@@ -515,6 +515,7 @@ static void read_split(void) {
 
 __attribute__((constructor)) static void at_load(void) {
     atomic_store(&pool.limit, read_setting());
+    read_split();
 }
 
 /* Later jobs run alone: other threads of the program may still be there when it ends. The pool may
