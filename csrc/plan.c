@@ -1185,12 +1185,22 @@ static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
                                       : step->split != PNNG_SPLIT_NONE;
 }
 
+/* Nanoseconds, a second at most. */
+static uint64_t predicted(const pnng_plan *plan, const pnng_step *step) {
+    pnng_step_info info = {0};
+    pnng_step_costs(plan, step, &info);
+    return info.predicted < 1 ? (uint64_t)(info.predicted * 1e9) : 1000000000;
+}
+
 /* If a run may want threads, how many there are is found out now. */
 static void look_for_splits(pnng_plan *plan) {
-    const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
+    pnng_steps *const runs[] = {&plan->forward, &plan->backward};
     for (size_t run = 0; run < 2; run++)
-        for (size_t s = 0; s < runs[run]->count && !plan->may_split; s++)
-            plan->may_split = may_want_threads(plan, &runs[run]->step[s]);
+        for (size_t s = 0; s < runs[run]->count; s++)
+            if (may_want_threads(plan, &runs[run]->step[s])) {
+                runs[run]->shared += predicted(plan, &runs[run]->step[s]);
+                plan->may_split = true;
+            }
     if (plan->may_split)
         pnng_threads_limit();
 }

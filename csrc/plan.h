@@ -83,6 +83,7 @@ enum {
 typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
+    uint64_t shared; /* nanoseconds of one thread, about, for what several may do */
 } pnng_steps;
 
 /* Elementwise steps that are done piece by piece (chain.c). They go through rows x cols elements;

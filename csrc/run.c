@@ -162,7 +162,8 @@ pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
     return run_step(plan, step, mask, ptr);
 }
 
-/* As run_steps, one after the other, and keep the time of each. One step ends where the next one begins. */
+/* As run_steps, one after the other, and keep the time of each. One step ends where the next one
+ * begins. */
 static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32_t mask,
                                 pnng_step_sum *sums) {
     uint64_t start = pnng_clock();
@@ -198,7 +199,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
     if (plan->may_split)
-        pnng_threads_enter();
+        pnng_threads_enter(steps->shared);
     const pnng_status status = plan->measures
                                    ? run_measured(plan, steps, mask, sums_of(plan, direction))
                                    : run_steps(plan, steps, mask);

@@ -67,7 +67,7 @@ pnng_status pnng_set_threads(int64_t count) {
     return count >= 1 && count <= PNNG_MAX_THREADS ? PNNG_OK : PNNG_ERROR_ARGUMENT;
 }
 
-void pnng_threads_enter(void) {}
+void pnng_threads_enter(uint64_t nanoseconds) { (void)nanoseconds; }
 void pnng_threads_leave(void) {}
 
 #else
@@ -96,12 +96,16 @@ enum {
     SPIN = 100000,
     /* What each thread should have to do: many times what it takes to hand it over, 0.2 us. */
     SHARE = 4000,
-    /* Waking a worker costs the caller up to 10 us. A job of so much pays for that by itself... */
+    /* Waking a worker costs the caller up to 10 us, and it starts after some 30. What is left of a
+     * run pays for that by itself if it is so much... */
     WORTH_WAKING = 100000,
     /* ... and smaller ones if so much was missed because all workers slept, of jobs so close that
      * workers would have stayed awake: if then no other one follows, 2.5 % are lost. */
     WORTH_TRYING = 400000,
 };
+
+/* By so much jobs may take longer than is thought. */
+enum { SHORT_BY = 4 };
 
 enum { LINE = 64, REGIONS = 64 };
 
@@ -155,6 +159,7 @@ static struct {
 
 static _Thread_local bool inside_part;
 static _Thread_local size_t entered; /* runs of this thread, one in another */
+static _Thread_local uint64_t left;  /* nanoseconds of jobs that are to come in the first */
 
 pnng_thread_starter *pnng_start_thread = pthread_create;
 
@@ -439,6 +444,8 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
     size_t threads = pnng_threads_limit();
     if (threads == 1 || inside_part)
         return 1;
+    const uint64_t to_come = left > nanoseconds ? left : nanoseconds;
+    left = to_come - nanoseconds;
     if (pnng_threads_always)
         return threads;
     const size_t callers = atomic_load_explicit(&pool.callers, memory_order_relaxed);
@@ -447,11 +454,11 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
     if (threads > nanoseconds / SHARE)
         threads = (size_t)(nanoseconds / SHARE);
     const size_t ready = atomic_load_explicit(&pool.ready, memory_order_relaxed) + 1;
-    if (threads <= ready || nanoseconds >= WORTH_WAKING)
+    if (threads <= ready || to_come >= WORTH_WAKING)
         return threads;
     if (ready > 1)
         return ready;
-    /* All sleep. One job of this size would not pay for waking them, many one after another do. */
+    /* All sleep. One run of this size would not pay for waking them, many one after another do. */
     const uint64_t now = pnng_clock();
     const bool is_late =
         now > atomic_load_explicit(&pool.missed_until, memory_order_relaxed) + SPIN;
@@ -459,18 +466,22 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
         (is_late ? 0 : atomic_load_explicit(&pool.missed, memory_order_relaxed)) + nanoseconds;
     const bool tries = missed >= WORTH_TRYING;
     atomic_store_explicit(&pool.missed, tries ? 0 : missed, memory_order_relaxed);
-    atomic_store_explicit(&pool.missed_until, now + nanoseconds, memory_order_relaxed);
+    atomic_store_explicit(&pool.missed_until, now + SHORT_BY * nanoseconds, memory_order_relaxed);
     return tries ? threads : 1;
 }
 
-void pnng_threads_enter(void) {
-    if (entered++ == 0)
-        atomic_fetch_add_explicit(&pool.callers, 1, memory_order_relaxed);
+void pnng_threads_enter(uint64_t nanoseconds) {
+    if (entered++ > 0)
+        return;
+    left = nanoseconds;
+    atomic_fetch_add_explicit(&pool.callers, 1, memory_order_relaxed);
 }
 
 void pnng_threads_leave(void) {
-    if (--entered == 0)
-        atomic_fetch_sub_explicit(&pool.callers, 1, memory_order_relaxed);
+    if (--entered > 0)
+        return;
+    left = 0;
+    atomic_fetch_sub_explicit(&pool.callers, 1, memory_order_relaxed);
 }
 
 /* ---- the number of threads ------------------------------------------------------------------- */
@@ -504,6 +515,7 @@ static void read_split(void) {
 
 __attribute__((constructor)) static void at_load(void) {
     atomic_store(&pool.limit, read_setting());
+    read_split();
 }
 
 /* Later jobs run alone: other threads of the program may still be there when it ends. The pool may

@@ -96,6 +96,16 @@ def answers(tmp_path_factory):
     return run
 
 
+@LINUX
+def test_small_steps_are_split_where_that_is_asked_for():
+    count = "len(os.listdir('/proc/self/task'))"
+    code = f"import numpy, os, pynngraph as nn\nbefore = {count}\nnn.Tanh().forward(numpy.ones((64, 64)))\n"
+    code += f"print({count} - before)"
+    for split, started in (("", "0"), ("always", "2")):
+        done = python("-c", code, PYNNGRAPH_NUM_THREADS="3", PYNNGRAPH_SPLIT=split)
+        assert done.stdout.strip() == started, done.stderr
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_every_op_gives_the_same_bits(count, answers):
     alone, together = answers(1), answers(count)

@@ -198,9 +198,9 @@ static void test_callers_at_once(void) {
 
 /* Runs under way in other threads have CPUs of their own. */
 static void *run_once(void *context) {
-    pnng_threads_enter();
-    pnng_threads_enter(); /* a run in a run is one caller */
-    arrive(context, 0);   /* until it was asked how many threads are wanted */
+    pnng_threads_enter(0);
+    pnng_threads_enter(0); /* a run in a run is one caller */
+    arrive(context, 0);    /* until it was asked how many threads are wanted */
     pnng_threads_leave();
     pnng_threads_leave();
     return NULL;
@@ -209,7 +209,7 @@ static void *run_once(void *context) {
 static void test_that_callers_share(void) {
     snprintf(test_where, sizeof test_where, "callers that share");
     CHECK(pnng_set_threads(4) == PNNG_OK);
-    pnng_threads_enter();
+    pnng_threads_enter(0);
     CHECK(pnng_threads_wanted(UINT64_MAX) == 4);
     meeting m = {.wanted = 6};
     pthread_t other[5];
@@ -245,6 +245,20 @@ static void test_what_jobs_are_worth(void) {
     while (alone < 1000 && pnng_threads_wanted(20000) == 1)
         alone++;
     CHECK(alone >= 5 && alone < 1000);
+    /* But not if there was time to sleep between them. */
+    until_workers_sleep();
+    alone = 0;
+    for (int k = 0; k < 40; k++) {
+        alone += pnng_threads_wanted(20000) == 1;
+        nanosleep(&(struct timespec){.tv_nsec = 300000}, NULL);
+    }
+    CHECK(alone == 40);
+    /* A run of many of them does, while enough of it is left. */
+    pnng_threads_enter(130000);
+    CHECK(pnng_threads_wanted(20000) == 4 && pnng_threads_wanted(20000) == 4);
+    CHECK(pnng_threads_wanted(20000) == 1);
+    pnng_threads_leave();
+    CHECK(pnng_threads_wanted(20000) == 1);
     CHECK(pnng_set_threads(1) == PNNG_OK);
     CHECK(pnng_threads_wanted(UINT64_MAX) == 1);
 }
@@ -416,7 +430,7 @@ static void *call_until_told(void *context) {
     static counts c;
     atomic_bool *const stop = context;
     while (!atomic_load(stop)) {
-        pnng_threads_enter();
+        pnng_threads_enter(0);
         pnng_parallel(3, 20, count_part, &c);
         pnng_threads_leave();
     }
