@@ -1107,7 +1107,12 @@ static bool take_memory(pnng_planner *planner) {
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
     plan->arena_memory = pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
-    if (!plan->scratch || !plan->arena_memory)
+    plan->addresses =
+        pnng_allocate_zeroed(planner->allocator, plan->n_operands, sizeof *plan->addresses);
+    plan->bound = pnng_allocate_zeroed(planner->allocator,
+                                       PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS],
+                                       sizeof *plan->bound);
+    if (!plan->scratch || !plan->arena_memory || !plan->addresses || !plan->bound)
         return false;
     const uintptr_t address = (uintptr_t)plan->arena_memory;
     plan->bases[PNNG_BASE_ARENA] = (char *)plan->arena_memory +
@@ -1309,12 +1314,13 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     for (size_t k = 0; k < plan->n_kept; k++)
         pnng_release(&program->allocator, plan->kept[k]);
-    void *const parts[] = {
-        plan->forward.step, plan->backward.step, plan->operands, plan->strides,
-        plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-        plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions,
-        plan->ops,          plan->chains,        plan->members};
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
+                           plan->strides,      plan->flag_pool,     plan->outer,
+                           plan->bases,        plan->scratch,       plan->slots,
+                           plan->arena_memory, plan->sums,          plan->by,
+                           plan->methods,      plan->finishes,      plan->kept,
+                           plan->convolutions, plan->ops,           plan->chains,
+                           plan->members,      plan->addresses,     plan->bound};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -137,7 +137,10 @@ struct pnng_plan {
     size_t n_ops, cap_ops;
     bool may_split; /* some step may want threads */
     void **bases;
-    void **scratch; /* addresses of one step's operands */
+    void **addresses;  /* of the operands of all steps, */
+    void **bound;      /* as what the bases were then says, */
+    uint32_t found[2]; /* in a forward and a backward of such masks; 0: not yet */
+    void **scratch;    /* addresses of one step's operands */
     size_t max_operands;
     pnng_slot *slots;
     size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */

@@ -144,15 +144,39 @@ static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
     return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
 }
 
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask) {
-    void **const ptr = plan->scratch;
-    const pnng_operand *const operand = plan->operands + step->first_operand;
-    for (size_t k = 0; k < step->n_operands; k++)
-        ptr[k] = operand[k].base && operand[k].mask & mask
-                     ? (char *)plan->bases[operand[k].base] + operand[k].offset
-                     : NULL;
+/* Where the operands of all steps are in such a run. */
+static void find_addresses(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        const pnng_operand *const operand = plan->operands + step->first_operand;
+        void **const address = plan->addresses + step->first_operand;
+        for (size_t k = 0; k < step->n_operands; k++)
+            address[k] = operand[k].base && operand[k].mask & mask
+                             ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                             : NULL;
+    }
+}
+
+/* They are found again only where something was bound elsewhere since, or another run is asked
+ * for: most runs are like the last one. */
+static void update_addresses(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
+    const size_t bytes = (PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS]) * sizeof(void *);
+    if (memcmp(plan->bound, plan->bases, bytes) != 0) {
+        memcpy(plan->bound, plan->bases, bytes);
+        plan->found[PNNG_FORWARD] = plan->found[PNNG_BACKWARD] = 0;
+    }
+    if (plan->found[direction] == mask)
+        return;
+    find_addresses(plan, steps_of(plan, direction), mask);
+    plan->found[direction] = mask;
+}
+
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step) {
+    void **ptr = plan->addresses + step->first_operand;
     if (!step->n_outer)
         return step->run(plan, step, ptr);
+    /* Loops advance them. */
+    memcpy(plan->scratch, ptr, step->n_operands * sizeof *ptr);
+    ptr = plan->scratch;
     return step->split == PNNG_SPLIT_TURNS
                ? pnng_run_split_turns(plan, step, ptr)
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
@@ -165,7 +189,7 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s], mask);
+        const pnng_status status = run_step(plan, &steps->step[s]);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -180,7 +204,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
     for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step, mask);
+        const pnng_status status = run_step(plan, step);
         if (status)
             return status;
     }
@@ -189,6 +213,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
+    update_addresses(plan, direction, mask);
     if (plan->may_split)
         pnng_threads_enter();
     const pnng_status status = plan->measures
