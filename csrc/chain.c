@@ -375,12 +375,8 @@ static bool chain_steps(chainer *c, pnng_steps *steps) {
     }
     if (!close_chain(c))
         return false;
-    size_t kept = 0;
-    for (size_t s = 0; s < steps->count; s++)
-        if (steps->step[s].run)
-            steps->step[kept++] = steps->step[s];
     c->before += steps->count;
-    steps->count = kept;
+    pnng_drop_steps(steps);
     return true;
 }
 

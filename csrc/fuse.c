@@ -362,6 +362,18 @@ static bool sum_products(const fuser *f, pnng_step *sum, size_t *time) {
 
 /* ---- all steps ------------------------------------------------------------------------------- */
 
+void pnng_drop_steps(pnng_steps *steps) {
+    size_t kept = 0;
+    for (size_t s = 0; s < steps->count; s++) {
+        if (!steps->step[s].run)
+            continue;
+        if (kept < s)
+            steps->step[kept] = steps->step[s];
+        kept++;
+    }
+    steps->count = kept;
+}
+
 static bool fuse_steps(fuser *f, pnng_steps *steps) {
     f->steps = steps;
     for (size_t s = 0; s < steps->count; s++) {
@@ -376,12 +388,8 @@ static bool fuse_steps(fuser *f, pnng_steps *steps) {
             time = time_of(f, product);
         note(f, step, step->run ? time_of(f, step) : time);
     }
-    size_t kept = 0;
-    for (size_t s = 0; s < steps->count; s++)
-        if (steps->step[s].run)
-            steps->step[kept++] = steps->step[s];
     f->before += steps->count;
-    steps->count = kept;
+    pnng_drop_steps(steps);
     return true;
 }
 

@@ -1187,7 +1187,22 @@ static bool fuse(pnng_planner *planner) {
             pnng_chain_steps(planner->allocator, plan, planner->storages, planner->n_storages));
 }
 
+/* Room for as many steps as most programs need, so that few are moved when there are more. */
+static bool reserve_steps(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const size_t n_ops = planner->program->n_ops;
+    const size_t n_back = plan->flags & PNNG_PLAN_BACKWARD ? 2 * n_ops : 0;
+    const size_t n_operands = 4 * (n_ops + n_back);
+    return ROOM(planner, plan->forward.step, 0, plan->forward.capacity, n_ops + 4) &&
+           ROOM(planner, plan->backward.step, 0, plan->backward.capacity, n_back) &&
+           ROOM(planner, plan->operands, 0, plan->cap_operands, n_operands) &&
+           ROOM(planner, plan->strides, 0, plan->cap_strides, n_operands) &&
+           ROOM(planner, planner->storages, 0, planner->cap_storages, 2 * n_ops + n_back);
+}
+
 static bool make_steps(pnng_planner *planner) {
+    if (!reserve_steps(planner))
+        return false;
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
         plan_backward(planner);

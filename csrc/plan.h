@@ -334,6 +334,9 @@ enum {
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
 
+/* Drop the steps that are none any more: those without `run`. */
+void pnng_drop_steps(pnng_steps *steps);
+
 /* Bytes of an array that chains go through at once: changed by tests only. */
 extern size_t pnng_chain_piece;
 
