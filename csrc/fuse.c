@@ -274,8 +274,8 @@ static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step, 
 
 /* ---- sums of products ------------------------------------------------------------------------ */
 
-/* The product that is entry k of a sum and nothing else, made in one piece; or NULL. One whose depth
- * is made block by block would add up in another order. */
+/* The product that is entry k of a sum and nothing else, made in one piece; or NULL. One whose
+ * depth is made block by block would add up in another order. */
 static pnng_step *summand(const fuser *f, const pnng_step *sum, size_t k) {
     const use *const u = use_of(f, sum, k);
     pnng_step *const product = u ? step_at(f, u->last) : NULL;

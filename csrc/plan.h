@@ -50,7 +50,7 @@ struct pnng_step {
     uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
     bool scaled;              /* the run's `scale` multiplies `a` */
     bool walks;               /* elementwise: each operand is rows x cols, or work space */
-    uint32_t fetches;         /* members of chains: operands of the next piece to fetch, as bits */
+    uint32_t firsts;          /* members of chains: operands that none before it has, as bits */
     uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
     bool stream;          /* it writes past the caches */
     uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */

@@ -84,19 +84,19 @@ def cell_of(width, hidden):
 
 def main(path):
     found = {}
-    for shape in [(1, 3, 1700), (70, 33, 64), (3000, 4, 30)]:
-        for dtype in (np.float32, np.float64):
-            for place, array in enumerate(cell(*shape, dtype)):
-                found[f"cell/{shape}/{np.dtype(dtype).name}/{place}"] = array
-    for shape in SHAPES[:3]:
-        for dtype in (np.float32, np.float64):
-            for place, array in enumerate(unrolled(*shape, dtype)):
-                found[f"LSTM/{shape}/{np.dtype(dtype).name}/{place}"] = array
-    for name, function in functions().items():
-        for shape in SHAPES:
-            for dtype in (np.float32, np.float64):
-                for place, array in enumerate(results(function, *shape, dtype)):
-                    found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+
+    def keep(name, shape, dtype, arrays):
+        for place, array in enumerate(arrays):
+            found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+
+    for dtype in (np.float32, np.float64):
+        for shape in [(1, 3, 1700), (70, 33, 64), (3000, 4, 30)]:
+            keep("cell", shape, dtype, cell(*shape, dtype))
+        for shape in SHAPES[:3]:
+            keep("LSTM", shape, dtype, unrolled(*shape, dtype))
+        for name, function in functions().items():
+            for shape in SHAPES:
+                keep(name, shape, dtype, results(function, *shape, dtype))
     np.savez(path, **found)
 
 
