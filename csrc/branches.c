@@ -99,17 +99,16 @@ void pnng_find_branches(pnng_plan *plan) {
 typedef struct job {
     pnng_plan *plan;
     const pnng_step *step[MOST]; /* those that this run wants */
-    uint32_t mask;
 } job;
 
 static void run_branch(void *context, size_t k) {
     const job *const j = context;
     void *ptr[OPERANDS];
-    pnng_run_step(j->plan, j->step[k], j->mask, ptr);
+    pnng_run_step(j->plan, j->step[k], ptr);
 }
 
 bool pnng_run_branches(pnng_plan *plan, const pnng_step *first, uint32_t mask) {
-    job j = {.plan = plan, .mask = mask};
+    job j = {.plan = plan};
     size_t count = 0;
     uint64_t nanoseconds = 0;
     for (const pnng_step *step = first; step < first + first->branches; step++)

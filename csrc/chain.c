@@ -31,16 +31,16 @@ size_t pnng_chain_piece = 4096;
 typedef struct use {
     size_t count, touched, written;
     size_t chain;    /* the number of the last chain that touched it, from 1 */
-    size_t in_chain; /* how many of that one's operands are in it; 0: it is in several places */
-    size_t seen;     /* the last chain in which it was met */
+    size_t in_chain; /* how many of that one's operands are in it */
+    size_t seen;     /* the last chain of which an operand was pushed that is in it */
     size_t scratch;  /* where it is in that one's scratch, + 1; 0: it is not */
 } use;
 
-/* Where an operand is: rows of chain->cols elements, so many bytes apart. */
+/* Where an operand is: its rows are so many elements apart. */
 typedef struct place {
     uint32_t base;
     size_t offset;
-    ptrdiff_t stride; /* elements */
+    ptrdiff_t stride;
 } place;
 
 typedef struct chainer {
@@ -93,7 +93,7 @@ static bool same_place(const place *one, const place *other) {
     return one->base == other->base && one->offset == other->offset && one->stride == other->stride;
 }
 
-/* Whether no element of one is in the other: one is behind the other, or beside it in wider rows. */
+/* Whether no element of one is in the other: one is behind the other, or beside it in its rows. */
 static bool are_apart(const place *one, const place *other, size_t rows, size_t cols,
                       size_t element) {
     const place *const low = one->offset < other->offset ? one : other;
@@ -269,36 +269,37 @@ static bool make_room(const chainer *c) {
                         plan->n_operands + c->n_operands, sizeof *plan->strides);
 }
 
-/* The operands of a member, after those of the ones before it. */
-static void push_operands(const chainer *c, pnng_chain *chain, const pnng_step *step) {
+/* Whether one of the operands that were pushed since `first` is where one is. */
+static bool is_pushed(const pnng_plan *plan, size_t first, const pnng_operand *operand) {
+    for (size_t k = first; k < plan->n_operands; k++)
+        if (plan->operands[k].base == operand->base && plan->operands[k].offset == operand->offset)
+            return true;
+    return false;
+}
+
+/* The operands of a member, after those of the ones before it, which begin with number `first`. */
+static void push_operands(const chainer *c, pnng_chain *chain, pnng_step *member, size_t first) {
     pnng_plan *const plan = c->plan;
-    for (size_t k = 0; k < step->n_operands; k++) {
-        pnng_operand operand = *operand_of(c, step, k);
-        ptrdiff_t stride = place_of(c, step, k, c->cols).stride;
-        const size_t local = local_place(c, chain, step, k);
-        operand.mask &= step->mask;
+    const pnng_step step = *member;
+    member->first_operand = (uint32_t)plan->n_operands;
+    member->firsts = 0;
+    for (size_t k = 0; k < step.n_operands; k++) {
+        pnng_operand operand = *operand_of(c, &step, k);
+        ptrdiff_t stride = place_of(c, &step, k, c->cols).stride;
+        const size_t local = local_place(c, chain, &step, k);
+        use *const u = use_of(c, &step, k);
         if (local) {
             operand.base = PNNG_BASE_NONE;
             operand.offset = local;
             stride = (ptrdiff_t)chain->wide;
+        } else if (u && (u->seen != c->number || !is_pushed(plan, first, &operand))) {
+            member->firsts |= (uint32_t)1 << k;
+            u->seen = c->number;
         }
+        operand.mask &= step.mask;
         plan->strides[plan->n_operands] = stride;
         plan->operands[plan->n_operands++] = operand;
     }
-}
-
-/* The operands of a member that none before it has, as bits. */
-static uint32_t first_ones(const chainer *c, const pnng_step *step) {
-    uint32_t found = 0;
-    for (size_t k = 0; k < step->n_operands; k++) {
-        use *const u = use_of(c, step, k);
-        if (!u || u->seen == c->number)
-            continue;
-        u->seen = c->number;
-        if (!u->scratch && !(step->stream && writes(step, k)))
-            found |= (uint32_t)1 << k;
-    }
-    return found;
 }
 
 static bool make_chain(chainer *c) {
@@ -322,9 +323,7 @@ static bool make_chain(chainer *c) {
         pnng_step *const member = &plan->members[plan->n_members++];
         *member = *step;
         member->stream = step->stream && !is_wanted_soon(c, step);
-        member->first_operand = (uint32_t)plan->n_operands;
-        push_operands(c, chain, step);
-        member->fetches = first_ones(c, step);
+        push_operands(c, chain, member, whole.first_operand);
         whole.mask |= step->mask;
         whole.nanoseconds += step->nanoseconds;
         if (step->op >= 0)
@@ -375,12 +374,8 @@ static bool chain_steps(chainer *c, pnng_steps *steps) {
     }
     if (!close_chain(c))
         return false;
-    size_t kept = 0;
-    for (size_t s = 0; s < steps->count; s++)
-        if (steps->step[s].run)
-            steps->step[kept++] = steps->step[s];
     c->before += steps->count;
-    steps->count = kept;
+    pnng_drop_steps(steps);
     return true;
 }
 
@@ -416,8 +411,8 @@ typedef struct job {
     size_t across, pieces, parts; /* pieces of a row; of all; how many parts they are cut into */
 } job;
 
-/* Fetch what a member is the first to touch of the next piece, as far as it is in one stretch: while
- * a piece is gone through in the nearest cache, far memory would have nothing to do. */
+/* Fetch what a member is the first to touch of the next piece, as far as it is in one stretch:
+ * while a piece is gone through in the nearest cache, far memory would have nothing to do. */
 static void fetch(const job *j, const pnng_step *member, size_t row, size_t col) {
     const pnng_plan *const plan = j->plan;
     const size_t first = member->first_operand - j->step->first_operand;
@@ -425,7 +420,7 @@ static void fetch(const job *j, const pnng_step *member, size_t row, size_t col)
     const size_t bytes = j->chain->high * j->chain->wide * plan->element;
     for (size_t k = 0; k < member->n_operands; k++) {
         const char *const base = j->ptr[first + k];
-        if (!base || !(member->fetches >> k & 1))
+        if (!base || !(member->firsts >> k & 1) || (member->stream && writes(member, k)))
             continue;
         const char *const from =
             base + ((ptrdiff_t)row * stride[k] + (ptrdiff_t)col) * (ptrdiff_t)plan->element;

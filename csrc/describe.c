@@ -51,8 +51,20 @@ static uint64_t elements_of(const pnng_plan *plan, const pnng_step *step, size_t
     }
 }
 
+/* Each array once, however many members read or write it. */
+static uint64_t bytes_of_chain(const pnng_plan *plan, const pnng_step *step) {
+    const pnng_chain *const chain = &plan->chains[step->j];
+    uint64_t arrays = 0;
+    for (size_t m = 0; m < chain->n_members; m++)
+        for (uint32_t left = plan->members[chain->first_member + m].firsts; left; left &= left - 1)
+            arrays++;
+    return pnng_times(pnng_times(arrays, chain->rows * chain->cols), plan->element);
+}
+
 static uint64_t bytes_of(const pnng_plan *plan, const pnng_storage *storages,
                          const pnng_step *step) {
+    if (step->run == pnng_run_chain)
+        return bytes_of_chain(plan, step);
     const uint64_t turns = turns_of(plan, step);
     uint64_t sum = 0;
     for (size_t k = 0; k < step->n_operands; k++) {

@@ -312,8 +312,8 @@ static bool finish_product(const fuser *f, pnng_step *product, pnng_step *step, 
 
 /* ---- sums of products ------------------------------------------------------------------------ */
 
-/* The product that is entry k of a sum and nothing else, made in one piece; or NULL. One whose depth
- * is made block by block would add up in another order. */
+/* The product that is entry k of a sum and nothing else, made in one piece; or NULL. One whose
+ * depth is made block by block would add up in another order. */
 static pnng_step *summand(const fuser *f, const pnng_step *sum, size_t k) {
     const use *const u = use_of(f, sum, k);
     pnng_step *const product = u ? step_at(f, u->last) : NULL;
@@ -400,6 +400,18 @@ static bool sum_products(const fuser *f, pnng_step *sum, size_t *time) {
 
 /* ---- all steps ------------------------------------------------------------------------------- */
 
+void pnng_drop_steps(pnng_steps *steps) {
+    size_t kept = 0;
+    for (size_t s = 0; s < steps->count; s++) {
+        if (!steps->step[s].run)
+            continue;
+        if (kept < s)
+            steps->step[kept] = steps->step[s];
+        kept++;
+    }
+    steps->count = kept;
+}
+
 static bool fuse_steps(fuser *f, pnng_steps *steps) {
     f->steps = steps;
     for (size_t s = 0; s < steps->count; s++) {
@@ -414,12 +426,8 @@ static bool fuse_steps(fuser *f, pnng_steps *steps) {
             time = time_of(f, product);
         note(f, step, step->run ? time_of(f, step) : time);
     }
-    size_t kept = 0;
-    for (size_t s = 0; s < steps->count; s++)
-        if (steps->step[s].run)
-            steps->step[kept++] = steps->step[s];
     f->before += steps->count;
-    steps->count = kept;
+    pnng_drop_steps(steps);
     return true;
 }
 

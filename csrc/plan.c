@@ -1128,7 +1128,12 @@ static bool take_memory(pnng_planner *planner) {
                       &plan->arena_size))
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
-    if (!plan->scratch || !take_arena(plan))
+    plan->addresses =
+        pnng_allocate_zeroed(planner->allocator, plan->n_operands, sizeof *plan->addresses);
+    plan->bound = pnng_allocate_zeroed(planner->allocator,
+                                       PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS],
+                                       sizeof *plan->bound);
+    if (!plan->scratch || !plan->addresses || !plan->bound || !take_arena(plan))
         return false;
     pnng_note_costs(plan, planner->storages, planner->n_storages);
     resolve_operands(planner);
@@ -1212,7 +1217,22 @@ static bool fuse(pnng_planner *planner) {
             pnng_chain_steps(planner->allocator, plan, planner->storages, planner->n_storages));
 }
 
+/* Room for as many steps as most programs need, so that few are moved when there are more. */
+static bool reserve_steps(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const size_t n_ops = planner->program->n_ops;
+    const size_t n_back = plan->flags & PNNG_PLAN_BACKWARD ? 2 * n_ops : 0;
+    const size_t n_operands = 4 * (n_ops + n_back);
+    return ROOM(planner, plan->forward.step, 0, plan->forward.capacity, n_ops + 4) &&
+           ROOM(planner, plan->backward.step, 0, plan->backward.capacity, n_back) &&
+           ROOM(planner, plan->operands, 0, plan->cap_operands, n_operands) &&
+           ROOM(planner, plan->strides, 0, plan->cap_strides, n_operands) &&
+           ROOM(planner, planner->storages, 0, planner->cap_storages, 2 * n_ops + n_back);
+}
+
 static bool make_steps(pnng_planner *planner) {
+    if (!reserve_steps(planner))
+        return false;
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
         plan_backward(planner);
@@ -1342,12 +1362,13 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     for (size_t k = 0; k < plan->n_kept; k++)
         pnng_release(&program->allocator, plan->kept[k]);
-    void *const parts[] = {
-        plan->forward.step, plan->backward.step, plan->operands, plan->strides,
-        plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-        plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions,
-        plan->ops,          plan->chains,        plan->members};
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
+                           plan->strides,      plan->flag_pool,     plan->outer,
+                           plan->bases,        plan->scratch,       plan->slots,
+                           plan->arena_memory, plan->sums,          plan->by,
+                           plan->methods,      plan->finishes,      plan->kept,
+                           plan->convolutions, plan->ops,           plan->chains,
+                           plan->members,      plan->addresses,     plan->bound};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

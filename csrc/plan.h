@@ -50,7 +50,7 @@ struct pnng_step {
     uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
     bool scaled;              /* the run's `scale` multiplies `a` */
     bool walks;               /* elementwise: each operand is rows x cols, or work space */
-    uint32_t fetches;         /* members of chains: operands of the next piece to fetch, as bits */
+    uint32_t firsts;          /* members of chains: operands that none before it has, as bits */
     uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
     bool stream;          /* it writes past the caches */
     uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */
@@ -139,7 +139,10 @@ struct pnng_plan {
     size_t n_ops, cap_ops;
     bool may_split; /* some step may want threads */
     void **bases;
-    void **scratch; /* addresses of one step's operands */
+    void **addresses;  /* of the operands of all steps, */
+    void **bound;      /* as what the bases were then says, */
+    uint32_t found[2]; /* in a forward and a backward of such masks; 0: not yet */
+    void **scratch;    /* addresses of one step's operands */
     size_t max_operands;
     pnng_slot *slots;
     size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */
@@ -291,7 +294,7 @@ void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns);
 
 /* Do a step. `ptr`: room for the addresses of its operands. */
-pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask, void **ptr);
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **ptr);
 
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
@@ -335,6 +338,9 @@ enum {
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
+
+/* Drop the steps that are none any more: those without `run`. */
+void pnng_drop_steps(pnng_steps *steps);
 
 /* Bytes of an array that chains go through at once: changed by tests only. */
 extern size_t pnng_chain_piece;

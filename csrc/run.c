@@ -144,13 +144,34 @@ static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
     return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
 }
 
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
-                                   void **ptr) {
-    const pnng_operand *const operand = plan->operands + step->first_operand;
-    for (size_t k = 0; k < step->n_operands; k++)
-        ptr[k] = operand[k].base && operand[k].mask & mask
-                     ? (char *)plan->bases[operand[k].base] + operand[k].offset
-                     : NULL;
+/* Where the operands of all steps are in such a run. */
+static void find_addresses(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        const pnng_operand *const operand = plan->operands + step->first_operand;
+        void **const address = plan->addresses + step->first_operand;
+        for (size_t k = 0; k < step->n_operands; k++)
+            address[k] = operand[k].base && operand[k].mask & mask
+                             ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                             : NULL;
+    }
+}
+
+/* They are found again only where something was bound elsewhere since, or another run is asked
+ * for: most runs are like the last one. */
+static void update_addresses(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
+    const size_t bytes = (PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS]) * sizeof(void *);
+    if (memcmp(plan->bound, plan->bases, bytes) != 0) {
+        memcpy(plan->bound, plan->bases, bytes);
+        plan->found[PNNG_FORWARD] = plan->found[PNNG_BACKWARD] = 0;
+    }
+    if (plan->found[direction] == mask)
+        return;
+    find_addresses(plan, steps_of(plan, direction), mask);
+    plan->found[direction] = mask;
+}
+
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    memcpy(ptr, plan->addresses + step->first_operand, step->n_operands * sizeof *ptr);
     if (!step->n_outer)
         return step->run(plan, step, ptr);
     return step->split == PNNG_SPLIT_TURNS
@@ -158,8 +179,10 @@ static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint3
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
-pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask, void **ptr) {
-    return run_step(plan, step, mask, ptr);
+/* Only loops advance the addresses. */
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step) {
+    return step->n_outer ? pnng_run_step(plan, step, plan->scratch)
+                         : step->run(plan, step, plan->addresses + step->first_operand);
 }
 
 /* As run_steps, one after the other, and keep the time of each. One step ends where the next one
@@ -170,7 +193,7 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s], mask, plan->scratch);
+        const pnng_status status = run_step(plan, &steps->step[s]);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -189,7 +212,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
         }
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step, mask, plan->scratch);
+        const pnng_status status = run_step(plan, step);
         if (status)
             return status;
     }
@@ -198,6 +221,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
+    update_addresses(plan, direction, mask);
     if (plan->may_split)
         pnng_threads_enter(steps->shared);
     const pnng_status status = plan->measures

@@ -93,11 +93,36 @@ def convolved(convolution, shape, dtype):
     return [output, net.backward(x, np.ones_like(output)), *net.parameters()[1]]
 
 
+def cell(rows, width, hidden, dtype):
+    """All arrays of one forward and backward of an LSTM cell of single modules: a sum of products, and chains."""
+    nn.manualSeed(1)
+    net = cell_of(width, hidden).type(np.dtype(dtype).name)
+    rng = np.random.default_rng(1)
+    input = [rng.standard_normal((rows, size)).astype(dtype) for size in (width, hidden, hidden)]
+    output = net.forward(input)
+    return [*output, *net.backward(input, [np.ones_like(array) for array in output]), *net.parameters()[1]]
+
+
+def cell_of(width, hidden):
+    x, c, h = (nn.Identity()() for _ in range(3))
+    sums = nn.CAddTable()([nn.Linear(width, 4 * hidden)(x), nn.Linear(hidden, 4 * hidden)(h)])
+    gates = nn.SplitTable(1)(nn.View(-1, 4, hidden)(sums)).split(4)
+    i, f, o = (nn.Sigmoid()(gate) for gate in gates[:3])
+    kept = nn.CMulTable()([f, c])
+    next_c = nn.CAddTable()([kept, nn.CMulTable()([i, nn.Tanh()(gates[3])])])
+    return nn.gModule([x, c, h], [next_c, nn.CMulTable()([o, nn.Tanh()(next_c)])])
+
+
+CELLS = [(1, 3, 1700), (70, 33, 64), (3000, 4, 30)]
+
+
 def nets():
     """What every net gives, by name, in both number types."""
     for dtype in (np.float32, np.float64):
         for name, (convolution, shape) in CONVOLUTIONS.items():
             yield f"{name} convolution", dtype, convolved(convolution, shape, dtype)
+        for shape in CELLS:
+            yield f"cell/{shape}", dtype, cell(*shape, dtype)
         for shape in SHAPES[:3]:
             yield f"LSTM/{shape}", dtype, unrolled(*shape, dtype)
         for name, function in functions().items():
@@ -153,6 +178,18 @@ def test_a_variable_switches_fusion_off(text, fused):
 def test_a_value_that_is_none_is_an_error_that_says_so():
     done = python("-c", STEPS, PYNNGRAPH_FUSE="no")
     assert "PYNNGRAPH_FUSE=no cannot be had: it is 0 or 1" in done.stderr
+
+
+def test_an_lstm_cell_adds_up_its_products_and_goes_through_its_gates_once():
+    x = [np.zeros((50, 100), np.float32) for _ in range(3)]
+    steps = nn.explain(cell_of(100, 100).float(), x).steps
+    forward = [step.text for step in steps if not step.backward]
+    assert len(forward) == 3
+    assert forward[1].startswith("linear, then add: C += A B'")
+    assert "9 steps in pieces of 10 x 100" in forward[2]
+    gates = [step.text for step in steps if step.backward and "steps in pieces" in step.text]
+    assert len(gates) == 1
+    assert "9 steps" in gates[0]
 
 
 def test_profiles_mark_what_shares_a_step():
