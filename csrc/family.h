@@ -65,7 +65,8 @@ pnng_status pnng_infer_same(const pnng_inference *inference);
 
 /* For multiply_adds functions: x y, or UINT64_MAX where that is more. */
 static inline uint64_t pnng_times(uint64_t x, uint64_t y) {
-    return y && x > UINT64_MAX / y ? UINT64_MAX : x * y;
+    uint64_t product;
+    return __builtin_mul_overflow(x, y, &product) ? UINT64_MAX : product;
 }
 
 #endif

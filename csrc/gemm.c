@@ -293,6 +293,7 @@ static void finish(const job *job, size_t row, size_t col, size_t rows, size_t c
                             .stride = f->stride,
                             .rows = turns ? cols : rows,
                             .cols = turns ? rows : cols,
+                            .n = f->n,
                             .a = f->a,
                             .b = f->b,
                             .accumulate = f->accumulate};

@@ -54,6 +54,7 @@ typedef struct pnng_finish {
     const ptrdiff_t *stride;
     double a, b;
     const uint8_t *accumulate;
+    size_t n;
 } pnng_finish;
 
 /* Choose how to make a product, by at most as many threads as are set. */

@@ -31,6 +31,7 @@ struct pnng_planner {
     bool *started;           /* of roots or regions: something was stored */
     uint32_t *n_products;    /* of parameters: how many ops multiply by them */
     int32_t *packed;         /* of parameters: where their packed form is, a storage, or -1 */
+    int32_t *own_grad;       /* of parameters: where their own gradient is, the same */
     size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
     pnng_value *part;
     pnng_storage *storages;
@@ -440,6 +441,7 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     if (found.count)
         rows = (size_t)found.extent[--found.count];
     pnng_step walk = *prototype;
+    walk.walks = true;
     walk.rows = rows;
     walk.cols = cols;
     walk.stream = is_streamed(planner, shape, refs, n_refs, cols);
@@ -754,8 +756,12 @@ pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
     const pnng_value_info *const info = &planner->program->values[value];
     if (info->origin != PNNG_FROM_PARAM || !planner->active[value])
         return pnng_grad_target(planner, value);
-    return (pnng_target){slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value),
-                         PNNG_GRAD_PARAMS, true, true};
+    /* One storage a slot: fuse.c and chain.c tell by it what touches what. */
+    int32_t *const storage = &planner->own_grad[value];
+    if (*storage < 0)
+        *storage = slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value).storage;
+    return (pnng_target){pnng_contiguous_view(*storage, &planner->shape[value]), PNNG_GRAD_PARAMS,
+                         true, true};
 }
 
 bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from) {
@@ -961,7 +967,7 @@ static void plan_forward(pnng_planner *planner) {
         const pnng_value param = program->params[k];
         planner->value[param] = slot_view(planner, PNNG_SLOT_PARAM, k, param);
         planner->root[param] = param;
-        planner->packed[param] = -1;
+        planner->packed[param] = planner->own_grad[param] = -1;
     }
     count_products(planner);
     for (size_t o = 0; o < program->n_ops && !planner->failed; o++) {
@@ -1122,7 +1128,12 @@ static bool take_memory(pnng_planner *planner) {
                       &plan->arena_size))
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
-    if (!plan->scratch || !take_arena(plan))
+    plan->addresses =
+        pnng_allocate_zeroed(planner->allocator, plan->n_operands, sizeof *plan->addresses);
+    plan->bound = pnng_allocate_zeroed(planner->allocator,
+                                       PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS],
+                                       sizeof *plan->bound);
+    if (!plan->scratch || !plan->addresses || !plan->bound || !take_arena(plan))
         return false;
     pnng_note_costs(plan, planner->storages, planner->n_storages);
     resolve_operands(planner);
@@ -1149,10 +1160,11 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
     planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
     planner->n_products = pnng_allocate_zeroed(allocator, n, sizeof *planner->n_products);
     planner->packed = pnng_allocate(allocator, n, sizeof *planner->packed);
+    planner->own_grad = pnng_allocate(allocator, n, sizeof *planner->own_grad);
     planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
     return planner->value && planner->root && planner->need && planner->active && planner->grad &&
            planner->mode && planner->giver && planner->region && planner->started &&
-           planner->n_products && planner->packed && planner->first_part;
+           planner->n_products && planner->packed && planner->own_grad && planner->first_part;
 }
 
 static void close_planner(pnng_planner *planner) {
@@ -1161,7 +1173,7 @@ static void close_planner(pnng_planner *planner) {
                            planner->giver,      planner->region, planner->started,
                            planner->first_part, planner->part,   planner->storages,
                            planner->n_products, planner->packed, planner->refs,
-                           planner->flags,      planner->levels};
+                           planner->flags,      planner->levels, planner->own_grad};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
@@ -1172,6 +1184,8 @@ static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
         return true;
     if (step->run == pnng_run_convolution)
         return plan->convolutions[step->j].parts > 1;
+    if (step->run == pnng_run_chain)
+        return pnng_threads_may_help(step->nanoseconds);
     return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
                                       : step->split != PNNG_SPLIT_NONE;
 }
@@ -1197,11 +1211,28 @@ static void look_for_splits(pnng_plan *plan) {
 }
 
 static bool fuse(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
     return !fuses(planner) ||
-           pnng_fuse(planner->allocator, planner->plan, planner->storages, planner->n_storages);
+           (pnng_fuse(planner->allocator, plan, planner->storages, planner->n_storages) &&
+            pnng_chain_steps(planner->allocator, plan, planner->storages, planner->n_storages));
+}
+
+/* Room for as many steps as most programs need, so that few are moved when there are more. */
+static bool reserve_steps(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const size_t n_ops = planner->program->n_ops;
+    const size_t n_back = plan->flags & PNNG_PLAN_BACKWARD ? 2 * n_ops : 0;
+    const size_t n_operands = 4 * (n_ops + n_back);
+    return ROOM(planner, plan->forward.step, 0, plan->forward.capacity, n_ops + 4) &&
+           ROOM(planner, plan->backward.step, 0, plan->backward.capacity, n_back) &&
+           ROOM(planner, plan->operands, 0, plan->cap_operands, n_operands) &&
+           ROOM(planner, plan->strides, 0, plan->cap_strides, n_operands) &&
+           ROOM(planner, planner->storages, 0, planner->cap_storages, 2 * n_ops + n_back);
 }
 
 static bool make_steps(pnng_planner *planner) {
+    if (!reserve_steps(planner))
+        return false;
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
         plan_backward(planner);
@@ -1331,11 +1362,13 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     for (size_t k = 0; k < plan->n_kept; k++)
         pnng_release(&program->allocator, plan->kept[k]);
-    void *const parts[] = {
-        plan->forward.step, plan->backward.step, plan->operands, plan->strides,
-        plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-        plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions};
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
+                           plan->strides,      plan->flag_pool,     plan->outer,
+                           plan->bases,        plan->scratch,       plan->slots,
+                           plan->arena_memory, plan->sums,          plan->by,
+                           plan->methods,      plan->finishes,      plan->kept,
+                           plan->convolutions, plan->ops,           plan->chains,
+                           plan->members,      plan->addresses,     plan->bound};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -72,7 +72,7 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     pnng_finish finish;
     if (step->finish) {
-        const pnng_step *const last = &plan->finishes[step->finish - 1].step;
+        const pnng_step *const last = &plan->finishes[step->finish - 1];
         finish = (pnng_finish){
             .kernel = last->kernel,
             .n_operands = last->n_operands,
@@ -81,6 +81,7 @@ pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
             .a = last->a,
             .b = last->b,
             .accumulate = plan->flag_pool + last->first_flag,
+            .n = last->n,
         };
     }
     pnng_gemm(
@@ -143,22 +144,46 @@ static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
     return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
 }
 
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask,
-                                   void **ptr) {
-    const pnng_operand *const operand = plan->operands + step->first_operand;
-    for (size_t k = 0; k < step->n_operands; k++)
-        ptr[k] = operand[k].base && operand[k].mask & mask
-                     ? (char *)plan->bases[operand[k].base] + operand[k].offset
-                     : NULL;
+/* Where the operands of all steps are in such a run. */
+static void find_addresses(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        const pnng_operand *const operand = plan->operands + step->first_operand;
+        void **const address = plan->addresses + step->first_operand;
+        for (size_t k = 0; k < step->n_operands; k++)
+            address[k] = operand[k].base && operand[k].mask & mask
+                             ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                             : NULL;
+    }
+}
+
+/* They are found again only where something was bound elsewhere since, or another run is asked
+ * for: most runs are like the last one. */
+static void update_addresses(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
+    const size_t bytes = (PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS]) * sizeof(void *);
+    if (memcmp(plan->bound, plan->bases, bytes) != 0) {
+        memcpy(plan->bound, plan->bases, bytes);
+        plan->found[PNNG_FORWARD] = plan->found[PNNG_BACKWARD] = 0;
+    }
+    if (plan->found[direction] == mask)
+        return;
+    find_addresses(plan, steps_of(plan, direction), mask);
+    plan->found[direction] = mask;
+}
+
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    void **ptr = plan->addresses + step->first_operand;
     if (!step->n_outer)
         return step->run(plan, step, ptr);
+    /* Loops advance them. */
+    memcpy(room, ptr, step->n_operands * sizeof *ptr);
+    ptr = room;
     return step->split == PNNG_SPLIT_TURNS
                ? pnng_run_split_turns(plan, step, ptr)
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
-pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask, void **ptr) {
-    return run_step(plan, step, mask, ptr);
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    return run_step(plan, step, room);
 }
 
 /* As run_steps, one after the other, and keep the time of each. One step ends where the next one
@@ -169,7 +194,7 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s], mask, plan->scratch);
+        const pnng_status status = run_step(plan, &steps->step[s], plan->scratch);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -188,7 +213,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
         }
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step, mask, plan->scratch);
+        const pnng_status status = run_step(plan, step, plan->scratch);
         if (status)
             return status;
     }
@@ -197,6 +222,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
+    update_addresses(plan, direction, mask);
     if (plan->may_split)
         pnng_threads_enter(steps->shared);
     const pnng_status status = plan->measures
@@ -398,10 +424,9 @@ static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index
     if (index >= steps->count)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such step: %zu", index);
     const pnng_step *const step = &steps->step[index];
-    if (step->finish)
-        *out = (pnng_step_info){.ops = plan->finishes[step->finish - 1].ops, .n_ops = 2};
-    else
-        *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    size_t n_ops;
+    *out = (pnng_step_info){.ops = pnng_step_ops(plan, step, &n_ops)};
+    out->n_ops = n_ops;
     pnng_step_costs(plan, step, out);
     if (plan->sums) {
         const pnng_step_sum *const sum = sums_of(plan, direction) + index;

@@ -62,17 +62,41 @@ def unrolled(rows, width, hidden, dtype):
     return [output, net.backward(x, np.ones_like(output)), *net.parameters()[1]]
 
 
+def cell(rows, width, hidden, dtype):
+    """All arrays of one forward and backward of an LSTM cell of single modules: a sum of products, and chains."""
+    nn.manualSeed(1)
+    net = cell_of(width, hidden).type(np.dtype(dtype).name)
+    rng = np.random.default_rng(1)
+    input = [rng.standard_normal((rows, size)).astype(dtype) for size in (width, hidden, hidden)]
+    output = net.forward(input)
+    return [*output, *net.backward(input, [np.ones_like(array) for array in output]), *net.parameters()[1]]
+
+
+def cell_of(width, hidden):
+    x, c, h = (nn.Identity()() for _ in range(3))
+    sums = nn.CAddTable()([nn.Linear(width, 4 * hidden)(x), nn.Linear(hidden, 4 * hidden)(h)])
+    gates = nn.SplitTable(1)(nn.View(-1, 4, hidden)(sums)).split(4)
+    i, f, o = (nn.Sigmoid()(gate) for gate in gates[:3])
+    kept = nn.CMulTable()([f, c])
+    next_c = nn.CAddTable()([kept, nn.CMulTable()([i, nn.Tanh()(gates[3])])])
+    return nn.gModule([x, c, h], [next_c, nn.CMulTable()([o, nn.Tanh()(next_c)])])
+
+
 def main(path):
     found = {}
-    for shape in SHAPES[:3]:
-        for dtype in (np.float32, np.float64):
-            for place, array in enumerate(unrolled(*shape, dtype)):
-                found[f"LSTM/{shape}/{np.dtype(dtype).name}/{place}"] = array
-    for name, function in functions().items():
-        for shape in SHAPES:
-            for dtype in (np.float32, np.float64):
-                for place, array in enumerate(results(function, *shape, dtype)):
-                    found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+
+    def keep(name, shape, dtype, arrays):
+        for place, array in enumerate(arrays):
+            found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+
+    for dtype in (np.float32, np.float64):
+        for shape in [(1, 3, 1700), (70, 33, 64), (3000, 4, 30)]:
+            keep("cell", shape, dtype, cell(*shape, dtype))
+        for shape in SHAPES[:3]:
+            keep("LSTM", shape, dtype, unrolled(*shape, dtype))
+        for name, function in functions().items():
+            for shape in SHAPES:
+                keep(name, shape, dtype, results(function, *shape, dtype))
     np.savez(path, **found)
 
 
@@ -117,6 +141,18 @@ def test_a_variable_switches_fusion_off(text, fused):
 def test_a_value_that_is_none_is_an_error_that_says_so():
     done = python("-c", STEPS, PYNNGRAPH_FUSE="no")
     assert "PYNNGRAPH_FUSE=no cannot be had: it is 0 or 1" in done.stderr
+
+
+def test_an_lstm_cell_adds_up_its_products_and_goes_through_its_gates_once():
+    x = [np.zeros((50, 100), np.float32) for _ in range(3)]
+    steps = nn.explain(cell_of(100, 100).float(), x).steps
+    forward = [step.text for step in steps if not step.backward]
+    assert len(forward) == 3
+    assert forward[1].startswith("linear, then add: C += A B'")
+    assert "9 steps in pieces of 10 x 100" in forward[2]
+    gates = [step.text for step in steps if step.backward and "steps in pieces" in step.text]
+    assert len(gates) == 1
+    assert "9 steps" in gates[0]
 
 
 def test_profiles_mark_what_shares_a_step():
