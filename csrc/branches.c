@@ -24,9 +24,9 @@ static bool may_branch(const pnng_plan *plan, const pnng_step *step) {
 static bool is_only_read(const pnng_step *step, size_t operand) {
     if (step->run != pnng_run_gemm)
         return operand == 1;
-    /* A finish makes its first operand of its second one, which is C, and of others. */
+    /* A finish makes its first operand of others; one of them is C. */
     return operand == PNNG_PRODUCT_A || operand == PNNG_PRODUCT_B || operand == PNNG_PRODUCT_BIAS ||
-           operand >= PNNG_PRODUCT_OPERANDS + 2;
+           operand > PNNG_PRODUCT_OPERANDS;
 }
 
 /* Whether one step writes to an array that the other one has, as far as storages tell. */
@@ -103,8 +103,8 @@ typedef struct job {
 
 static void run_branch(void *context, size_t k) {
     const job *const j = context;
-    void *ptr[OPERANDS];
-    pnng_run_step(j->plan, j->step[k], ptr);
+    void *room[OPERANDS];
+    pnng_run_step(j->plan, j->step[k], room);
 }
 
 bool pnng_run_branches(pnng_plan *plan, const pnng_step *first, uint32_t mask) {

@@ -293,8 +293,8 @@ void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target
 /* Do the first turns of a step's outermost loop, one after the other. Advances the addresses. */
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns);
 
-/* Do a step. `ptr`: room for the addresses of its operands. */
-pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **ptr);
+/* Do a step of the run under way. `room`: for addresses of its operands, which loops advance. */
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **room);
 
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);

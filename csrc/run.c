@@ -170,19 +170,20 @@ static void update_addresses(pnng_plan *plan, pnng_direction direction, uint32_t
     plan->found[direction] = mask;
 }
 
-pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **ptr) {
-    memcpy(ptr, plan->addresses + step->first_operand, step->n_operands * sizeof *ptr);
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    void **ptr = plan->addresses + step->first_operand;
     if (!step->n_outer)
         return step->run(plan, step, ptr);
+    /* Loops advance them. */
+    memcpy(room, ptr, step->n_operands * sizeof *ptr);
+    ptr = room;
     return step->split == PNNG_SPLIT_TURNS
                ? pnng_run_split_turns(plan, step, ptr)
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
-/* Only loops advance the addresses. */
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step) {
-    return step->n_outer ? pnng_run_step(plan, step, plan->scratch)
-                         : step->run(plan, step, plan->addresses + step->first_operand);
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    return run_step(plan, step, room);
 }
 
 /* As run_steps, one after the other, and keep the time of each. One step ends where the next one
@@ -193,7 +194,7 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s]);
+        const pnng_status status = run_step(plan, &steps->step[s], plan->scratch);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -212,7 +213,7 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
         }
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step);
+        const pnng_status status = run_step(plan, step, plan->scratch);
         if (status)
             return status;
     }

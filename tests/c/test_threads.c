@@ -703,23 +703,17 @@ static pnng_plan *plan_of(build *b, pnng_value y, int32_t dtype) {
     return plan;
 }
 
-/* Whether an op is one of those that a step is of. */
-static bool is_of(const pnng_plan *plan, const pnng_step *step, int32_t op) {
-    size_t count;
-    const int32_t *const ops = pnng_step_ops(plan, step, &count);
-    for (size_t k = 0; k < count; k++)
-        if (ops[k] == op)
-            return true;
-    return false;
-}
-
-/* A chain says when it runs whether it is done by several. */
+/* Steps of an op that are cut, by themselves or with the chain that they are in. */
 static size_t count_split(const pnng_plan *plan, const pnng_steps *steps, int32_t op) {
     size_t count = 0;
     for (size_t s = 0; s < steps->count; s++) {
         const pnng_step *const step = &steps->step[s];
-        count += is_of(plan, step, op) &&
-                 (step->split != PNNG_SPLIT_NONE || step->run == pnng_run_chain);
+        count += step->op == op && step->split != PNNG_SPLIT_NONE;
+        if (step->run != pnng_run_chain)
+            continue;
+        const pnng_chain *const chain = &plan->chains[step->j];
+        for (size_t k = 0; k < chain->n_members; k++)
+            count += plan->members[chain->first_member + k].op == op;
     }
     return count;
 }
