@@ -398,7 +398,8 @@ static bool is_streamed(const pnng_planner *planner, const pnng_shape *shape, co
         arrays += refs[k].view.storage >= 0;
     const size_t element = planner->plan->element;
     const size_t room = (size_t)pnng_cpu_info()->l3_bytes / element;
-    return cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
+    /* There is no array where memory ran out. */
+    return arrays && cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
 }
 
 /* Append a step whose rows and cols are in the prototype, with the loops around them. */
