@@ -149,13 +149,15 @@ static struct {
     /* For sleeping: workers until they are wanted, the caller until nobody is inside. */
     pthread_mutex_t mutex;
     pthread_cond_t done;
-    worker worker[PNNG_MAX_THREADS - 1];
 } pool = {
     .owner = PTHREAD_MUTEX_INITIALIZER,
     .most = PNNG_MAX_THREADS - 1,
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .done = PTHREAD_COND_INITIALIZER,
 };
+
+/* Apart, so that files have no room for them: at first they are zeros. */
+static worker workers[PNNG_MAX_THREADS - 1];
 
 static _Thread_local bool inside_part;
 static _Thread_local size_t entered; /* runs of this thread, one in another */
@@ -282,7 +284,7 @@ static void *work(void *argument) {
         if (atomic_load_explicit(&pool.quit, memory_order_relaxed))
             return NULL;
         if (enter_job()) {
-            take_parts((size_t)(self - pool.worker) + 1);
+            take_parts((size_t)(self - workers) + 1);
             leave_job();
         }
         /* One that came too late for a job stays for the next one, too. */
@@ -296,7 +298,7 @@ static void wake(size_t count) {
     size_t called = 0;
     pthread_mutex_lock(&pool.mutex);
     for (size_t k = 0; k < pool.running && called < count; k++) {
-        worker *const w = &pool.worker[k];
+        worker *const w = &workers[k];
         if (!w->asleep)
             continue;
         place(w);
@@ -307,7 +309,7 @@ static void wake(size_t count) {
     atomic_fetch_add(&pool.ready, called);
     pthread_mutex_unlock(&pool.mutex);
     for (size_t k = 0; called > 0; k++) {
-        worker *const w = &pool.worker[k];
+        worker *const w = &workers[k];
         if (!w->called)
             continue;
         w->called = false;
@@ -350,7 +352,7 @@ static size_t start_workers(size_t count) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (bool started = true; started && pool.running < count; pool.running += started) {
-        worker *const w = &pool.worker[pool.running];
+        worker *const w = &workers[pool.running];
         *w = (worker){.wake = PTHREAD_COND_INITIALIZER, .asleep = true};
         started = pnng_start_thread(&w->thread, NULL, work, w) == 0;
     }
@@ -365,7 +367,7 @@ static void stop_workers(void) {
     atomic_fetch_add(&pool.epoch, 1);
     wake(pool.running);
     for (size_t k = 0; k < pool.running; k++)
-        pthread_join(pool.worker[k].thread, NULL);
+        pthread_join(workers[k].thread, NULL);
     pool.running = 0;
     atomic_store(&pool.ready, 0);
     atomic_store(&pool.quit, false);
