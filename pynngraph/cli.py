@@ -1,11 +1,13 @@
 """The command line: what is in a model file, and running it.
 
-Exit codes: 0, all is done; 1, it could not be done, and one line says why; 2, the command is not one.
+Exit codes: 0, all is done; 1, it could not be done, and one line says why; 2, the command is not one; 130, it was
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +23,9 @@ from .graph.gmodule import gModule
 from .io.files import load, save
 from .io.inert import inert_modules
 from .io.model_file import example_inputs
+from .io.onnx_export import to_onnx
+from .io.onnx_import import from_onnx
+from .io.to_c import to_c
 from .nn.module import Module
 from .text import Column, bytes_text, lines_of, shapes_of, shapes_text
 
@@ -31,12 +36,20 @@ examples:
   python -m pynngraph run model.t7 --input x.npy --output y.npy
   python -m pynngraph convert model.t7 model.safetensors --input 1x3x224x224
   python -m pynngraph convert model.t7 model.c --input 1x784
+  python -m pynngraph convert model.t7 model.onnx --input 1x3x224x224
   python -m pynngraph draw model.t7 -o model.svg
   python -m pynngraph bench model.t7 --input 1x784 --batch 1,16,256
   python -m pynngraph explain model.t7 --input 16x784
 
 An input is a .npy file, or sizes such as 16x784, for which numbers are drawn; 16x20:5 stands for indices below 5.
-Give --input once for each array of the input. Files saved with an example input need none."""
+Give --input once for each array of the input. Files saved with an example input need none.
+
+exit codes: 0, all is done; 1, it could not be done, and a line says why; 2, the command is not one; 130, interrupted"""
+
+PICTURES = (".svg", ".png", ".pdf", ".dot", ".gv")
+
+MAX_DIMS = 32  # NumPy's, in its older versions
+_MOST = 1 << 62  # of a size, and of an index
 
 SECONDS = 0.5  # that a batch size is timed for
 ROUNDS = 7
@@ -56,18 +69,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1
     """
     parsed = _parser().parse_args(arguments)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed: what is told goes nowhere
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - to the end
+        elif isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is spelled out
+            stream.reconfigure(errors="backslashreplace")
     try:
         parsed.command(parsed)
         sys.stdout.flush()
-    except (_Failure, Error, OSError, ValueError) as error:
-        if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        print(f"pynngraph: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _give_up_output()
+        return 1
+    except (_Failure, Error, OSError, ValueError, MemoryError) as error:
+        _give_up_output()
+        print(f"pynngraph: {error or 'out of memory'}", file=sys.stderr)  # noqa: T201 - this is the command line
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _give_up_output() -> None:
+    """Let nothing more be said of output that could not be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         command.set_defaults(command=function)
-        command.add_argument("file", metavar="FILE", help="a .t7 or .safetensors file")
+        command.add_argument("file", metavar="FILE", help="a .t7, .safetensors or .onnx file")
         command.add_argument("--key", default="", help="which part of the file's data is meant: protos.rnn")
         if inputs:
             command.add_argument("--input", action="append", default=[], metavar="X", help=inputs)
@@ -99,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", required=True, metavar="Y", help="a .npy file; .npz where there are several arrays"
     )
     command = add("convert", _convert, "write what is in a file to one of another kind", inputs=given)
-    command.add_argument("to", metavar="TO", help="a .t7, .safetensors, .npz or .c file")
+    command.add_argument("to", metavar="TO", help="a .t7, .safetensors, .npz, .onnx or .c file")
     command.add_argument("--ascii", action="store_true", help="write .t7 as text")
     command = add("draw", _draw, "draw a graph")
     command.add_argument("-o", "--output", required=True, metavar="PICTURE", help="a .svg, .png, .pdf or .dot file")
@@ -117,9 +145,13 @@ def _examples_of(name: str) -> str:
 # ---- files and inputs ----------------------------------------------------------------------------
 
 
+def _is_onnx(path: str) -> bool:
+    return path.lower().endswith(".onnx")
+
+
 def _value(parsed: argparse.Namespace) -> Any:
     """What the file holds, or the part of it that is meant."""
-    value = load(parsed.file)
+    value = from_onnx(parsed.file) if _is_onnx(parsed.file) else load(parsed.file)
     done = ""
     for part in filter(None, parsed.key.split(".")):
         known = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
@@ -147,10 +179,15 @@ def _inputs(parsed: argparse.Namespace, model: Module, batch: int | None = None)
     if parsed.input:
         arrays = [_array(text, model, batch) for text in parsed.input]
         return arrays[0] if len(arrays) == 1 else arrays
-    structure, shapes = example_inputs(parsed.file)
+    structure, shapes = _example(parsed)
     if structure is None:
         raise _Failure("give the sizes of the input: --input 16x784, once for each array")
     return tree.rebuild(structure, [_drawn(shape, 1 if is_index else None, model, batch) for shape, is_index in shapes])
+
+
+def _example(parsed: argparse.Namespace) -> tuple[tree.Structure | None, list[tuple[tuple[int, ...], bool]]]:
+    """The input that the file was saved with, if there is one."""
+    return (None, []) if _is_onnx(parsed.file) else example_inputs(parsed.file)
 
 
 def _array(text: str, model: Module, batch: int | None) -> Any:
@@ -158,7 +195,15 @@ def _array(text: str, model: Module, batch: int | None) -> Any:
     if sizes.replace("x", "").isdecimal() and (below.isdecimal() or not below) and "xx" not in sizes:
         shape = tuple(int(size) for size in sizes.split("x") if size)
         return _drawn(shape, int(below) if below else None, model, batch)
-    array = np.load(text, allow_pickle=False)
+    try:
+        array = np.load(text, allow_pickle=False)
+    except FileNotFoundError:
+        raise _Failure(f"--input takes sizes such as 16x784, or a .npy file; there is none called {text!r}") from None
+    except (ValueError, EOFError) as error:
+        raise _Failure(f"--input {text}: no .npy file of numbers: {error}") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+        raise _Failure(f"--input {text}: an array of real numbers is wanted, got {what}")
     if batch is not None:
         array = np.resize(array, (batch, *array.shape[1:]))
     return array if array.dtype.kind in "iu" else array.astype(model.dtype)
@@ -167,6 +212,9 @@ def _array(text: str, model: Module, batch: int | None) -> Any:
 def _drawn(shape: tuple[int, ...], below: int | None, model: Module, batch: int | None) -> Any:
     """Numbers for an input: indices if they are to be below something."""
     shape = shape if batch is None else (batch, *shape[1:])
+    if len(shape) > MAX_DIMS or max(shape, default=0) >= _MOST or (below is not None and not 0 < below <= _MOST):
+        text = "x".join(map(str, shape[:9]))
+        raise _Failure(f"--input {text}{'' if below is None else f':{below}'}: there are no such arrays")
     rng = np.random.default_rng(1)
     return rng.standard_normal(shape).astype(model.dtype) if below is None else rng.integers(0, below, shape)
 
@@ -192,7 +240,7 @@ def _tell_model(parsed: argparse.Namespace, model: Module) -> None:
     from .graph.summary import summary  # noqa: PLC0415 - only if it is wanted
 
     inert = inert_modules(model)
-    structure = None if inert or parsed.input else example_inputs(parsed.file)[0]
+    structure = None if inert or parsed.input else _example(parsed)[0]
     is_known = not inert and (parsed.input or structure is not None)
     summary(model, _inputs(parsed, model) if is_known else None)
     if isinstance(model, gModule):
@@ -236,10 +284,12 @@ def _kind(value: Any) -> str:
 
 
 def _run(parsed: argparse.Namespace) -> None:
+    if not parsed.output.lower().endswith((".npy", ".npz")):
+        raise _Failure(f"--output takes a .npy or .npz file, got {parsed.output!r}")
     model = _model(parsed)
     output = model.forward(_inputs(parsed, model))
     leaves, structure = tree.flatten(output)
-    if parsed.output.endswith(".npz"):
+    if parsed.output.lower().endswith(".npz"):
         paths = [path.strip("[]").replace("][", ".") or "output" for path in tree.paths(structure)]
         save(parsed.output, dict(zip(paths, leaves, strict=True)))
     elif structure:
@@ -253,23 +303,24 @@ def _run(parsed: argparse.Namespace) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> None:
-    value = _value(parsed)
+    if parsed.ascii and not parsed.to.lower().endswith(".t7"):
+        raise _Failure(f"--ascii is a form of .t7 files, got {parsed.to!r}")
+    write = to_onnx if _is_onnx(parsed.to) else to_c if parsed.to.lower().endswith(".c") else None
+    value = _value(parsed) if write is None else _model(parsed)
     if parsed.input and not isinstance(value, Module):
         raise _Failure(f"{parsed.file} holds {_kind(value)}, no model that an input could be for")
-    if parsed.to.endswith(".c"):
-        from .io.to_c import to_c  # noqa: PLC0415 - only if it is wanted
-
-        model = _model(parsed)
-        to_c(model, _inputs(parsed, model), parsed.to)
-        _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - as below
-        return
-    save(parsed.to, value, ascii=parsed.ascii, input=_inputs(parsed, value) if parsed.input else None)
+    if write is None:
+        save(parsed.to, value, ascii=parsed.ascii, input=_inputs(parsed, value) if parsed.input else None)
+    else:
+        write(value, _inputs(parsed, value), parsed.to)
     _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - pathlib is slow
 
 
 def _draw(parsed: argparse.Namespace) -> None:
     from .graph.draw import dot  # noqa: PLC0415 - only if it is wanted
 
+    if not parsed.output.lower().endswith(PICTURES):
+        raise _Failure(f"--output takes one of {', '.join(PICTURES)}, got {parsed.output!r}")
     model = _model(parsed)
     if not isinstance(model, gModule):
         raise _Failure(f"{parsed.file} holds {model.label()}, no graph")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,9 @@ def files(tmp_path):
     nn.save(tmp_path / "graph.safetensors", seed_graph(), input=[np.ones((2, 3))] * 2)
     nn.save(tmp_path / "check.t7", {"epoch": 7, "protos": {"rnn": mlp()}, "losses": [1.5, 2.5], "x": np.ones(3)})
     np.save(tmp_path / "x.npy", np.ones((5, 3), np.float32))
+    np.save(tmp_path / "words.npy", np.array(["these", "words"]))
+    (tmp_path / "empty.t7").touch()
+    (tmp_path / "cut.t7").write_bytes((tmp_path / "net.t7").read_bytes()[:-40])
 
 
 def test_as_a_program():
@@ -87,8 +91,22 @@ def test_what_is_no_command_is_exit_code_2(arguments, command):
         ("run net.t7 --output y.npy", "give the sizes of the input"),
         ("run net.t7 --input 5x4 --output y.npy", "Linear(3 -> 4)"),
         ("run net.t7 --input x.npy --output no/y.npy", "No such file"),
-        ("run net.t7 --input nothing.npy --output y.npy", "No such file"),
-        ("run net.t7 --input net.t7 --output y.npy", "pynngraph: "),
+        ("run net.t7 --input nothing.npy --output y.npy", "there is none called 'nothing.npy'"),
+        ("run net.t7 --input net.t7 --output y.npy", "--input net.t7: no .npy file of numbers"),
+        ("run net.t7 --input words.npy --output y.npy", "an array of real numbers is wanted, got an array of <U5"),
+        ("run net.t7 --input 99999999999x3 --output y.npy", "pynngraph: "),
+        ("run net.t7 --input 99999999999999999999x3 --output y.npy", "there are no such arrays"),
+        ("run net.t7 --input 5x3:0 --output y.npy", "there are no such arrays"),
+        ("run net.t7 --input " + "x".join(["1"] * 70) + " --output y.npy", "there are no such arrays"),
+        ("run net.t7 --input x.npy --output y.txt", "--output takes a .npy or .npz file"),
+        ("run . --input x.npy --output y.npy", "Is a directory"),
+        ("info empty.t7", "empty.t7"),
+        ("info cut.t7", "cut.t7"),
+        ("convert net.t7 net.npz --ascii", "--ascii is a form of .t7 files"),
+        ("convert net.t7 no/net.t7", "'no/net.t7'"),
+        ("convert check.t7 c.c", "give --key protos.rnn"),
+        ("convert check.t7 c.onnx", "give --key protos.rnn"),
+        ("draw graph.t7 -o graph.doc", "--output takes one of .svg"),
         ("convert net.t7 net.xyz", "the ending of a file"),
         ("convert check.t7 c.safetensors --input 5x3", "no model that an input could be for"),
         ("draw net.t7 -o net.svg", "no graph"),
@@ -100,6 +118,28 @@ def test_a_mistake_is_told_in_one_line(line, says, command):
     assert (code, out) == (1, "")
     assert err.count("\n") <= 2
     assert says in err
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is full here")
+def test_output_that_cannot_be_written_is_told_in_one_line():
+    with FULL.open("w") as full:
+        line = [sys.executable, "-m", "pynngraph", "info", str(GOLDEN / "t7/lstm_2.t7")]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    assert done.returncode == 1
+    assert done.stderr.startswith("pynngraph: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_onnx_files_are_models_too(command):
+    pytest.importorskip("onnx")
+    assert command("convert", "net.t7", "net.onnx", "--input", "2x3")[0] == 0
+    for name, output in (("net.t7", "y.npy"), ("net.onnx", "z.npy")):
+        assert command("run", name, "--input", "x.npy", "--output", output)[0] == 0
+    np.testing.assert_allclose(np.load("z.npy"), np.load("y.npy"), rtol=1e-6)
 
 
 @pytest.mark.usefixtures("files")

@@ -26,7 +26,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         return
     directory, name = os.path.split(target)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")  # noqa: PTH118
-    file_number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        file_number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        error.filename = os.fspath(path)  # what the user knows of
+        raise
     try:
         with open(file_number, "wb") as file:  # noqa: PTH123
             if mode is not None:

@@ -111,7 +111,7 @@ _BY_KIND = {
     "finite": "factor",
     "positive": "norm normType p power",
     "share": "ratioH ratioT ratioW",
-    "flag": "affine batch_mode castTarget castin castout ceil_mode count_include_pad divide doGradInput dontCast "
+    "flag": "affine batch_mode bidirectional castTarget castin castout ceil_mode count_include_pad divide doGradInput dontCast "
     "featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze stochasticInference "
     "trans transA transB v2 train verbose _keeps",
     "text": "inputShape intype mode moduleType outputShape outtype prefix _dtype",
@@ -141,7 +141,7 @@ _IN_OUT = "weight[nInputPlane,nOutputPlane,kH,kW] bias?[nOutputPlane]"
 _OUT_IN_3D = "weight[nOutputPlane,nInputPlane,kT,kH,kW] bias?[nOutputPlane]"
 _IN_OUT_3D = "weight[nInputPlane,nOutputPlane,kT,kH,kW] bias?[nOutputPlane]"
 _BORDERS = "pad_l pad_r pad_t pad_b"
-_RECURRENT = "modules inputSize hiddenSize nLayers"
+_RECURRENT = "modules inputSize hiddenSize nLayers bidirectional?"
 _MAP = "kW kH dW dH connTable:indices nInputPlane nOutputPlane _planes | weight[n,kH,kW] bias[nOutputPlane]"
 
 # Attributes | parameters | buffers.
@@ -546,8 +546,8 @@ def _check_weight_norm(module: nn.WeightNorm) -> None:
 
 
 def _check_layers(module: Any) -> None:
-    """A recurrent layer is a product, a step and, but for the last, a dropout."""
-    wanted = (nn.Linear, gModule, nn.Dropout) * module.nLayers
+    """A recurrent layer is a product and a step, for each direction, and, but for the last, a dropout."""
+    wanted = ((nn.Linear, gModule) * (2 if module.bidirectional else 1) + (nn.Dropout,)) * module.nLayers
     kinds = tuple(map(type, module.modules))
     if kinds != wanted[:-1]:
         raise Fault(f"must have the modules of {module.nLayers} layers, got {len(kinds)} modules that are not")
