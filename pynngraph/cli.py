@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (_Failure, Error, OSError, ValueError, MemoryError) as error:
         _give_up_output()
-        print(f"pynngraph: {error or 'out of memory'}", file=sys.stderr)  # noqa: T201 - this is the command line
+        print(f"pynngraph: {str(error) or 'out of memory'}", file=sys.stderr)  # noqa: T201 - this is the command line
         return 1
     except KeyboardInterrupt:
         return 130

@@ -111,9 +111,9 @@ _BY_KIND = {
     "finite": "factor",
     "positive": "norm normType p power",
     "share": "ratioH ratioT ratioW",
-    "flag": "affine batch_mode bidirectional castTarget castin castout ceil_mode count_include_pad divide doGradInput dontCast "
-    "featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze stochasticInference "
-    "trans transA transB v2 train verbose _keeps",
+    "flag": "affine batch_mode bidirectional castTarget castin castout ceil_mode count_include_pad divide doGradInput "
+    "dontCast featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze "
+    "stochasticInference trans transA transB v2 train verbose _keeps",
     "text": "inputShape intype mode moduleType outputShape outtype prefix _dtype",
     "sizes": "size sizes _planes",
     "numbers": "weights",
