@@ -108,8 +108,9 @@ record-instructions: check-release $(VENV)/.created
 	$(BIN)/python tools/count_instructions.py build/release --record
 
 FUZZ_SECONDS ?= 60
-fuzz:
+fuzz: $(VENV)/.test
 	tools/fuzz.sh $(FUZZ_SECONDS)
+	$(BIN)/python tools/fuzz_readers.py $(FUZZ_SECONDS)
 
 fmt: $(VENV)/.dev
 	$(BIN)/python docs/make_ops.py

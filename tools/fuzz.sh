@@ -1,7 +1,7 @@
 #!/bin/sh
-# Damaged files by the thousand, for the readers of files.
-#   tools/fuzz.sh SECONDS [SEED]    for each reader
-# The input that ends a reader is left in build/fuzz/fuzz-input.
+# Damaged files by the thousand, for the loader of models in C; tools/fuzz_readers.py does those in Python.
+#   tools/fuzz.sh SECONDS [SEED]
+# The input that ends it is left in build/fuzz/fuzz-input.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=$1
