@@ -137,8 +137,8 @@ static bool take_ops(const fuser *f, pnng_step *by, const pnng_step *of) {
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* The rows and columns of what a product or a convolution makes: of the latter one row, or none where
- * it has gaps. */
+/* The rows and columns of what a product or a convolution makes: of the latter one row, or none
+ * where it has gaps. */
 static void size_of_made(const fuser *f, const pnng_step *product, size_t *rows, size_t *cols) {
     const pnng_convolution *const c = convolution_of(f, product);
     *rows = c ? 1 : product->rows;
