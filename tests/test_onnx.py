@@ -64,6 +64,16 @@ def test_every_module_answers_in_onnx_runtime_as_here(row, rng):
         pytest.skip(str(error))
 
 
+def exported(row, rng):
+    """A module of a row, an input, and both in ONNX, if it has a meaning there."""
+    module = row.build().float().evaluate()
+    input = single(draw(row.input, rng))
+    try:
+        return module, input, nn.to_onnx(module, input)
+    except GraphError as error:
+        pytest.skip(str(error))
+
+
 def longer(input):
     """One more sample."""
     return tree.map_leaves(lambda leaf: np.concatenate([leaf, leaf[:1]]), input)
@@ -71,12 +81,7 @@ def longer(input):
 
 @pytest.mark.parametrize("row", MODULES, ids=lambda row: row.name)
 def test_a_batch_of_any_size_is_one_in_onnx_runtime_too(row, rng):
-    module = row.build().float().evaluate()
-    input = single(draw(row.input, rng))
-    try:
-        model = nn.to_onnx(module, input)
-    except GraphError as error:
-        pytest.skip(str(error))
+    module, input, model = exported(row, rng)
     if not all("batch" in shape[:1] for shape in shapes(model.graph.input)):
         pytest.skip("its size is fixed")
     input = longer(input)
@@ -156,12 +161,7 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
 
 @pytest.mark.parametrize("row", MODULES, ids=lambda row: row.name)
 def test_every_module_that_is_exported_comes_back(row, rng):
-    module = row.build().float().evaluate()
-    input = single(draw(row.input, rng))
-    try:
-        model = nn.to_onnx(module, input)
-    except GraphError as error:
-        pytest.skip(str(error))
+    module, input, model = exported(row, rng)
     flat = leaves(input)
     got = nn.from_onnx(model).forward(flat[0] if len(flat) == 1 else flat)
     assert_trees_close(leaves(got), leaves(module.forward(input)), CLOSE)
