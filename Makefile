@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 # Changes of these rebuild the extension module; Python sources are used where they are.
 BUILD_INPUTS := build_ffi.py setup.py pyproject.toml csrc $(shell find csrc)
 
-.PHONY: help demo test check bench bench-plot record-instructions fmt lib dist clean
+.PHONY: help demo test coverage check fuzz bench bench-plot record-instructions fmt lib dist clean
 
 help:
 	@echo "make demo    train a graph on handwritten digits, with plots"
 	@echo "make test    all tests: C, then Python (PYTEST_ARGS='-k name' selects)"
 	@echo "make check-ulps  every float through every transcendental kernel (ULPS_ARGS='\"\" avx2,avx512 float' are minutes)"
-	@echo "make check   style, types, sanitizers, symbols, NEON, documents, counts of instructions"
+	@echo "make coverage  all Python tests, which must come to each line of the modules and optimisers"
+	@echo "make check   style, types, sanitizers, symbols, size, NEON, documents, counts of instructions"
+	@echo "make check-arm   of that what is for aarch64, by qemu-user: C tests, and all cases of ops"
+	@echo "make fuzz    damaged files by the thousand, FUZZ_SECONDS=60 for each reader"
 	@echo "make bench   time it beside NumPy, PyTorch and ONNX Runtime (BENCH_ARGS='--suite graphs' selects)"
 	@echo "make bench-plot   draw what suites of graphs and kernels measured, write docs/performance.md"
 	@echo "make record-instructions   count the instructions of kernels anew, for make check"
@@ -36,10 +39,16 @@ bench: $(VENV)/.bench
 bench-plot: $(VENV)/.bench
 	$(BIN)/python benchmarks/plot.py $(PLOT_ARGS)
 
+# By line: branches that are never taken are looked at with `coverage` itself, whose settings are in pyproject.toml.
+coverage: $(VENV)/.test
+	$(BIN)/python -m coverage run --rcfile=/dev/null --source=pynngraph/nn,pynngraph/optim -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report --rcfile=/dev/null --show-missing --skip-covered --fail-under=100
+
 lib:
 	@command -v cmake >/dev/null || { echo "make lib needs CMake: sudo apt install cmake"; exit 1; }
 	cmake -S . -B build/release
 	@env -u MAKEFLAGS -u MAKELEVEL cmake --build build/release --parallel 2 --target pynngraph pynngraph_static
+	@tools/library_size.sh build/release
 
 dist: $(VENV)/.dev
 	$(BIN)/python tools/check_dist.py
@@ -50,7 +59,7 @@ clean:
 
 # ---- checks: `make -k check` goes on after one that fails ---------------------------------------
 
-CHECKS := text ruff format types clang-format docs release sanitize tsan neon symbols install instructions
+CHECKS := text ruff format types clang-format docs release sanitize tsan arm symbols size install embedded instructions
 .PHONY: $(CHECKS:%=check-%)
 check: $(CHECKS:%=check-%)
 	@echo "All checks passed."
@@ -76,21 +85,32 @@ check-clang-format: $(VENV)/.dev
 check-docs: $(VENV)/.installed
 	$(if $(wildcard docs/make_ops.py),$(BIN)/python docs/make_ops.py --check)
 
-check-release check-sanitize check-tsan check-neon: check-%:
+check-release check-sanitize check-tsan: check-%:
 	tools/c_tests.sh $*
+
+check-arm: $(VENV)/.installed
+	tools/check_arm.sh $(BIN)/python
 
 .PHONY: check-ulps
 check-ulps: check-release
 	build/release/test_ulps --all $$(nproc) $(ULPS_ARGS)
 
-check-symbols check-install: check-%: check-release $(VENV)/.installed
+check-symbols check-size check-install: check-%: check-release $(VENV)/.installed
 	tools/check_$*.sh build/release
+
+check-embedded:
+	tools/check_embedded.sh
 
 check-instructions: check-release $(VENV)/.created
 	$(BIN)/python tools/count_instructions.py build/release
 
 record-instructions: check-release $(VENV)/.created
 	$(BIN)/python tools/count_instructions.py build/release --record
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.test
+	tools/fuzz.sh $(FUZZ_SECONDS)
+	$(BIN)/python tools/fuzz_readers.py $(FUZZ_SECONDS)
 
 fmt: $(VENV)/.dev
 	$(BIN)/python docs/make_ops.py

@@ -63,6 +63,7 @@ ffibuilder.set_source(
         "-O2",
         "-g0",  # Python's own flags say -g: ten times the size; CMake's Debug build has it
         "-ffp-contract=off",
+        "-fno-asynchronous-unwind-tables",  # a tenth of the module; nothing throws through it
         "-fvisibility=hidden",
         "-Wall",
         "-Wextra",

@@ -7,8 +7,9 @@ importing it.
 
 `--suite graphs` is all graphs, large ones too, with torch.compile and JAX; and peak memory of a step of
 training, and what threads that idle cost. Aims are printed where they are missed. The suites gemm, gemv and
-kernels are of single kernels, beside the limits of the machine, which are measured in the same run. They run
-when they are named; `--suite all` is everything. Number types and numbers of threads have a process each.
+kernels are of single kernels, beside the limits of the machine, which are measured in the same run. The suite sweep
+is of small nets on one thread and on two, which are to be no slower. They run when they are named; `--suite all` is
+everything. Number types and numbers of threads have a process each.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
 KERNELS = ("gemm", "gemv", "kernels")
 RESOURCES = "resources"
-COMPILE, IMPORT = "compile", "import"  # suites without contenders
+COMPILE, IMPORT, SWEEP = "compile", "import", "sweep"  # suites without contenders
 DEFAULT = (*SUITES, COMPILE, IMPORT)
 GRAPHS, ALL = "graphs", "all"
 WHOLE = {GRAPHS: (GRAPHS, *SUITES, RESOURCES)}  # names of several suites
-WHOLE[ALL] = (*WHOLE[GRAPHS], COMPILE, IMPORT, *KERNELS)
+WHOLE[ALL] = (*WHOLE[GRAPHS], COMPILE, IMPORT, SWEEP, *KERNELS)
 SLOWER = 1.05  # by so much a second thread has to slow a graph down to be told
 
 
@@ -90,6 +91,8 @@ def run_one(options: argparse.Namespace) -> int:
         return 1
     if RESOURCES in options.suite and not options.match:
         document["resources"] = measure_resources(options)
+    if SWEEP in options.suite:
+        document["sweep"] = measure_sweep(options)
     if COMPILE in options.suite:
         document["compile"] = measure_compiling(options)
     if IMPORT in options.suite:
@@ -109,8 +112,8 @@ def parse_arguments() -> argparse.Namespace:
         choices=(*WHOLE[ALL], ALL),
         default=DEFAULT,
         metavar="NAME",
-        help=f"which ones: {', '.join((*DEFAULT, RESOURCES, *KERNELS))}; {GRAPHS}, which is those before {COMPILE} and "
-        f"{RESOURCES}, with large graphs too; {ALL} (default: those before {RESOURCES})",
+        help=f"which ones: {', '.join((*DEFAULT, RESOURCES, SWEEP, *KERNELS))}; {GRAPHS}, which is those before "
+        f"{COMPILE} and {RESOURCES}, with large graphs too; {ALL} (default: those before {RESOURCES})",
     )
     parser.add_argument(
         "--peers",
@@ -191,7 +194,7 @@ def run_each(options: argparse.Namespace) -> int:
         command += ["--threads", str(threads), "--json", str(path)]
         status |= subprocess.run(command, check=False).returncode
         print(flush=True)
-        suites = [suite for suite in suites if suite not in {COMPILE, IMPORT}]  # these have neither
+        suites = [suite for suite in suites if suite not in {COMPILE, IMPORT, SWEEP}]  # these have neither
         if not suites:
             break
     for dtype in options.dtype:
@@ -224,6 +227,15 @@ def measure_resources(options: argparse.Namespace) -> dict[str, Any]:
     peers = [name for name in choose_peers(options, quietly=True) if name in resources.PEERS]
     results = resources.measure(peers, options.dtype, options.threads)
     resources.print_results(results)
+    return results
+
+
+def measure_sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time small nets with one thread and with two, and print what came."""
+    import sweep  # noqa: PLC0415
+
+    results = sweep.measure(options.dtype, quick=options.quick, match=options.match)
+    sweep.print_results(results)
     return results
 
 

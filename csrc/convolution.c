@@ -19,6 +19,8 @@
  * up where they are. What was measured: docs/design/convolution.md. */
 #include "convolution.h"
 
+#include <string.h>
+
 #include "cpu.h"
 #include "threads.h"
 
@@ -105,12 +107,16 @@ static size_t lines_at_once(size_t all, size_t unit, const pnng_convolution_meth
 }
 
 /* Of small planes that do not fill vectors, those of several samples are one row of the product; of
- * a weight that does not stay near, too. */
-static size_t samples_together(const pnng_gemm_table *gemm, const pnng_convolution_method *m) {
+ * a weight that does not stay near, too. Not for how many threads: sums are rounded alike. */
+static bool gathers_samples(const pnng_gemm_table *gemm, const pnng_convolution_method *m) {
     const size_t places = product_of(m->c.y);
     const bool is_far = m->c.outs * m->c.ins * m->taps * m->c.element > 2 * NEAR;
-    if (product_of(m->boxes) > 1 || (!is_far && 10 * round_up(places, gemm->lanes) < 11 * places))
-        return 1;
+    return m->c.batch > 1 && product_of(m->boxes) == 1 &&
+           (is_far || 10 * round_up(places, gemm->lanes) >= 11 * places);
+}
+
+static size_t samples_together(const pnng_convolution_method *m) {
+    const size_t places = product_of(m->c.y);
     const size_t threads = pnng_threads_may_help(m->nanoseconds) ? pnng_threads_limit() : 1;
     const size_t most = min_size(max_size(TOGETHER / places, 1), ceil_div(m->c.batch, threads));
     return even_part(m->c.batch, most);
@@ -126,9 +132,10 @@ static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m
         choose_box(m, min_size(max_size(NEAR / (c->outs * e), 4 * gemm->nr), MOST_PLACES));
         choose_copy(m);
         m->pack_weight = c->mirrored || rows_clash(all * e);
-        m->together = samples_together(gemm, m);
-        m->as_it_lies = m->as_it_lies && m->together == 1;
-        m->sums_bytes = m->together > 1 ? m->together * places * c->outs * e : 0;
+        m->gathers = gathers_samples(gemm, m);
+        m->together = m->gathers ? samples_together(m) : 1;
+        m->as_it_lies = m->as_it_lies && !m->gathers;
+        m->sums_bytes = m->gathers ? m->together * places * c->outs * e : 0;
         m->panel_bytes =
             m->channels * m->taps * e * (gemm->nr + (m->pack_weight ? c->outs + gemm->mr : 0)) +
             m->sums_bytes;
@@ -160,11 +167,34 @@ static void choose_tiles(const pnng_gemm_table *gemm, pnng_convolution_method *m
     }
 }
 
+/* What of y is seen from the places of x that are a stride apart: y, with as many zeros before as a
+ * kernel reaches. */
+static pnng_plane_copy copy_of_y(const pnng_convolution_method *m) {
+    const pnng_convolution *const c = &m->c;
+    pnng_plane_copy p = {.stride = {1, 1, 1}, .touched = {1, 1}, .phases = 1};
+    size_t rows[PNNG_SPACE];
+    for (size_t d = 0; d < PNNG_SPACE; d++) {
+        const size_t before = reach(c, d) / c->stride[d];
+        p.size[d] = c->y[d];
+        p.first[d] = -(ptrdiff_t)before;
+        rows[d] = before + ceil_div(m->seen[d], c->stride[d]);
+    }
+    p.rows[0] = rows[0];
+    p.rows[1] = p.height = rows[1];
+    p.pitch = rows[2];
+    return p;
+}
+
 static void choose_planes(pnng_convolution_method *m) {
     const pnng_convolution *const c = &m->c;
     m->channels = 1;
     choose_box(m, PLANE_PLACES);
     choose_copy(m);
+    if (c->kind == PNNG_CONVOLVE_X) { /* a copy of y and the weights of a phase */
+        const pnng_plane_copy p = copy_of_y(m);
+        m->panel_bytes =
+            round_up(p.rows[0] * p.rows[1] * p.pitch * c->element, 64) + 64 + m->taps * c->element;
+    }
     m->units = c->groups * (c->kind == PNNG_CONVOLVE_WEIGHT ? 1 : c->batch);
 }
 
@@ -210,6 +240,14 @@ uint64_t pnng_convolution_multiply_adds(const pnng_convolution *c) {
            product_of(c->y);
 }
 
+size_t pnng_convolution_dense_size(const pnng_convolution *c) {
+    const bool makes_y = c->kind == PNNG_CONVOLVE_Y;
+    const size_t sample =
+        makes_y ? c->groups * c->outs * product_of(c->y) : c->groups * c->ins * product_of(c->x);
+    const ptrdiff_t apart = makes_y ? c->y_sample : c->x_sample;
+    return c->batch == 1 || apart == (ptrdiff_t)sample ? c->batch * sample : 0;
+}
+
 pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
                                                 const pnng_convolution *convolution) {
     pnng_convolution_method m = {.asked = *convolution,
@@ -251,6 +289,7 @@ typedef struct job {
     double alpha;
     bool accumulate;
     char *work;
+    const pnng_finish *finish; /* or NULL */
 } job;
 
 /* The work space of one part. */
@@ -369,6 +408,27 @@ static void uncopy_planes(const job *j, const space *s, char *x, size_t count) {
                                        j->accumulate);
 }
 
+/* Finish `cols` places from `made` on, in `rows` planes of so many places. */
+static void finish(const job *j, const char *made, size_t rows, size_t cols, size_t places) {
+    const pnng_finish *const f = j->finish;
+    if (!f)
+        return;
+    const ptrdiff_t at = made - (j->method->c.kind == PNNG_CONVOLVE_Y ? j->y : j->x);
+    const ptrdiff_t row = (ptrdiff_t)places, stride[PNNG_FINISH_OPERANDS] = {row, row, row};
+    void *ptr[PNNG_FINISH_OPERANDS];
+    for (size_t k = 0; k < f->n_operands; k++)
+        ptr[k] = (char *)f->ptr[k] + at;
+    const pnng_call call = {.ptr = ptr,
+                            .stride = stride,
+                            .rows = rows,
+                            .cols = cols,
+                            .n = f->n,
+                            .a = f->a,
+                            .b = f->b,
+                            .accumulate = f->accumulate};
+    f->kernel(&call);
+}
+
 /* Plane k of a group of a sample. */
 static char *plane_of_x(const job *j, size_t sample, size_t group, size_t k) {
     const pnng_convolution *const c = &j->method->c;
@@ -435,9 +495,12 @@ static void pack_weight(const job *j, size_t group, size_t channel, size_t chann
              rows.rows, channels * taps, high);
         return;
     }
-    for (size_t k = 0; k < rows.rows; k += high)
-        for (size_t i = 0; i < channels; i++, packed += taps * high * c->element)
-            pack(packed, weight_of(j, group, rows.first + k, channel + i), (ptrdiff_t)taps, 1,
+    /* All rows of a plane of x are next to each other, and come from far memory as one. */
+    const size_t panel = channels * taps * high * c->element;
+    for (size_t i = 0; i < channels; i++)
+        for (size_t k = 0; k < rows.rows; k += high)
+            pack(packed + k / high * panel + i * taps * high * c->element,
+                 weight_of(j, group, rows.first + k, channel + i), (ptrdiff_t)taps, 1,
                  min_size(rows.rows - k, high), taps, high);
 }
 
@@ -518,6 +581,7 @@ static void spread_samples(const job *j, const output *o) {
                                 .a = 1,
                                 .accumulate = &accumulate};
         j->kernels->common.scale(&copy);
+        finish(j, ptr[0], copy.rows, copy.cols, copy.cols);
     }
 }
 
@@ -525,7 +589,7 @@ static void make_y(const job *j, const space *s, size_t unit, slice rows) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
     const size_t boxes = product_of(m->boxes);
-    const bool together = m->together > 1;
+    const bool together = m->gathers;
     const box b = box_number(m, unit % boxes);
     output o = {.group = unit / boxes % c->groups,
                 .sample = unit / boxes / c->groups * m->together,
@@ -541,6 +605,8 @@ static void make_y(const job *j, const space *s, size_t unit, slice rows) {
         y_of_planes(j, s, &b, &o, channel, j->accumulate || j->bias || together || channel > 0);
     if (together)
         spread_samples(j, &o);
+    else
+        finish(j, o.to, rows.rows, b.places, product_of(c->y));
 }
 
 /* Lines of x, from a panel of y. */
@@ -595,7 +661,9 @@ static void make_x(const job *j, const space *s, size_t unit) {
         const box b = box_number(m, k);
         x_of_box(j, s, &b, sample, group, channel, channels);
     }
-    uncopy_planes(j, s, plane_of_x(j, sample, group, channel), channels);
+    char *const x = plane_of_x(j, sample, group, channel);
+    uncopy_planes(j, s, x, channels);
+    finish(j, x, 1, channels * product_of(c->x), 0);
 }
 
 /* A block of the weight's gradient: its rows are planes of y, its columns lines. */
@@ -746,24 +814,76 @@ static void make_y_by_planes(const job *j, const space *s, size_t group, size_t 
                     &windows, s->copy, b.places, weight_of(j, group, k, channel),
                     channel ? NULL : bias_of(j, group * c->outs + k),
                     plane_of_y(j, sample, group, k) + b.first * c->element,
-                    j->accumulate || channel > 0);
+                    (ptrdiff_t)windows.width, j->accumulate || channel > 0);
         }
+        finish(j, plane_of_y(j, sample, group, 0) + b.first * c->element, c->outs, b.places,
+               product_of(c->y));
     }
 }
 
+/* The taps that windows at a place `phase` behind a multiple of the strides have: where they are in
+ * the copy of y, and their weights. How many there are. */
+static size_t taps_of_phase(const pnng_convolution *c, const pnng_plane_copy *p,
+                            const size_t phase[PNNG_SPACE], const char *weight, ptrdiff_t *tap,
+                            char *weights) {
+    size_t count = 0, number = 0, k[PNNG_SPACE];
+    for (k[0] = 0; k[0] < c->kernel[0]; k[0]++)
+        for (k[1] = 0; k[1] < c->kernel[1]; k[1]++)
+            for (k[2] = 0; k[2] < c->kernel[2]; k[2]++, number++) {
+                ptrdiff_t at[PNNG_SPACE];
+                bool belongs = true;
+                for (size_t d = 0; d < PNNG_SPACE; d++) {
+                    const size_t place = k[d] * c->dilation[d];
+                    at[d] = -p->first[d] - (ptrdiff_t)(place / c->stride[d]);
+                    belongs = belongs && place % c->stride[d] == phase[d];
+                }
+                if (!belongs)
+                    continue;
+                memcpy(weights + count * c->element, weight + number * c->element, c->element);
+                tap[count++] = (at[0] * (ptrdiff_t)p->height + at[1]) * (ptrdiff_t)p->pitch + at[2];
+            }
+    return count;
+}
+
+/* Add the windows of plane k of y to places of one phase, or store them. */
+static void sums_of_phase(const job *j, const space *s, const pnng_plane_copy *p,
+                          const size_t phase[PNNG_SPACE], size_t group, size_t k) {
+    const pnng_convolution_method *const m = j->method;
+    const pnng_convolution *const c = &m->c;
+    char *const y = s->panel, *const weights = y + m->panel_bytes - m->taps * c->element;
+    const size_t row = m->phases * m->pitch;
+    pnng_plane_windows w = {.width = m->pitch,
+                            .height = ceil_div(m->seen[1] - phase[1], c->stride[1]),
+                            .row = (ptrdiff_t)p->pitch,
+                            .tap = s->tap};
+    w.taps = taps_of_phase(c, p, phase, weight_of(j, group, k, 0), s->tap, weights);
+    for (size_t q = 0, d = phase[0]; d < m->seen[0]; q++, d += c->stride[0])
+        j->kernels->convolution.window_sums(
+            &w, y + q * p->height * p->pitch * c->element, w.width * w.height, weights,
+            k ? NULL : bias_of(j, group),
+            s->copy + ((d * m->seen[1] + phase[1]) * row + phase[2] * m->pitch) * c->element,
+            (ptrdiff_t)(c->stride[1] * row), k > 0);
+}
+
+/* Places of x that are a stride apart see y by windows that are next to each other, each such phase
+ * through its own taps. */
 static void make_x_by_planes(const job *j, const space *s, size_t group, size_t sample) {
     const pnng_convolution_method *const m = j->method;
     const pnng_convolution *const c = &m->c;
-    j->kernels->convolution.planes(s->copy, 0, 1, copy_elements(m), bias_of(j, group));
-    for (size_t n = 0; n < product_of(m->boxes); n++) {
-        const box b = box_number(m, n);
-        const pnng_plane_windows windows = windows_of(s, &b);
-        for (size_t k = 0; k < c->outs; k++)
-            j->kernels->convolution.add_windows(
-                &windows, s->copy + place_of(s, &b) * c->element, b.places,
-                weight_of(j, group, k, 0), plane_of_y(j, sample, group, k) + b.first * c->element);
+    const pnng_plane_copy p = copy_of_y(m);
+    const size_t phases[] = {min_size(c->stride[0], m->seen[0]), min_size(c->stride[1], m->seen[1]),
+                             m->phases};
+    for (size_t k = 0; k < c->outs; k++) {
+        j->kernels->convolution.copy(&p, plane_of_y(j, sample, group, k), s->panel);
+        for (size_t n = 0; n < product_of(phases); n++) {
+            const size_t phase[] = {n / phases[2] / phases[1], n / phases[2] % phases[1],
+                                    n % phases[2]};
+            sums_of_phase(j, s, &p, phase, group, k);
+        }
     }
-    uncopy_planes(j, s, plane_of_x(j, sample, group, 0), 1);
+    char *const x = plane_of_x(j, sample, group, 0);
+    uncopy_planes(j, s, x, 1);
+    finish(j, x, 1, product_of(c->x), 0);
 }
 
 static void make_weight_by_planes(const job *j, const space *s, size_t group) {
@@ -825,8 +945,8 @@ static void make_part(void *context, size_t part) {
 }
 
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work) {
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish) {
     job j = {.kernels = kernels,
              .method = method,
              .x = method->turned ? arrays->y : arrays->x,
@@ -835,7 +955,8 @@ void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *m
              .bias = arrays->bias,
              .alpha = alpha,
              .accumulate = accumulate,
-             .work = work};
+             .work = work,
+             .finish = finish};
     pnng_parallel(method->parts > 1 ? pnng_threads_wanted(method->nanoseconds) : 1, method->parts,
                   make_part, &j);
 }

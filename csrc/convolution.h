@@ -39,7 +39,8 @@ typedef struct pnng_convolution_method {
     bool as_it_lies;          /* windows of one element: x is read where it is */
     bool pack_weight;         /* y */
     bool turns_lines;         /* weight: lines are turned for the product, else its sums at last */
-    size_t together;          /* y: samples that are made at once */
+    bool gathers;             /* y: sums of small planes lie together, samples after each other, */
+    size_t together;          /* and so many samples are made at once */
     size_t channels;          /* planes of x that are worked on at once, of a group */
     size_t lines, rows;       /* weight: lines of x and planes of y that are */
     size_t box[PNNG_SPACE];   /* places that are, at most */
@@ -65,13 +66,17 @@ pnng_convolution_method pnng_convolution_choose(const pnng_kernels *kernels,
 /* What it multiplies, padding too. */
 uint64_t pnng_convolution_multiply_adds(const pnng_convolution *convolution);
 
+/* Elements of what is made, if its samples follow each other without gaps; else 0. */
+size_t pnng_convolution_dense_size(const pnng_convolution *convolution);
+
 /* Bytes of work space, aligned to 64. */
 size_t pnng_convolution_work_size(const pnng_convolution_method *method);
 
-/* Make it, or add it to what is there. The result is the same, bit for bit, whatever threads make
- * it. */
+/* Make it, or add it to what is there, then the finish, unless NULL: of that, strides do not count,
+ * all operands lie as what is made, without gaps. The result is the same, bit for bit, whatever
+ * threads make it. */
 void pnng_convolve(const pnng_kernels *kernels, const pnng_convolution_method *method,
-                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate,
-                   void *work);
+                   const pnng_convolution_arrays *arrays, double alpha, bool accumulate, void *work,
+                   const pnng_finish *finish);
 
 #endif

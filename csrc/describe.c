@@ -51,8 +51,20 @@ static uint64_t elements_of(const pnng_plan *plan, const pnng_step *step, size_t
     }
 }
 
+/* Each array once, however many members read or write it. */
+static uint64_t bytes_of_chain(const pnng_plan *plan, const pnng_step *step) {
+    const pnng_chain *const chain = &plan->chains[step->j];
+    uint64_t arrays = 0;
+    for (size_t m = 0; m < chain->n_members; m++)
+        for (uint32_t left = plan->members[chain->first_member + m].firsts; left; left &= left - 1)
+            arrays++;
+    return pnng_times(pnng_times(arrays, chain->rows * chain->cols), plan->element);
+}
+
 static uint64_t bytes_of(const pnng_plan *plan, const pnng_storage *storages,
                          const pnng_step *step) {
+    if (step->run == pnng_run_chain)
+        return bytes_of_chain(plan, step);
     const uint64_t turns = turns_of(plan, step);
     uint64_t sum = 0;
     for (size_t k = 0; k < step->n_operands; k++) {
@@ -181,6 +193,10 @@ static void say_kernel(text *t, const pnng_plan *plan, const pnng_step *step) {
     const uint64_t turns = turns_of(plan, step);
     if (turns != 1)
         say(t, ", %" PRIu64 " times", turns);
+    if (step->run == pnng_run_chain) {
+        const pnng_chain *const chain = &plan->chains[step->j];
+        say(t, ", %zu steps in pieces of %zu x %zu", chain->n_members, chain->high, chain->wide);
+    }
     if (step->stream)
         say(t, ", stored past the caches");
     if (step->split)
@@ -188,12 +204,12 @@ static void say_kernel(text *t, const pnng_plan *plan, const pnng_step *step) {
 }
 
 static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
-    if (step->finish) {
-        const int32_t *const ops = plan->finishes[step->finish - 1].ops;
-        say(t, "%s, then %s: ", op_name(plan, ops[0]), op_name(plan, ops[1]));
-    } else {
-        say(t, "%s: ", op_name(plan, step->op));
-    }
+    size_t n_ops;
+    const int32_t *const ops = pnng_step_ops(plan, step, &n_ops);
+    say(t, "%s", op_name(plan, step->op));
+    for (size_t k = 1; k < n_ops; k++)
+        say(t, ", then %s", op_name(plan, ops[k]));
+    say(t, ": ");
     if (step->run == pnng_run_convolution)
         say_convolution(t, &plan->convolutions[step->j], plan->flag_pool[step->first_flag]);
     else if (step->run == pnng_run_gemm)
@@ -202,6 +218,8 @@ static void say_step(text *t, const pnng_plan *plan, const pnng_step *step) {
         say(t, "%zu x %zu, weights packed for several products", step->rows, step->cols);
     else
         say_kernel(t, plan, step);
+    if (step->branches)
+        say(t, ", at the same time as the next %u", step->branches - 1u);
 }
 
 /* ---- what is asked --------------------------------------------------------------------------- */

@@ -13,9 +13,10 @@ const char *pnng_version(void) { return PNNG_VERSION; }
 
 const char *pnng_status_name(pnng_status status) {
     static const char *const names[] = {
-        "PNNG_OK",          "PNNG_ERROR_MEMORY", "PNNG_ERROR_ARGUMENT", "PNNG_ERROR_SHAPE",
-        "PNNG_ERROR_TYPE",  "PNNG_ERROR_VALUE",  "PNNG_ERROR_UNBOUND",  "PNNG_ERROR_BUSY",
-        "PNNG_ERROR_ORDER", "PNNG_ERROR_ISA",    "PNNG_ERROR_HOST",     "PNNG_ERROR_THREADS",
+        "PNNG_OK",           "PNNG_ERROR_MEMORY", "PNNG_ERROR_ARGUMENT", "PNNG_ERROR_SHAPE",
+        "PNNG_ERROR_TYPE",   "PNNG_ERROR_VALUE",  "PNNG_ERROR_UNBOUND",  "PNNG_ERROR_BUSY",
+        "PNNG_ERROR_ORDER",  "PNNG_ERROR_ISA",    "PNNG_ERROR_HOST",     "PNNG_ERROR_THREADS",
+        "PNNG_ERROR_FORMAT", "PNNG_ERROR_FILE",
     };
     const int32_t count = (int32_t)(sizeof names / sizeof *names);
     return status <= 0 && status > -count ? names[-status] : "unknown status";

@@ -53,9 +53,10 @@ extern const pnng_family pnng_family_unary_x, pnng_family_unary_y, pnng_family_s
     pnng_family_extreme, pnng_family_draw, pnng_family_one_hot, pnng_family_turn, pnng_family_nll,
     pnng_family_to_index, pnng_family_linear, pnng_family_matmul, pnng_family_convolution,
     pnng_family_full_convolution, pnng_family_frames, pnng_family_gather, pnng_family_batch_norm,
-    pnng_family_channel_affine, pnng_family_max_pool, pnng_family_max_unpool,
-    pnng_family_average_pool, pnng_family_fractional_pool, pnng_family_resample, pnng_family_alias,
-    pnng_family_detach, pnng_family_expand, pnng_family_join, pnng_family_host;
+    pnng_family_channel_affine, pnng_family_channel_prelu, pnng_family_layer_norm,
+    pnng_family_max_pool, pnng_family_max_unpool, pnng_family_average_pool,
+    pnng_family_fractional_pool, pnng_family_resample, pnng_family_alias, pnng_family_detach,
+    pnng_family_expand, pnng_family_join, pnng_family_host;
 
 /* For infer functions: a dim attribute, negative from the end, as a place; or -1 with a message. */
 int64_t pnng_resolve_dim(const pnng_inference *inference, int64_t dim, int64_t ndim);
@@ -65,7 +66,8 @@ pnng_status pnng_infer_same(const pnng_inference *inference);
 
 /* For multiply_adds functions: x y, or UINT64_MAX where that is more. */
 static inline uint64_t pnng_times(uint64_t x, uint64_t y) {
-    return y && x > UINT64_MAX / y ? UINT64_MAX : x * y;
+    uint64_t product;
+    return __builtin_mul_overflow(x, y, &product) ? UINT64_MAX : product;
 }
 
 #endif

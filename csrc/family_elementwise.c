@@ -30,7 +30,8 @@ static pnng_ref read_rows(pnng_planner *planner, pnng_value value) {
 static void unary_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
     pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
-    prototype.may_finish = prototype.in_place = true;
+    prototype.may_finish = 1;
+    prototype.in_place = true;
     const pnng_ref from = read_rows(planner, x);
     const pnng_ref refs[] = {pnng_define(planner, op->first_out), from};
     pnng_emit_elementwise(planner, &prototype, pnng_value_shape(planner, x), refs, 2, NULL, 0);
@@ -45,7 +46,7 @@ static void unary_backward(pnng_planner *planner, const pnng_op_node *op, pnng_v
     const uint8_t accumulate = written.accumulate;
     pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
     prototype.mask = target.mask;
-    prototype.may_finish = true;
+    prototype.may_finish = 1;
     prototype.in_place = !accumulate;
     const pnng_ref g = pnng_with_dense_rows(planner, pnng_grad(planner, op->first_out), shape);
     const pnng_ref refs[] = {{written.view, written.mask, false}, g, read_rows(planner, kept)};
@@ -77,6 +78,8 @@ static void table_forward(pnng_planner *planner, const pnng_op_node *op) {
     const pnng_value *const in = pnng_op_inputs(pnng_planner_program(planner), op);
     pnng_step prototype = pnng_prototype(planner, op, PNNG_FORWARD);
     prototype.n = op->n_in;
+    prototype.may_finish = op->n_in == 2 ? 2 : 0;
+    prototype.in_place = pnng_family_of(op->code) == &pnng_family_sum;
     pnng_ref *const refs = pnng_refs(planner, op->n_in + 1);
     if (!refs)
         return;
@@ -120,6 +123,7 @@ static void table_backward(pnng_planner *planner, const pnng_op_node *op, bool i
     prototype.n = n;
     refs[0] = pnng_with_dense_rows(planner, g, shape);
     prototype.work = !is_sum;
+    prototype.writes = (uint32_t)n_read;
     if (!is_sum)
         refs[1] = pnng_work_space(planner, n > PNNG_TABLE_SOME ? 4 * n * PNNG_MAX_VECTOR_BYTES : 0);
     for (size_t k = 0; k < n && !is_sum; k++)
@@ -164,9 +168,22 @@ static void noise_forward(pnng_planner *planner, const pnng_op_node *op) {
     pnng_emit(planner, &prototype, refs, NULL, 3, NULL, 0);
 }
 
-/* dx = g m: what is kept is the mask. */
+/* dx = g m: nothing is kept, m is drawn again. */
 static void noise_backward(pnng_planner *planner, const pnng_op_node *op) {
-    unary_backward(planner, op, op->first_out + 1);
+    const pnng_value x = *pnng_op_inputs(pnng_planner_program(planner), op);
+    const pnng_shape *const shape = pnng_value_shape(planner, x);
+    const pnng_ref g = pnng_as_contiguous(planner, pnng_grad(planner, op->first_out), shape);
+    const pnng_target target = pnng_grad_target(planner, x);
+    ptrdiff_t whole;
+    const pnng_target written = pnng_target_as_rows(planner, target, shape, 0, &whole);
+    pnng_step prototype = pnng_prototype(planner, op, PNNG_BACKWARD);
+    prototype.rows = 1;
+    prototype.cols = pnng_count(shape);
+    prototype.mask = target.mask;
+    const pnng_ref refs[] = {{written.view, written.mask, false}, g};
+    const uint8_t accumulate = written.accumulate;
+    pnng_emit(planner, &prototype, refs, NULL, 2, &accumulate, 1);
+    pnng_finish_target(planner, target, written, shape);
 }
 
 const pnng_family pnng_family_noise = {.name = "noise",

@@ -25,6 +25,17 @@ static size_t even_part(size_t n, size_t most) {
     return n ? ceil_div(n, ceil_div(n, max_size(most, 1))) : 1;
 }
 
+/* The rows of tiles that `rows` are cut into: nearly equal. Of more than 8 rows only even heights
+ * are compiled; a few rows that are left over read all of B for little. */
+static size_t tile_rows(size_t rows, size_t most) {
+    size_t high = even_part(rows, most);
+    if (high > 8 && high % 2 && high < most)
+        high++;
+    while (high > 8 && rows % high > 0 && rows % high < 4)
+        high -= 2;
+    return high;
+}
+
 /* Strides in elements: to the next row or column of C, and along the depth. */
 typedef struct strides {
     ptrdiff_t across, along;
@@ -64,6 +75,9 @@ static bool few_dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_s
 
 /* The same of any number of columns, where B is packed for the tiles. */
 static bool dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
+    enum { FEW = 48 }; /* elements of C: not worth packing for */
+    if (s->rows <= FEW && s->cols <= FEW && s->rows * s->cols <= FEW)
+        return true;
     if (s->cols < s->rows && s->cols <= 3 * table->lanes)
         return few_dots_are_cheaper(table, s);
     return s->rows * (table->dots_half + s->depth) <= table->dots_most * s->depth;
@@ -72,6 +86,13 @@ static bool dots_are_cheaper(const pnng_gemm_table *table, const pnng_gemm_sizes
 /* Whether C = A' B is made turned (gemm.inc): its columns would not fill vectors. */
 static bool turns(const pnng_gemm_table *table, const pnng_gemm_sizes *s) {
     return s->cols % table->lanes && 2 * s->cols <= 3 * table->lanes && s->rows >= table->lanes;
+}
+
+/* All of such a product is in L1: what tiles do beforehand is not repaid. */
+static bool is_small(const pnng_gemm_sizes *s) {
+    enum { MOST = 32 * 32 * 32 };
+    return s->rows <= MOST && s->cols <= MOST && s->depth <= MOST &&
+           s->rows * s->cols * s->depth <= MOST;
 }
 
 static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
@@ -99,6 +120,8 @@ static void choose_way(const pnng_gemm_table *table, pnng_method *m) {
     else if (p->form == PNNG_GEMM_NN && s->cols < lanes && s->cols < s->rows &&
              few_dots_are_cheaper(table, s))
         m->way = PNNG_GEMM_TURNED_DOTS;
+    else if ((p->form == PNNG_GEMM_NN || p->form == PNNG_GEMM_TN) && is_small(s))
+        m->way = PNNG_GEMM_ROWS;
 }
 
 /* Blocks of tiles. The depth of one is the same on every machine, since results depend on it. */
@@ -153,13 +176,16 @@ static size_t part_size(const pnng_gemm_table *table, const pnng_method *m) {
 }
 
 /* Each part packs for itself, so that the side which is cut is the longer one. Where C is most of
- * what is read and written, each thread has whole rows of it. */
+ * what is read and written, each thread has whole rows of it: with pieces of rows two threads were
+ * no faster than one. */
 static void choose_parts(const pnng_gemm_table *table, pnng_method *m) {
     enum { LONG = 100000 }; /* nanoseconds: then a single unit is worth a thread */
+    enum { ENOUGH = 128 };  /* rows to give every thread some */
     const pnng_gemm_sizes *const s = &m->product.sizes;
     const bool c_is_most = m->way == PNNG_GEMM_ROWS && m->product.form == PNNG_GEMM_TN;
     m->nanoseconds = estimate(table, &m->product) + m->finishing;
-    m->cuts_rows = m->way == PNNG_GEMM_TURNED_DOTS || s->rows + c_is_most > s->cols;
+    m->cuts_rows =
+        m->way == PNNG_GEMM_TURNED_DOTS || s->rows > s->cols || (c_is_most && s->rows >= ENOUGH);
     m->parts = 1;
     if (!pnng_threads_may_help(m->nanoseconds))
         return;
@@ -184,6 +210,7 @@ static void choose_work(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_product *const p = &m->product;
     if (m->way == PNNG_GEMM_TILES)
         m->part_work = packed_a_bytes(m) + (p->b_is_packed ? 0 : packed_b_bytes(table, m));
+    m->is_direct = m->parts == 1 && (m->way == PNNG_GEMM_DOTS || m->way == PNNG_GEMM_ROWS);
     if (m->way == PNNG_GEMM_TURNED_DOTS)
         m->shared_work = round_up(p->sizes.cols * p->sizes.depth * p->element, 64);
 }
@@ -290,6 +317,7 @@ static void finish(const job *job, size_t row, size_t col, size_t rows, size_t c
                             .stride = f->stride,
                             .rows = turns ? cols : rows,
                             .cols = turns ? rows : cols,
+                            .n = f->n,
                             .a = f->a,
                             .b = f->b,
                             .accumulate = f->accumulate};
@@ -354,7 +382,7 @@ static void multiply_tiles(const job *job) {
                 pack_b(job, b_block, cols, depth, packed_b);
             for (size_t i = 0; i < sizes->rows; i += m->rows) {
                 const size_t rows = min_size(sizes->rows - i, m->rows);
-                const size_t high = even_part(rows, m->high);
+                const size_t high = tile_rows(rows, m->high);
                 const char *const a_block =
                     job->a + ((ptrdiff_t)i * a.across + (ptrdiff_t)p * a.along) * e;
                 pnng_gemm_tiles tiles = {
@@ -387,28 +415,27 @@ static void multiply_tiles(const job *job) {
     }
 }
 
+/* The kernel that makes products without packing. */
+static pnng_gemm_thin *thin_kernel(const pnng_gemm_table *table, const pnng_method *m) {
+    if (m->way != PNNG_GEMM_ROWS)
+        return table->nt;
+    return m->product.form == PNNG_GEMM_NN ? table->nn : table->tn;
+}
+
 static void multiply(const job *job) {
     const pnng_product *const p = &job->method->product;
     const pnng_gemm_sizes *const s = &job->sizes;
-    pnng_gemm_thin *thin = job->table->nt;
+    pnng_gemm_thin *const thin = thin_kernel(job->table, job->method);
     const char *b = job->b;
     ptrdiff_t ldb = p->ldb;
-    switch (job->method->way) {
-    case PNNG_GEMM_TILES:
-        if (s->depth > 0) {
-            multiply_tiles(job);
-            return;
-        }
-        break; /* nothing to sum: C is left as the bias, zero, or as it was */
-    case PNNG_GEMM_ROWS:
-        thin = p->form == PNNG_GEMM_NN ? job->table->nn : job->table->tn;
-        break;
-    case PNNG_GEMM_TURNED_DOTS:
+    /* Where there is nothing to sum, C is left as the bias, zero, or as it was. */
+    if (job->method->way == PNNG_GEMM_TILES && s->depth > 0) {
+        multiply_tiles(job);
+        return;
+    }
+    if (job->method->way == PNNG_GEMM_TURNED_DOTS) {
         b = job->shared;
         ldb = (ptrdiff_t)s->depth;
-        break;
-    case PNNG_GEMM_DOTS:
-        break;
     }
     /* A few rows at a time, where they are to be finished. */
     const size_t rows = job->finish ? job->method->rows : s->rows;
@@ -448,12 +475,19 @@ static void multiply_part(void *context, size_t k) {
 void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const void *a,
                const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work,
                const pnng_finish *finish) {
+    const void *const first = method->swapped ? b : a, *const second = method->swapped ? a : b;
+    if (method->is_direct && !finish) {
+        const pnng_product *const p = &method->product;
+        thin_kernel(table, method)(p->sizes.rows, p->sizes.cols, p->sizes.depth, first, p->lda,
+                                   second, p->ldb, c, p->ldc, alpha, bias, accumulate);
+        return;
+    }
     job all = {
         .table = table,
         .method = method,
         .sizes = method->product.sizes,
-        .a = method->swapped ? b : a,
-        .b = method->swapped ? a : b,
+        .a = first,
+        .b = second,
         .bias = bias,
         .c = c,
         .alpha = alpha,

@@ -33,6 +33,7 @@ typedef struct pnng_method {
     pnng_product product; /* or another one that gives the same */
     enum { PNNG_GEMM_TILES, PNNG_GEMM_DOTS, PNNG_GEMM_TURNED_DOTS, PNNG_GEMM_ROWS } way;
     bool swapped;             /* its A is what was called B */
+    bool is_direct;           /* one call of a kernel, unless there is a finish */
     bool pack_a, pack_b;      /* tiles */
     size_t rows, cols, depth; /* tiles: of a block; rows: of what is finished at once, too */
     size_t high;              /* tiles: rows of one, at most */
@@ -54,6 +55,7 @@ typedef struct pnng_finish {
     const ptrdiff_t *stride;
     double a, b;
     const uint8_t *accumulate;
+    size_t n;
 } pnng_finish;
 
 /* Choose how to make a product, by at most as many threads as are set. */

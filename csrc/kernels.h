@@ -53,7 +53,8 @@ typedef struct pnng_call {
     double a, b;                 /* the op's real attributes */
     int64_t i, j;                /* the op's integer attributes */
     const pnng_windows *windows; /* pooling, resample */
-    uint64_t seed;               /* noise: fixes the numbers drawn */
+    uint64_t seed;               /* fixes the numbers drawn in a run */
+    uint32_t noise;              /* which of the ops that draw it is, from 1 */
     bool stream;               /* what is written is far more than caches hold: better past them */
     const uint8_t *accumulate; /* one flag a written gradient: 0 store, 1 add to what is there */
     int64_t *bad; /* where a kernel that returns PNNG_ERROR_VALUE says which: element, value */
@@ -81,15 +82,16 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  *          backward dx, g          dx like x, g like y. A fixed order of summation.
  *                                  accumulate[0] holds for forward also: y += a sum x.
  * noise    forward  y, m, x        one row of cols elements, all contiguous; a = probability of
- *          zero, b = value kept. The k-th element is a function of (seed, i + k) only, on every
- *          ISA; i, what is before this row, is even.
- *          backward dx, g, m       dx = g m, rows x cols with strides
+ *          zero, b = value kept. The k-th element is a function of (seed, noise, i + k) only, on
+ *          every ISA; i is how many are before this row.
+ *          backward dx, g          the same, with m drawn again
  * draw     forward  y              one row of cols elements, contiguous; each a function of its
- *          (seed, i + k), i even, as noise. No v_fma: the same bits but for those of logarithms.
+ *          (seed, noise, i + k), as of noise. No v_fma: the same bits but for those of logarithms.
  * extreme  forward  y, place, x    as of reduce; place: the index along n, as a real. n > 0.
  *          backward dx, g, place   all of dx is written
  * loss     forward  y (1), x, t, w one row of cols elements; a = factor; w of bce only, or NULL
  *          backward dx, g (1), x, t, w     mse: dx = 2 a g (x - t)
+ *                                  smooth_l1: dx = a g max(-1, min(1, x - t))
  *                                  bce: dx = a g w (x - t) / ((x + e) (1 - x + e)), e = 1e-12
  * nll      forward  y (1), total (1), x, t, w    x: rows x cols with stride, t: rows of int64,
  *          w: cols or NULL; i = average, j = index to ignore. A t outside [0, cols) that is not j:
@@ -110,12 +112,20 @@ typedef pnng_status pnng_kernel(const pnng_call *call);
  * channel_affine  the same layout
  *          forward  y, x, m, s, b
  *          backward dx, ds, db, g, x, m, s
+ * channel_prelu   the same layout
+ *          forward  y, x, s
+ *          backward dx, ds, NULL, g, x, s
+ * layer_norm      x, y, g and dx: rows channels x inner elements, contiguous, n = 1; m and r one
+ *          number a row, w and b `inner` numbers; w and b may be NULL
+ *          forward  y, m, r, x, w, b
+ *          backward dx, dw, db, g, x, m, r, w      as of batch_norm. Of dw and db `cols` are made,
+ *          of rows of g and x that are a stride apart.
  * max_pool, max_unpool, average_pool      rows planes with strides, each contiguous, of the sizes
  *          in windows; cols elements where they are many. `which` are codes, as reals.
  *          forward  y, which, x;     y, x, which;     y, x
  *          backward dx, g, which;    dx, g, which;    dx, g
- * fractional_pool         the same, by windows that are drawn: a function of (seed, i + number of
- *          the plane) only, or of j in place of the seed where it is not 0
+ * fractional_pool         the same, by windows that are drawn: a function of (seed, noise, i + its
+ *          number) only, or of j in place of the seed where it is not 0
  *          forward  y, which, x
  *          backward dx, g, which
  * pick, interpolate       rows planes with strides, each contiguous, of the sizes in windows
@@ -216,12 +226,9 @@ typedef struct pnng_convolution_table {
     /* add all lines of `channels` planes, of n places from the first on, to the copies */
     void (*add_lines)(const pnng_plane_windows *w, void *copy, size_t channels, size_t n,
                       const void *lines, ptrdiff_t ld);
-    /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias] */
+    /* of one plane and n places: y = or += sum_t weight_t line_t [+ *bias], rows ldy apart */
     void (*window_sums)(const pnng_plane_windows *w, const void *copy, size_t n, const void *weight,
-                        const void *bias, void *y, bool accumulate);
-    /* copy += weight_t y, for each tap */
-    void (*add_windows)(const pnng_plane_windows *w, void *copy, size_t n, const void *weight,
-                        const void *y);
+                        const void *bias, void *y, ptrdiff_t ldy, bool accumulate);
     /* weight_t += alpha sum y line_t */
     void (*window_products)(const pnng_plane_windows *w, const void *copy, size_t n, const void *y,
                             double alpha, void *weight);

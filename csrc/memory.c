@@ -1,12 +1,32 @@
 /* Allocation: everything the library takes comes through an allocator that a caller may replace. */
+#ifdef __linux__
+#define _GNU_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan.h"
 
+/* Large blocks begin at a huge page and are made of such, but for what does not fill one: they are
+ * several times as fast to touch first, and no larger. */
+static void *allocate_large(size_t bytes) {
+    enum { HUGE_PAGE = 2 << 20 };
+    const size_t whole = bytes / HUGE_PAGE * HUGE_PAGE;
+    if (bytes > PTRDIFF_MAX - HUGE_PAGE)
+        return NULL;
+    void *const memory = aligned_alloc(HUGE_PAGE, whole < bytes ? whole + HUGE_PAGE : whole);
+#ifdef MADV_HUGEPAGE
+    if (memory)
+        madvise(memory, whole, MADV_HUGEPAGE); /* where they cannot be had, small ones do */
+#endif
+    return memory;
+}
+
 static void *default_allocate(void *user, size_t bytes) {
+    enum { LARGE = 4 << 20 };
     (void)user;
-    return malloc(bytes);
+    return bytes >= LARGE ? allocate_large(bytes) : malloc(bytes);
 }
 
 static void default_release(void *user, void *memory) {

@@ -31,6 +31,7 @@ struct pnng_planner {
     bool *started;           /* of roots or regions: something was stored */
     uint32_t *n_products;    /* of parameters: how many ops multiply by them */
     int32_t *packed;         /* of parameters: where their packed form is, a storage, or -1 */
+    int32_t *own_grad;       /* of parameters: where their own gradient is, the same */
     size_t *first_part;      /* of roots: contributions, in `part`; n_values + 1 long */
     pnng_value *part;
     pnng_storage *storages;
@@ -397,7 +398,8 @@ static bool is_streamed(const pnng_planner *planner, const pnng_shape *shape, co
         arrays += refs[k].view.storage >= 0;
     const size_t element = planner->plan->element;
     const size_t room = (size_t)pnng_cpu_info()->l3_bytes / element;
-    return cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
+    /* There is no array where memory ran out. */
+    return arrays && cols * element >= LEAST_ROW && pnng_count(shape) > room / arrays;
 }
 
 /* Append a step whose rows and cols are in the prototype, with the loops around them. */
@@ -440,6 +442,7 @@ void pnng_emit_elementwise(pnng_planner *planner, const pnng_step *prototype,
     if (found.count)
         rows = (size_t)found.extent[--found.count];
     pnng_step walk = *prototype;
+    walk.walks = true;
     walk.rows = rows;
     walk.cols = cols;
     walk.stream = is_streamed(planner, shape, refs, n_refs, cols);
@@ -754,8 +757,12 @@ pnng_target pnng_scaled_target(pnng_planner *planner, pnng_value value) {
     const pnng_value_info *const info = &planner->program->values[value];
     if (info->origin != PNNG_FROM_PARAM || !planner->active[value])
         return pnng_grad_target(planner, value);
-    return (pnng_target){slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value),
-                         PNNG_GRAD_PARAMS, true, true};
+    /* One storage a slot: fuse.c and chain.c tell by it what touches what. */
+    int32_t *const storage = &planner->own_grad[value];
+    if (*storage < 0)
+        *storage = slot_view(planner, PNNG_SLOT_GRAD_PARAM, info->index, value).storage;
+    return (pnng_target){pnng_contiguous_view(*storage, &planner->shape[value]), PNNG_GRAD_PARAMS,
+                         true, true};
 }
 
 bool pnng_alias_grad(pnng_planner *planner, pnng_value value, pnng_ref from) {
@@ -961,7 +968,7 @@ static void plan_forward(pnng_planner *planner) {
         const pnng_value param = program->params[k];
         planner->value[param] = slot_view(planner, PNNG_SLOT_PARAM, k, param);
         planner->root[param] = param;
-        planner->packed[param] = -1;
+        planner->packed[param] = planner->own_grad[param] = -1;
     }
     count_products(planner);
     for (size_t o = 0; o < program->n_ops && !planner->failed; o++) {
@@ -1051,15 +1058,21 @@ static size_t find_lifetimes(pnng_planner *planner) {
     const pnng_plan *const plan = planner->plan;
     const size_t n_forward = plan->forward.count;
     const size_t n_times = n_forward + plan->backward.count + 1;
+    size_t first = 0, end = 0; /* of the steps that may be done at the same time as this one */
     for (size_t t = 0; t + 1 < n_times; t++) {
         const pnng_step *const step =
             t < n_forward ? &plan->forward.step[t] : &plan->backward.step[t - n_forward];
+        if (t >= end) {
+            first = t;
+            end = t + (step->branches ? step->branches : 1);
+        }
         for (size_t k = 0; k < step->n_operands; k++) {
             const uint32_t base = plan->operands[step->first_operand + k].base;
             if (base == PNNG_BASE_NONE)
                 continue;
             pnng_storage *const storage = &planner->storages[base - 1];
-            touch(storage, t);
+            touch(storage, first);
+            touch(storage, end - 1);
             if (t >= n_forward && storage->first < n_forward)
                 touch(storage, n_times - 1);
         }
@@ -1091,7 +1104,23 @@ static void resolve_operands(pnng_planner *planner) {
         }
 }
 
-enum { ARENA_ALIGNMENT = 64 };
+/* An address for arrays of an arena of no bytes: NULL would say that they are not there. */
+static _Alignas(PNNG_ARENA_ALIGNMENT) char nothing[PNNG_ARENA_ALIGNMENT];
+
+static bool take_arena(pnng_plan *plan) {
+    if (plan->flags & PNNG_PLAN_NO_ARENA) {
+        plan->bases[PNNG_BASE_ARENA] = plan->arena_size ? NULL : nothing;
+        return true;
+    }
+    plan->arena_memory =
+        pnng_allocate(&plan->program->allocator, plan->arena_size + PNNG_ARENA_ALIGNMENT, 1);
+    if (!plan->arena_memory)
+        return false;
+    const uintptr_t past = (uintptr_t)plan->arena_memory % PNNG_ARENA_ALIGNMENT;
+    plan->bases[PNNG_BASE_ARENA] =
+        (char *)plan->arena_memory + (PNNG_ARENA_ALIGNMENT - past) % PNNG_ARENA_ALIGNMENT;
+    return true;
+}
 
 static bool take_memory(pnng_planner *planner) {
     pnng_plan *const plan = planner->plan;
@@ -1100,12 +1129,13 @@ static bool take_memory(pnng_planner *planner) {
                       &plan->arena_size))
         return false;
     plan->scratch = pnng_allocate_zeroed(planner->allocator, plan->max_operands, sizeof(void *));
-    plan->arena_memory = pnng_allocate(planner->allocator, plan->arena_size + ARENA_ALIGNMENT, 1);
-    if (!plan->scratch || !plan->arena_memory)
+    plan->addresses =
+        pnng_allocate_zeroed(planner->allocator, plan->n_operands, sizeof *plan->addresses);
+    plan->bound = pnng_allocate_zeroed(planner->allocator,
+                                       PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS],
+                                       sizeof *plan->bound);
+    if (!plan->scratch || !plan->addresses || !plan->bound || !take_arena(plan))
         return false;
-    const uintptr_t address = (uintptr_t)plan->arena_memory;
-    plan->bases[PNNG_BASE_ARENA] = (char *)plan->arena_memory +
-                                   (ARENA_ALIGNMENT - address % ARENA_ALIGNMENT) % ARENA_ALIGNMENT;
     pnng_note_costs(plan, planner->storages, planner->n_storages);
     resolve_operands(planner);
     return true;
@@ -1131,10 +1161,11 @@ static bool open_planner(pnng_planner *planner, pnng_plan *plan) {
     planner->started = pnng_allocate_zeroed(allocator, n, sizeof *planner->started);
     planner->n_products = pnng_allocate_zeroed(allocator, n, sizeof *planner->n_products);
     planner->packed = pnng_allocate(allocator, n, sizeof *planner->packed);
+    planner->own_grad = pnng_allocate(allocator, n, sizeof *planner->own_grad);
     planner->first_part = pnng_allocate_zeroed(allocator, n + 1, sizeof *planner->first_part);
     return planner->value && planner->root && planner->need && planner->active && planner->grad &&
            planner->mode && planner->giver && planner->region && planner->started &&
-           planner->n_products && planner->packed && planner->first_part;
+           planner->n_products && planner->packed && planner->own_grad && planner->first_part;
 }
 
 static void close_planner(pnng_planner *planner) {
@@ -1143,35 +1174,66 @@ static void close_planner(pnng_planner *planner) {
                            planner->giver,      planner->region, planner->started,
                            planner->first_part, planner->part,   planner->storages,
                            planner->n_products, planner->packed, planner->refs,
-                           planner->flags,      planner->levels};
+                           planner->flags,      planner->levels, planner->own_grad};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(planner->allocator, parts[k]);
 }
 
 /* Whether a step may want threads: one that is split, or one of several parts. */
 static bool may_want_threads(const pnng_plan *plan, const pnng_step *step) {
+    if (step->branches)
+        return true;
     if (step->run == pnng_run_convolution)
         return plan->convolutions[step->j].parts > 1;
+    if (step->run == pnng_run_chain)
+        return pnng_threads_may_help(step->nanoseconds);
     return step->run == pnng_run_gemm ? plan->methods[step->j].parts > 1
                                       : step->split != PNNG_SPLIT_NONE;
 }
 
+/* Nanoseconds, a second at most. */
+static uint64_t predicted(const pnng_plan *plan, const pnng_step *step) {
+    pnng_step_info info = {0};
+    pnng_step_costs(plan, step, &info);
+    return info.predicted < 1 ? (uint64_t)(info.predicted * 1e9) : 1000000000;
+}
+
 /* If a run may want threads, how many there are is found out now. */
 static void look_for_splits(pnng_plan *plan) {
-    const pnng_steps *const runs[] = {&plan->forward, &plan->backward};
+    pnng_steps *const runs[] = {&plan->forward, &plan->backward};
     for (size_t run = 0; run < 2; run++)
-        for (size_t s = 0; s < runs[run]->count && !plan->may_split; s++)
-            plan->may_split = may_want_threads(plan, &runs[run]->step[s]);
+        for (size_t s = 0; s < runs[run]->count; s++)
+            if (may_want_threads(plan, &runs[run]->step[s])) {
+                runs[run]->shared += predicted(plan, &runs[run]->step[s]);
+                plan->may_split = true;
+            }
     if (plan->may_split)
         pnng_threads_limit();
 }
 
 static bool fuse(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
     return !fuses(planner) ||
-           pnng_fuse(planner->allocator, planner->plan, planner->storages, planner->n_storages);
+           (pnng_fuse(planner->allocator, plan, planner->storages, planner->n_storages) &&
+            pnng_chain_steps(planner->allocator, plan, planner->storages, planner->n_storages));
+}
+
+/* Room for as many steps as most programs need, so that few are moved when there are more. */
+static bool reserve_steps(pnng_planner *planner) {
+    pnng_plan *const plan = planner->plan;
+    const size_t n_ops = planner->program->n_ops;
+    const size_t n_back = plan->flags & PNNG_PLAN_BACKWARD ? 2 * n_ops : 0;
+    const size_t n_operands = 4 * (n_ops + n_back);
+    return ROOM(planner, plan->forward.step, 0, plan->forward.capacity, n_ops + 4) &&
+           ROOM(planner, plan->backward.step, 0, plan->backward.capacity, n_back) &&
+           ROOM(planner, plan->operands, 0, plan->cap_operands, n_operands) &&
+           ROOM(planner, plan->strides, 0, plan->cap_strides, n_operands) &&
+           ROOM(planner, planner->storages, 0, planner->cap_storages, 2 * n_ops + n_back);
 }
 
 static bool make_steps(pnng_planner *planner) {
+    if (!reserve_steps(planner))
+        return false;
     plan_forward(planner);
     if (!planner->failed && planner->plan->flags & PNNG_PLAN_BACKWARD)
         plan_backward(planner);
@@ -1180,7 +1242,10 @@ static bool make_steps(pnng_planner *planner) {
     mark_use(planner);
     place_outputs(planner);
     update_buffers(planner);
-    return !planner->failed && fuse(planner) && take_memory(planner);
+    if (planner->failed || !fuse(planner))
+        return false;
+    pnng_find_branches(planner->plan);
+    return take_memory(planner);
 }
 
 static void note_indices(pnng_plan *plan, int group, const pnng_value *values, size_t count) {
@@ -1215,7 +1280,7 @@ static pnng_status check_arguments(pnng_plan *plan, int32_t dtype, int32_t flags
                          "the program is not sealed yet: it may still change");
     if (dtype != PNNG_F32 && dtype != PNNG_F64)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such number type: %d", dtype);
-    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_UNFUSED))
+    if (flags & ~(PNNG_PLAN_BACKWARD | PNNG_PLAN_UNFUSED | PNNG_PLAN_NO_ARENA))
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "unknown flags: %d", flags);
     if (pnng_fuse_problem())
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "%s", pnng_fuse_problem());
@@ -1298,11 +1363,13 @@ void pnng_plan_free(pnng_plan *plan) {
     pnng_program *const program = plan->program;
     for (size_t k = 0; k < plan->n_kept; k++)
         pnng_release(&program->allocator, plan->kept[k]);
-    void *const parts[] = {
-        plan->forward.step, plan->backward.step, plan->operands, plan->strides,
-        plan->flag_pool,    plan->outer,         plan->bases,    plan->scratch,
-        plan->slots,        plan->arena_memory,  plan->sums,     plan->by,
-        plan->methods,      plan->finishes,      plan->kept,     plan->convolutions};
+    void *const parts[] = {plan->forward.step, plan->backward.step, plan->operands,
+                           plan->strides,      plan->flag_pool,     plan->outer,
+                           plan->bases,        plan->scratch,       plan->slots,
+                           plan->arena_memory, plan->sums,          plan->by,
+                           plan->methods,      plan->finishes,      plan->kept,
+                           plan->convolutions, plan->ops,           plan->chains,
+                           plan->members,      plan->addresses,     plan->bound};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         pnng_release(&program->allocator, parts[k]);
     pnng_shapes_free(plan->shapes);

@@ -44,21 +44,26 @@ struct pnng_step {
     uint32_t first_flag; /* plan->flags: accumulate, one a written gradient */
     uint32_t n_outer;    /* loops around rows and cols */
     uint32_t
-        first_outer;   /* plan->outer: extents, then for each loop a stride in bytes an operand */
-    uint32_t mask;     /* backward: which runs need it */
-    int32_t op;        /* the op it was made for, or -1: for none */
-    bool scaled;       /* the run's `scale` multiplies `a` */
-    bool stream;       /* it writes past the caches */
-    bool may_finish;   /* operand 0 is made of operand 1, element by element, */
-    bool in_place;     /* and may lie in its memory */
-    uint32_t noise;    /* as of its op */
-    uint8_t work;      /* the operand that is work space, or 0: none */
-    uint8_t split;     /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
-    uint32_t first_by; /* split: plan->by, one an operand */
-    uint32_t finish;   /* products: the place of what follows in plan->finishes, + 1; or 0 */
+        first_outer; /* plan->outer: extents, then for each loop a stride in bytes an operand */
+    uint32_t mask;   /* backward: which runs need it */
+    int32_t op;      /* the op it was made for, or -1: for none */
+    uint32_t first_op, n_ops; /* fused: plan->ops, all that it was made for; else n_ops is 0 */
+    bool scaled;              /* the run's `scale` multiplies `a` */
+    bool walks;               /* elementwise: each operand is rows x cols, or work space */
+    uint32_t firsts;          /* members of chains: operands that none before it has, as bits */
+    uint32_t writes;      /* elementwise: it writes operands from this one on; 0: only the first */
+    bool stream;          /* it writes past the caches */
+    uint8_t may_finish;   /* operand 0 is made of these, 1 ... may_finish, element by element, */
+    bool in_place;        /* and may lie in the memory of any */
+    uint32_t noise;       /* as of its op */
+    uint8_t work;         /* the operand that is work space, or 0: none */
+    uint8_t split;        /* what several threads may do ranges of: PNNG_SPLIT_... (split.h) */
+    uint32_t first_by;    /* split: plan->by, one an operand */
+    uint32_t finish;      /* products: the place of what follows in plan->finishes, + 1; or 0 */
     uint64_t nanoseconds; /* split: how long one thread takes, about */
     uint64_t bytes;       /* of the arrays that it reads and writes */
     uint8_t unfused;      /* PNNG_UNFUSED_...: why it is not the end of a product */
+    uint8_t branches;     /* so many steps from this one on may be done at the same time; or 0 */
     size_t rows, cols, n, inner;
     double a, b;
     int64_t i, j;
@@ -78,13 +83,17 @@ enum {
 typedef struct pnng_steps {
     pnng_step *step;
     size_t count, capacity;
+    uint64_t shared; /* nanoseconds of one thread, about, for what several may do */
 } pnng_steps;
 
-/* An elementwise step that is done as the end of a product, whose operands are after that one's. */
-typedef struct pnng_finish_step {
-    pnng_step step;
-    int32_t ops[2]; /* the product's op and its own */
-} pnng_finish_step;
+/* Elementwise steps that are done piece by piece (chain.c). They go through rows x cols elements;
+ * pieces have at most high x wide. */
+typedef struct pnng_chain {
+    size_t first_member, n_members; /* in plan->members */
+    size_t rows, cols, high, wide;
+    bool fetches;   /* the next piece while one is gone through */
+    size_t scratch; /* bytes of what only members touch, of one piece */
+} pnng_chain;
 
 /* What measuring keeps of a step. */
 typedef struct pnng_step_sum {
@@ -119,11 +128,21 @@ struct pnng_plan {
     size_t n_kept, cap_kept;
     pnng_convolution_method *convolutions;
     size_t n_convolutions, cap_convolutions;
-    pnng_finish_step *finishes;
+    size_t n_sums; /* sums of products that are no steps any more */
+    pnng_chain *chains;
+    size_t n_chains, cap_chains;
+    pnng_step *members; /* elementwise steps of chains */
+    size_t n_members, cap_members;
+    pnng_step *finishes; /* elementwise steps that are ends of products */
     size_t n_finishes, cap_finishes;
+    int32_t *ops; /* of steps that are fused */
+    size_t n_ops, cap_ops;
     bool may_split; /* some step may want threads */
     void **bases;
-    void **scratch; /* addresses of one step's operands */
+    void **addresses;  /* of the operands of all steps, */
+    void **bound;      /* as what the bases were then says, */
+    uint32_t found[2]; /* in a forward and a backward of such masks; 0: not yet */
+    void **scratch;    /* addresses of one step's operands */
     size_t max_operands;
     pnng_slot *slots;
     size_t slot_start[PNNG_SLOT_GROUPS + 1]; /* of each group, and the end */
@@ -274,13 +293,24 @@ void pnng_emit_scale(pnng_planner *planner, const pnng_shape *shape, pnng_target
 /* Do the first turns of a step's outermost loop, one after the other. Advances the addresses. */
 pnng_status pnng_run_turns(pnng_plan *plan, const pnng_step *step, void **ptr, int64_t turns);
 
+/* Do a step of the run under way. `room`: for addresses of its operands, which loops advance. */
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **room);
+
 /* Steps other than kernels. */
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr);
+pnng_status pnng_run_chain(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_pack(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host(pnng_plan *plan, const pnng_step *step, void **ptr);
 pnng_status pnng_run_host_backward(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+/* The ops that a step was made for. */
+static inline const int32_t *pnng_step_ops(const pnng_plan *plan, const pnng_step *step,
+                                           size_t *count) {
+    *count = step->n_ops ? step->n_ops : step->op >= 0;
+    return step->n_ops ? plan->ops + step->first_op : &step->op;
+}
 
 /* Nanoseconds since some moment, that never run backwards where the system has such a clock. */
 uint64_t pnng_clock(void);
@@ -308,6 +338,16 @@ enum {
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
+
+/* Drop the steps that are none any more: those without `run`. */
+void pnng_drop_steps(pnng_steps *steps);
+
+/* Bytes of an array that chains go through at once: changed by tests only. */
+extern size_t pnng_chain_piece;
+
+/* Make neighbouring elementwise steps one (chain.c); false when memory ran out. */
+bool pnng_chain_steps(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
+                      size_t n_storages);
 
 /* What the steps and the arena of a plan cost: once storages have their places (describe.c). */
 void pnng_note_costs(pnng_plan *plan, const pnng_storage *storages, size_t n_storages);

@@ -33,16 +33,6 @@ static pnng_status bad_value(pnng_plan *plan, const pnng_step *step, const int64
     return PNNG_ERROR_VALUE;
 }
 
-/* Each op that draws numbers draws its own, whatever ops of other kinds are between them: who looks
- * on at a run changes none. Mixed well: kernels count on from here, and ops whose seeds were near
- * each other would draw the same numbers, shifted. The constants are MurmurHash3's. */
-static uint64_t seed_of_op(uint64_t seed, uint32_t noise) {
-    uint64_t mixed = seed ^ ((uint64_t)noise << 32 | noise);
-    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
-    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return mixed ^ mixed >> 33;
-}
-
 pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) {
     int64_t bad[2] = {0, 0};
     const pnng_call call = {
@@ -57,7 +47,8 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
         .i = step->i,
         .j = step->j,
         .windows = step->windows,
-        .seed = step->noise ? seed_of_op(plan->seed, step->noise) : 0,
+        .seed = plan->seed,
+        .noise = step->noise,
         .stream = step->stream,
         .accumulate = plan->flag_pool + step->first_flag,
         .bad = bad,
@@ -68,37 +59,47 @@ pnng_status pnng_run_kernel(pnng_plan *plan, const pnng_step *step, void **ptr) 
     return status ? bad_value(plan, step, bad) : PNNG_OK;
 }
 
+/* The finish of a step that has `own` operands before it; or NULL. */
+static const pnng_finish *finish_of(const pnng_plan *plan, const pnng_step *step, void **ptr,
+                                    size_t own, pnng_finish *finish) {
+    if (!step->finish)
+        return NULL;
+    const pnng_step *const last = &plan->finishes[step->finish - 1];
+    *finish = (pnng_finish){
+        .kernel = last->kernel,
+        .n_operands = last->n_operands,
+        .ptr = ptr + own,
+        .stride = plan->strides + step->first_operand + own,
+        .a = last->a,
+        .b = last->b,
+        .accumulate = plan->flag_pool + last->first_flag,
+        .n = last->n,
+    };
+    return finish;
+}
+
 /* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_gemm(pnng_plan *plan, const pnng_step *step, void **ptr) {
     pnng_finish finish;
-    if (step->finish) {
-        const pnng_step *const last = &plan->finishes[step->finish - 1].step;
-        finish = (pnng_finish){
-            .kernel = last->kernel,
-            .n_operands = last->n_operands,
-            .ptr = ptr + PNNG_PRODUCT_OPERANDS,
-            .stride = plan->strides + step->first_operand + PNNG_PRODUCT_OPERANDS,
-            .a = last->a,
-            .b = last->b,
-            .accumulate = plan->flag_pool + last->first_flag,
-        };
-    }
-    pnng_gemm(
-        &plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A], ptr[PNNG_PRODUCT_B],
-        ptr[PNNG_PRODUCT_C], step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
-        plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK], step->finish ? &finish : NULL);
+    pnng_gemm(&plan->kernels->gemm, &plan->methods[step->j], ptr[PNNG_PRODUCT_A],
+              ptr[PNNG_PRODUCT_B], ptr[PNNG_PRODUCT_C],
+              step->scaled ? step->a * plan->scale : step->a, ptr[PNNG_PRODUCT_BIAS],
+              plan->flag_pool[step->first_flag], ptr[PNNG_PRODUCT_WORK],
+              finish_of(plan, step, ptr, PNNG_PRODUCT_OPERANDS, &finish));
     return PNNG_OK;
 }
 
 /* j: the method; accumulate as for kernels. */
 pnng_status pnng_run_convolution(pnng_plan *plan, const pnng_step *step, void **ptr) {
+    pnng_finish finish;
     const pnng_convolution_arrays arrays = {.x = ptr[PNNG_CONVOLUTION_X],
                                             .y = ptr[PNNG_CONVOLUTION_Y],
                                             .weight = ptr[PNNG_CONVOLUTION_WEIGHT],
                                             .bias = ptr[PNNG_CONVOLUTION_BIAS]};
     pnng_convolve(plan->kernels, &plan->convolutions[step->j], &arrays,
                   step->scaled ? step->a * plan->scale : step->a, plan->flag_pool[step->first_flag],
-                  ptr[PNNG_CONVOLUTION_WORK]);
+                  ptr[PNNG_CONVOLUTION_WORK],
+                  finish_of(plan, step, ptr, PNNG_CONVOLUTION_OPERANDS, &finish));
     return PNNG_OK;
 }
 
@@ -143,28 +144,57 @@ static pnng_step_sum *sums_of(const pnng_plan *plan, pnng_direction direction) {
     return plan->sums + (direction == PNNG_FORWARD ? 0 : plan->forward.count);
 }
 
-static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, uint32_t mask) {
-    void **const ptr = plan->scratch;
-    const pnng_operand *const operand = plan->operands + step->first_operand;
-    for (size_t k = 0; k < step->n_operands; k++)
-        ptr[k] = operand[k].base && operand[k].mask & mask
-                     ? (char *)plan->bases[operand[k].base] + operand[k].offset
-                     : NULL;
+/* Where the operands of all steps are in such a run. */
+static void find_addresses(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
+    for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        const pnng_operand *const operand = plan->operands + step->first_operand;
+        void **const address = plan->addresses + step->first_operand;
+        for (size_t k = 0; k < step->n_operands; k++)
+            address[k] = operand[k].base && operand[k].mask & mask
+                             ? (char *)plan->bases[operand[k].base] + operand[k].offset
+                             : NULL;
+    }
+}
+
+/* They are found again only where something was bound elsewhere since, or another run is asked
+ * for: most runs are like the last one. */
+static void update_addresses(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
+    const size_t bytes = (PNNG_BASE_SLOTS + plan->slot_start[PNNG_SLOT_GROUPS]) * sizeof(void *);
+    if (memcmp(plan->bound, plan->bases, bytes) != 0) {
+        memcpy(plan->bound, plan->bases, bytes);
+        plan->found[PNNG_FORWARD] = plan->found[PNNG_BACKWARD] = 0;
+    }
+    if (plan->found[direction] == mask)
+        return;
+    find_addresses(plan, steps_of(plan, direction), mask);
+    plan->found[direction] = mask;
+}
+
+static inline pnng_status run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    void **ptr = plan->addresses + step->first_operand;
     if (!step->n_outer)
         return step->run(plan, step, ptr);
+    /* Loops advance them. */
+    memcpy(room, ptr, step->n_operands * sizeof *ptr);
+    ptr = room;
     return step->split == PNNG_SPLIT_TURNS
                ? pnng_run_split_turns(plan, step, ptr)
                : pnng_run_turns(plan, step, ptr, plan->outer[step->first_outer]);
 }
 
-/* As run_steps, and keep the time of each. One step ends where the next one begins. */
+pnng_status pnng_run_step(pnng_plan *plan, const pnng_step *step, void **room) {
+    return run_step(plan, step, room);
+}
+
+/* As run_steps, one after the other, and keep the time of each. One step ends where the next one
+ * begins. */
 static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32_t mask,
                                 pnng_step_sum *sums) {
     uint64_t start = pnng_clock();
     for (size_t s = 0; s < steps->count; s++) {
         if (!(steps->step[s].mask & mask))
             continue;
-        const pnng_status status = run_step(plan, &steps->step[s], mask);
+        const pnng_status status = run_step(plan, &steps->step[s], plan->scratch);
         const uint64_t end = pnng_clock();
         sums[s].nanoseconds += end > start ? end - start : 0;
         sums[s].runs++;
@@ -177,9 +207,13 @@ static pnng_status run_measured(pnng_plan *plan, const pnng_steps *steps, uint32
 
 static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t mask) {
     for (const pnng_step *step = steps->step, *end = step + steps->count; step < end; step++) {
+        if (step->branches && pnng_run_branches(plan, step, mask)) {
+            step += step->branches - 1;
+            continue;
+        }
         if (!(step->mask & mask))
             continue;
-        const pnng_status status = run_step(plan, step, mask);
+        const pnng_status status = run_step(plan, step, plan->scratch);
         if (status)
             return status;
     }
@@ -188,8 +222,9 @@ static pnng_status run_steps(pnng_plan *plan, const pnng_steps *steps, uint32_t 
 
 static pnng_status run_direction(pnng_plan *plan, pnng_direction direction, uint32_t mask) {
     const pnng_steps *const steps = steps_of(plan, direction);
+    update_addresses(plan, direction, mask);
     if (plan->may_split)
-        pnng_threads_enter();
+        pnng_threads_enter(steps->shared);
     const pnng_status status = plan->measures
                                    ? run_measured(plan, steps, mask, sums_of(plan, direction))
                                    : run_steps(plan, steps, mask);
@@ -233,6 +268,8 @@ static pnng_status fail_misaligned(pnng_plan *plan, size_t slot) {
 }
 
 static pnng_status check_slots(pnng_plan *plan, uint32_t use) {
+    if (!plan->bases[PNNG_BASE_ARENA])
+        return pnng_fail(&plan->message, PNNG_ERROR_UNBOUND, "the plan was given no arena");
     const pnng_slot *const slots = plan->slots;
     void *const *const data = plan->bases + PNNG_BASE_SLOTS;
     const size_t count = plan->slot_start[PNNG_SLOT_GROUPS];
@@ -329,6 +366,31 @@ pnng_status pnng_plan_bind(pnng_plan *plan, size_t slot, void *data) {
     return PNNG_OK;
 }
 
+static pnng_status set_arena(pnng_plan *plan, void *memory, size_t bytes) {
+    if (!(plan->flags & PNNG_PLAN_NO_ARENA))
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "the plan has an arena of its own");
+    if (bytes < plan->arena_size)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "an arena of %zu bytes is too small: it takes %zu", bytes,
+                         plan->arena_size);
+    if (!memory || (uintptr_t)memory % PNNG_ARENA_ALIGNMENT)
+        return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT,
+                         "an arena is aligned to %d bytes, and not NULL", PNNG_ARENA_ALIGNMENT);
+    plan->bases[PNNG_BASE_ARENA] = memory;
+    plan->ran_forward = false;
+    return PNNG_OK;
+}
+
+pnng_status pnng_plan_set_arena(pnng_plan *plan, void *memory, size_t bytes) {
+    if (!begin(plan))
+        return PNNG_ERROR_BUSY;
+    pnng_status status = check_made(plan);
+    if (!status)
+        status = set_arena(plan, memory, bytes);
+    atomic_flag_clear(&plan->busy);
+    return status;
+}
+
 /* ---- what a run costs ----------------------------------------------------------------------- */
 
 static pnng_status switch_measuring(pnng_plan *plan, bool on) {
@@ -362,10 +424,9 @@ static pnng_status look_at_step(pnng_plan *plan, int32_t direction, size_t index
     if (index >= steps->count)
         return pnng_fail(&plan->message, PNNG_ERROR_ARGUMENT, "no such step: %zu", index);
     const pnng_step *const step = &steps->step[index];
-    if (step->finish)
-        *out = (pnng_step_info){.ops = plan->finishes[step->finish - 1].ops, .n_ops = 2};
-    else
-        *out = (pnng_step_info){.ops = &step->op, .n_ops = step->op >= 0};
+    size_t n_ops;
+    *out = (pnng_step_info){.ops = pnng_step_ops(plan, step, &n_ops)};
+    out->n_ops = n_ops;
     pnng_step_costs(plan, step, out);
     if (plan->sums) {
         const pnng_step_sum *const sum = sums_of(plan, direction) + index;

@@ -66,6 +66,7 @@ static unsigned backward_cycles(pnng_op op) {
     case PNNG_OP_LOGSIGMOID:
     case PNNG_OP_SOFTPLUS:
     case PNNG_OP_LOGSOFTMAX:
+    case PNNG_OP_DROPOUT:
         return 12;
     case PNNG_OP_POWER:
         return 40;
@@ -163,6 +164,25 @@ static void cut_channels(cut *s, unsigned samples) {
         s->by[k] = (ptrdiff_t)(s->element * (samples >> k & 1 ? step->inner : 1));
 }
 
+/* Rows that are normalised: dx is cut along these, gradients of the weight and the bias, operands 1
+ * and 2, between columns of g, x and w. */
+static void cut_layer(const cut *s) {
+    enum { LAYER_OPERANDS = 8 };
+    static const bool columns[LAYER_OPERANDS] = {
+        [1] = true, [2] = true, [3] = true, [4] = true, [7] = true};
+    pnng_step *const step = s->step;
+    const ptrdiff_t e = (ptrdiff_t)s->element, row = (ptrdiff_t)step->cols * e;
+    if (s->plan->operands[step->first_operand].base == PNNG_BASE_NONE) {
+        step->split = PNNG_SPLIT_COLS;
+        for (size_t k = 0; k < LAYER_OPERANDS; k++)
+            s->by[k] = columns[k] ? e : 0;
+        return;
+    }
+    step->split = PNNG_SPLIT_ROWS;
+    s->by[0] = s->by[3] = s->by[4] = row;
+    s->by[5] = s->by[6] = e;
+}
+
 static void cut_planes(const cut *s) {
     s->step->split = PNNG_SPLIT_ROWS;
     for (size_t k = 0; k < s->step->n_operands; k++)
@@ -194,8 +214,11 @@ static void cut_forward(cut *s, pnng_op op, const pnng_family *family) {
         cut_planes(s);
     } else if (op == PNNG_OP_BATCH_NORM) {
         cut_channels(s, 1 << 0 | 1 << 4);
-    } else if (op == PNNG_OP_CHANNEL_AFFINE) {
+    } else if (op == PNNG_OP_CHANNEL_AFFINE || op == PNNG_OP_CHANNEL_PRELU) {
         cut_channels(s, 1 << 0 | 1 << 1);
+    } else if (op == PNNG_OP_LAYER_NORM) {
+        cut_channels(s, 1 << 0 | 1 << 3);
+        s->by[4] = s->by[5] = 0;
     }
 }
 
@@ -228,9 +251,11 @@ static bool gradients_overlap(const cut *s, size_t first) {
 
 static void cut_backward(cut *s, pnng_op op, const pnng_family *family) {
     pnng_step *const step = s->step;
-    if (family == &pnng_family_unary_x || family == &pnng_family_unary_y ||
-        family == &pnng_family_noise) {
+    if (family == &pnng_family_unary_x || family == &pnng_family_unary_y) {
         cut_elementwise(s);
+    } else if (family == &pnng_family_noise) {
+        step->split = PNNG_SPLIT_COLS;
+        s->by[0] = s->by[1] = (ptrdiff_t)s->element;
     } else if (family == &pnng_family_sum || family == &pnng_family_nary) {
         /* g and the gradients; or g, work space, the inputs and their gradients */
         if (!gradients_overlap(s, family == &pnng_family_sum ? 1 : 2 + step->n))
@@ -253,8 +278,11 @@ static void cut_backward(cut *s, pnng_op op, const pnng_family *family) {
         s->by[0] = s->by[1] = (ptrdiff_t)s->element;
     } else if (step->windows) {
         cut_planes(s);
-    } else if (op == PNNG_OP_BATCH_NORM || op == PNNG_OP_CHANNEL_AFFINE) {
+    } else if (op == PNNG_OP_BATCH_NORM || op == PNNG_OP_CHANNEL_AFFINE ||
+               op == PNNG_OP_CHANNEL_PRELU) {
         cut_channels(s, 1 << 0 | 1 << 3 | 1 << 4);
+    } else if (op == PNNG_OP_LAYER_NORM) {
+        cut_layer(s);
     }
 }
 

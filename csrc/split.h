@@ -1,4 +1,4 @@
-/* Steps that several threads do. */
+/* Steps that several threads do, in parts or at the same time. */
 #ifndef PNNG_SPLIT_H
 #define PNNG_SPLIT_H
 
@@ -23,5 +23,13 @@ bool pnng_split_step(const pnng_plan *plan, pnng_step *step, ptrdiff_t by[PNNG_S
 /* Run one that may be, by as many threads as it is worth now. */
 pnng_status pnng_run_split_kernel(pnng_plan *plan, const pnng_step *step, const pnng_call *call);
 pnng_status pnng_run_split_turns(pnng_plan *plan, const pnng_step *step, void **ptr);
+
+/* Find steps that are better done at the same time than in parts: sets `branches` of the first of
+ * them. Before storages get their places. */
+void pnng_find_branches(pnng_plan *plan);
+
+/* Run these, as far as the run wants them, if there are threads for it now; else nothing is done,
+ * and false. */
+bool pnng_run_branches(pnng_plan *plan, const pnng_step *first, uint32_t mask);
 
 #endif

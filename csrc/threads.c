@@ -6,7 +6,11 @@
  * the door shut, and waits for those inside only.
  *
  * Workers without a job spin for a short time, then sleep. */
+#ifdef __linux__
+#define _GNU_SOURCE /* affinity */
+#else
 #define _POSIX_C_SOURCE 200809L /* strict C11 hides signal masks unless they are asked for */
+#endif
 #include "threads.h"
 
 #include <stdio.h>
@@ -63,7 +67,7 @@ pnng_status pnng_set_threads(int64_t count) {
     return count >= 1 && count <= PNNG_MAX_THREADS ? PNNG_OK : PNNG_ERROR_ARGUMENT;
 }
 
-void pnng_threads_enter(void) {}
+void pnng_threads_enter(uint64_t nanoseconds) { (void)nanoseconds; }
 void pnng_threads_leave(void) {}
 
 #else
@@ -72,6 +76,12 @@ void pnng_threads_leave(void) {}
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#if defined __linux__ && !defined __ANDROID__
+#include <sched.h>
+#define PLACES_WORKERS 1
+#else
+#define PLACES_WORKERS 0
+#endif
 
 #include "plan.h" /* the clock */
 
@@ -86,12 +96,16 @@ enum {
     SPIN = 100000,
     /* What each thread should have to do: many times what it takes to hand it over, 0.2 us. */
     SHARE = 4000,
-    /* Waking a worker costs the caller up to 10 us. A job of so much pays for that by itself... */
+    /* Waking a worker costs the caller up to 10 us, and it starts after some 30. What is left of a
+     * run pays for that by itself if it is so much... */
     WORTH_WAKING = 100000,
-    /* ... and smaller ones if so much was missed because all workers slept: if then no other job
-     * follows while they are awake, 2.5 % are lost. */
+    /* ... and smaller ones if so much was missed because all workers slept, of jobs so close that
+     * workers would have stayed awake: if then no other one follows, 2.5 % are lost. */
     WORTH_TRYING = 400000,
 };
+
+/* By so much jobs may take longer than is thought. */
+enum { SHORT_BY = 4 };
 
 enum { LINE = 64, REGIONS = 64 };
 
@@ -101,12 +115,22 @@ typedef struct region {
     size_t end;
 } region;
 
+typedef struct worker {
+    pthread_t thread;
+    pthread_cond_t wake;
+    bool asleep; /* until the caller of a job wants it */
+    bool called; /* the caller's: it is to be told that it no longer is */
+#if PLACES_WORKERS
+    bool placed; /* it may not run on all of the CPUs that it should */
+    cpu_set_t cpus;
+#endif
+} worker;
+
 static struct {
     /* Held by the caller whose job it is, and by who starts or stops threads. */
     pthread_mutex_t owner;
-    size_t running;       /* workers that were started */
-    unsigned first_epoch; /* when the last of them were started */
-    size_t most;          /* workers that could be, as far as is known */
+    size_t running; /* workers that were started */
+    size_t most;    /* workers that could be, as far as is known */
     pnng_part *part;
     void *context;
     size_t regions;
@@ -119,23 +143,25 @@ static struct {
     alignas(LINE) atomic_size_t limit; /* threads that are set; 0: not known yet */
     atomic_size_t ready;               /* workers that are awake */
     atomic_size_t callers;             /* runs under way */
-    atomic_uint_fast64_t missed;       /* work that was done alone because all workers slept */
+    atomic_uint_fast64_t missed;       /* work that was done alone because all workers slept, */
+    atomic_uint_fast64_t missed_until; /* and when it ended, about */
 
-    /* For sleeping. Workers sleep until there is a token, the caller until nobody is inside. */
+    /* For sleeping: workers until they are wanted, the caller until nobody is inside. */
     pthread_mutex_t mutex;
-    pthread_cond_t wake, done;
-    size_t sleepers, tokens;
-    pthread_t worker[PNNG_MAX_THREADS - 1];
+    pthread_cond_t done;
 } pool = {
     .owner = PTHREAD_MUTEX_INITIALIZER,
     .most = PNNG_MAX_THREADS - 1,
     .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .wake = PTHREAD_COND_INITIALIZER,
     .done = PTHREAD_COND_INITIALIZER,
 };
 
+/* Apart, so that files have no room for them: at first they are zeros. */
+static worker workers[PNNG_MAX_THREADS - 1];
+
 static _Thread_local bool inside_part;
 static _Thread_local size_t entered; /* runs of this thread, one in another */
+static _Thread_local uint64_t left;  /* nanoseconds of jobs that are to come in the first */
 
 pnng_thread_starter *pnng_start_thread = pthread_create;
 
@@ -196,54 +222,100 @@ static bool spin(unsigned seen, uint64_t deadline) {
     return false;
 }
 
-/* Until the caller of a job wants this thread, unless there is a new one already. The caller makes
- * his job known before he looks who sleeps; here it is the other way round. */
-static void sleep_until_woken(unsigned seen) {
+/* Where a worker runs: anywhere but on the CPU of the thread that waits for it. The system wakes it
+ * there if the other CPUs are busy with other programs, and then it gets nothing done, but stops
+ * the one who needs it. Once it runs, the system may move it as it likes. */
+static void place(worker *w) {
+#if PLACES_WORKERS
+    cpu_set_t others;
+    const int cpu = sched_getcpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE || w->placed ||
+        pthread_getaffinity_np(w->thread, sizeof w->cpus, &w->cpus))
+        return;
+    others = w->cpus;
+    CPU_CLR(cpu, &others);
+    w->placed =
+        CPU_COUNT(&others) > 0 && pthread_setaffinity_np(w->thread, sizeof others, &others) == 0;
+#else
+    (void)w;
+#endif
+}
+
+static void may_move_again(worker *w) {
+#if PLACES_WORKERS
+    if (w->placed)
+        sched_setaffinity(0, sizeof w->cpus, &w->cpus);
+    w->placed = false;
+#else
+    (void)w;
+#endif
+}
+
+/* With the mutex. */
+static void sleep_until_called(worker *self) {
+    while (self->asleep)
+        pthread_cond_wait(&self->wake, &pool.mutex);
+    may_move_again(self);
+}
+
+/* Unless there is a new job already. The caller makes his job known before he looks who sleeps;
+ * here it is the other way round. */
+static void sleep_after(worker *self, unsigned seen) {
     pthread_mutex_lock(&pool.mutex);
     atomic_fetch_sub(&pool.ready, 1);
-    pool.sleepers++;
     if (atomic_load(&pool.epoch) == seen) {
-        while (!pool.tokens)
-            pthread_cond_wait(&pool.wake, &pool.mutex);
-        pool.tokens--;
+        self->asleep = true;
+        sleep_until_called(self);
     } else {
-        pool.sleepers--;
         atomic_fetch_add(&pool.ready, 1);
     }
     pthread_mutex_unlock(&pool.mutex);
 }
 
-/* A worker; the argument is its number, from 1: the caller of a job is 0. */
+/* They begin asleep. The one who calls is number 0. */
 static void *work(void *argument) {
-    const size_t number = (size_t)(uintptr_t)argument;
-    unsigned seen = pool.first_epoch;
+    worker *const self = argument;
     inside_part = true;
-    uint64_t deadline = pnng_clock() + SPIN;
+    pthread_mutex_lock(&pool.mutex);
+    sleep_until_called(self);
+    pthread_mutex_unlock(&pool.mutex);
     for (;;) {
-        if (!spin(seen, deadline))
-            sleep_until_woken(seen);
-        seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
+        const unsigned seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
         if (atomic_load_explicit(&pool.quit, memory_order_relaxed))
             return NULL;
         if (enter_job()) {
-            take_parts(number);
+            take_parts((size_t)(self - workers) + 1);
             leave_job();
-            deadline = pnng_clock() + SPIN;
         }
+        /* One that came too late for a job stays for the next one, too. */
+        if (!spin(seen, pnng_clock() + SPIN))
+            sleep_after(self, seen);
     }
 }
 
 /* Wake up to `count` workers. They count as ready from now on. */
 static void wake(size_t count) {
+    size_t called = 0;
     pthread_mutex_lock(&pool.mutex);
-    if (count > pool.sleepers)
-        count = pool.sleepers;
-    pool.sleepers -= count;
-    pool.tokens += count;
-    atomic_fetch_add(&pool.ready, count);
+    for (size_t k = 0; k < pool.running && called < count; k++) {
+        worker *const w = &workers[k];
+        if (!w->asleep)
+            continue;
+        place(w);
+        w->asleep = false;
+        w->called = true;
+        called++;
+    }
+    atomic_fetch_add(&pool.ready, called);
     pthread_mutex_unlock(&pool.mutex);
-    for (size_t k = 0; k < count; k++)
-        pthread_cond_signal(&pool.wake);
+    for (size_t k = 0; called > 0; k++) {
+        worker *const w = &workers[k];
+        if (!w->called)
+            continue;
+        w->called = false;
+        pthread_cond_signal(&w->wake);
+        called--;
+    }
 }
 
 /* ---- starting and stopping: by the pool's owner ---------------------------------------------- */
@@ -253,8 +325,8 @@ static void begin_again(void) {
     static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static const pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
     pool.owner = pool.mutex = mutex;
-    pool.wake = pool.done = cond;
-    pool.running = pool.sleepers = pool.tokens = 0;
+    pool.done = cond;
+    pool.running = 0;
     pool.most = PNNG_MAX_THREADS - 1;
     atomic_store(&pool.job, 0);
     atomic_store(&pool.quit, false);
@@ -279,11 +351,10 @@ static size_t start_workers(size_t count) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const uintptr_t epoch = atomic_load(&pool.epoch);
-    while (pool.running < count &&
-           pnng_start_thread(&pool.worker[pool.running], NULL, work, (void *)epoch) == 0) {
-        pool.running++;
-        atomic_fetch_add(&pool.ready, 1);
+    for (bool started = true; started && pool.running < count; pool.running += started) {
+        worker *const w = &workers[pool.running];
+        *w = (worker){.wake = PTHREAD_COND_INITIALIZER, .asleep = true};
+        started = pnng_start_thread(&w->thread, NULL, work, w) == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pool.running < count)
@@ -296,7 +367,7 @@ static void stop_workers(void) {
     atomic_fetch_add(&pool.epoch, 1);
     wake(pool.running);
     for (size_t k = 0; k < pool.running; k++)
-        pthread_join(pool.worker[k], NULL);
+        pthread_join(workers[k].thread, NULL);
     pool.running = 0;
     atomic_store(&pool.ready, 0);
     atomic_store(&pool.quit, false);
@@ -375,6 +446,8 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
     size_t threads = pnng_threads_limit();
     if (threads == 1 || inside_part)
         return 1;
+    const uint64_t to_come = left > nanoseconds ? left : nanoseconds;
+    left = to_come - nanoseconds;
     if (pnng_threads_always)
         return threads;
     const size_t callers = atomic_load_explicit(&pool.callers, memory_order_relaxed);
@@ -383,27 +456,34 @@ size_t pnng_threads_wanted(uint64_t nanoseconds) {
     if (threads > nanoseconds / SHARE)
         threads = (size_t)(nanoseconds / SHARE);
     const size_t ready = atomic_load_explicit(&pool.ready, memory_order_relaxed) + 1;
-    if (threads <= ready || nanoseconds >= WORTH_WAKING)
+    if (threads <= ready || to_come >= WORTH_WAKING)
         return threads;
     if (ready > 1)
         return ready;
-    /* All sleep. One job of this size would not pay for waking them, many one after another do:
-     * they are woken when as much was done alone as is worth it. */
-    if (atomic_fetch_add_explicit(&pool.missed, nanoseconds, memory_order_relaxed) + nanoseconds <
-        WORTH_TRYING)
-        return 1;
-    atomic_store_explicit(&pool.missed, 0, memory_order_relaxed);
-    return threads;
+    /* All sleep. One run of this size would not pay for waking them, many one after another do. */
+    const uint64_t now = pnng_clock();
+    const bool is_late =
+        now > atomic_load_explicit(&pool.missed_until, memory_order_relaxed) + SPIN;
+    const uint64_t missed =
+        (is_late ? 0 : atomic_load_explicit(&pool.missed, memory_order_relaxed)) + nanoseconds;
+    const bool tries = missed >= WORTH_TRYING;
+    atomic_store_explicit(&pool.missed, tries ? 0 : missed, memory_order_relaxed);
+    atomic_store_explicit(&pool.missed_until, now + SHORT_BY * nanoseconds, memory_order_relaxed);
+    return tries ? threads : 1;
 }
 
-void pnng_threads_enter(void) {
-    if (entered++ == 0)
-        atomic_fetch_add_explicit(&pool.callers, 1, memory_order_relaxed);
+void pnng_threads_enter(uint64_t nanoseconds) {
+    if (entered++ > 0)
+        return;
+    left = nanoseconds;
+    atomic_fetch_add_explicit(&pool.callers, 1, memory_order_relaxed);
 }
 
 void pnng_threads_leave(void) {
-    if (--entered == 0)
-        atomic_fetch_sub_explicit(&pool.callers, 1, memory_order_relaxed);
+    if (--entered > 0)
+        return;
+    left = 0;
+    atomic_fetch_sub_explicit(&pool.callers, 1, memory_order_relaxed);
 }
 
 /* ---- the number of threads ------------------------------------------------------------------- */
@@ -437,6 +517,7 @@ static void read_split(void) {
 
 __attribute__((constructor)) static void at_load(void) {
     atomic_store(&pool.limit, read_setting());
+    read_split();
 }
 
 /* Later jobs run alone: other threads of the program may still be there when it ends. The pool may

@@ -35,8 +35,9 @@ void pnng_parallel(size_t threads, size_t parts, pnng_part *part, void *context)
 /* The number of threads that is set; never 0. Finds the default out when it is asked first. */
 size_t pnng_threads_limit(void);
 
-/* A run that may ask for threads is under way in this thread: then others leave it a CPU. */
-void pnng_threads_enter(void);
+/* A run that may ask for threads is under way in this thread: then others leave it a CPU. Its jobs
+ * take one thread so many nanoseconds together. */
+void pnng_threads_enter(uint64_t nanoseconds);
 void pnng_threads_leave(void);
 
 /* For tests: every job is worth all threads. Set by PYNNGRAPH_SPLIT=always at load. */

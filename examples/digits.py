@@ -233,7 +233,7 @@ def show_two_inputs() -> None:
 NEXT = """
 What to try next:
   python examples/digits.py --help    other seeds, epochs, dtypes
-  make lib                            the C library; examples/embed.c shows a graph without Python
+  make lib                            the C library; examples/c/embed.c shows a graph without Python
   make bench                          how fast it is beside NumPy, PyTorch and ONNX Runtime
   make test                           the tests, which are examples too"""
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from .graph.summary import summary
     from .io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from .io.files import load, save
+    from .io.from_torch import from_torch
     from .io.onnx_export import to_onnx
     from .io.onnx_import import from_onnx
+    from .io.to_c import to_c
     from .nn import *  # noqa: F403
     from .nn import init
 
@@ -44,6 +46,7 @@ __all__ = [
     "errors",
     "explain",
     "from_onnx",
+    "from_torch",
     "gModule",
     "get_num_threads",
     "init",
@@ -58,6 +61,7 @@ __all__ = [
     "setDebug",
     "set_num_threads",
     "summary",
+    "to_c",
     "to_onnx",
     "tree",
 ]
@@ -76,6 +80,7 @@ _LATER = {
     "dot": ".graph.draw",
     "explain": ".graph.explain",
     "from_onnx": ".io.onnx_import",
+    "from_torch": ".io.from_torch",
     "load": ".io.files",
     "load_checkpoint": ".io.checkpoint",
     "profile": ".graph.profile",
@@ -83,6 +88,7 @@ _LATER = {
     "save_checkpoint": ".io.checkpoint",
     "setDebug": ".graph.debug",
     "summary": ".graph.summary",
+    "to_c": ".io.to_c",
     "to_onnx": ".io.onnx_export",
 }
 

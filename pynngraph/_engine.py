@@ -45,6 +45,8 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PNNG_ERROR_ISA: errors.StateError,
     lib.PNNG_ERROR_HOST: errors.Error,
     lib.PNNG_ERROR_THREADS: errors.StateError,
+    lib.PNNG_ERROR_FORMAT: errors.FileFormatError,
+    lib.PNNG_ERROR_FILE: errors.Error,
 }
 
 

@@ -25,6 +25,7 @@ from .io.inert import inert_modules
 from .io.model_file import example_inputs
 from .io.onnx_export import to_onnx
 from .io.onnx_import import from_onnx
+from .io.to_c import to_c
 from .nn.module import Module
 from .text import Column, bytes_text, lines_of, shapes_of, shapes_text
 
@@ -34,6 +35,7 @@ examples:
   python -m pynngraph info checkpoint.t7 --key protos.rnn --input 50x65
   python -m pynngraph run model.t7 --input x.npy --output y.npy
   python -m pynngraph convert model.t7 model.safetensors --input 1x3x224x224
+  python -m pynngraph convert model.t7 model.c --input 1x784
   python -m pynngraph convert model.t7 model.onnx --input 1x3x224x224
   python -m pynngraph draw model.t7 -o model.svg
   python -m pynngraph bench model.t7 --input 1x784 --batch 1,16,256
@@ -125,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", required=True, metavar="Y", help="a .npy file; .npz where there are several arrays"
     )
     command = add("convert", _convert, "write what is in a file to one of another kind", inputs=given)
-    command.add_argument("to", metavar="TO", help="a .t7, .safetensors, .npz or .onnx file")
+    command.add_argument("to", metavar="TO", help="a .t7, .safetensors, .npz, .onnx or .c file")
     command.add_argument("--ascii", action="store_true", help="write .t7 as text")
     command = add("draw", _draw, "draw a graph")
     command.add_argument("-o", "--output", required=True, metavar="PICTURE", help="a .svg, .png, .pdf or .dot file")
@@ -303,13 +305,14 @@ def _run(parsed: argparse.Namespace) -> None:
 def _convert(parsed: argparse.Namespace) -> None:
     if parsed.ascii and not parsed.to.lower().endswith(".t7"):
         raise _Failure(f"--ascii is a form of .t7 files, got {parsed.to!r}")
-    value = _value(parsed)
+    write = to_onnx if _is_onnx(parsed.to) else to_c if parsed.to.lower().endswith(".c") else None
+    value = _value(parsed) if write is None else _model(parsed)
     if parsed.input and not isinstance(value, Module):
         raise _Failure(f"{parsed.file} holds {_kind(value)}, no model that an input could be for")
-    if _is_onnx(parsed.to):
-        to_onnx(value, _inputs(parsed, value), parsed.to)
-    else:
+    if write is None:
         save(parsed.to, value, ascii=parsed.ascii, input=_inputs(parsed, value) if parsed.input else None)
+    else:
+        write(value, _inputs(parsed, value), parsed.to)
     _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - pathlib is slow
 
 

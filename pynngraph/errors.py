@@ -52,3 +52,7 @@ class NotKeptError(StateError, AttributeError):
 
 class FileFormatError(Error, ValueError):
     """A file is not what it says it is."""
+
+
+class UnsupportedError(GraphError, FileFormatError):
+    """A model of another library has a part that there is no module for."""

@@ -706,6 +706,8 @@ MODULES += (
     ModuleCase("LSTM-from-zeros", lambda: nn.LSTM(3, 2), SEQUENCES, _lstm_from_zeros, SUMS),
     ModuleCase("LSTM-one-sequence", lambda: nn.LSTM(3, 2), Input((4, 3)), _lstm_from_zeros, SUMS),
     ModuleCase("LSTM-one-step", lambda: nn.LSTM(3, 2), Input((1, 1, 3)), _lstm_from_zeros, SUMS),
+    ModuleCase("LSTM-both-ways", lambda: nn.LSTM(3, 2, 2, bidirectional=True), [SEQUENCES, [[H, H]] * 4],
+               recurrent.lstm_both_ways, SUMS),
     ModuleCase("LSTM-dropout", lambda: nn.LSTM(3, 2, 2, 0.5), SEQUENCES, random=True),
     ModuleCase("GRU", lambda: nn.GRU(3, 2, 2), [SEQUENCES, [H, H]], _layers(recurrent.gru_step), SUMS),
     ModuleCase("GRU-large-batch", lambda: nn.GRU(2, 1, 2), [Input((2, 32, 2)), [Input((32, 1))] * 2],

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import windows
+from philox import drawn
 from tolerances import CANCELLING, EXACT, LONG_SUMS, ROUNDED, SUMS, TRANSCENDENTAL, Tolerance
 
 SEED = 5  # of runs that draw random numbers
@@ -131,33 +132,14 @@ def _logsoftmax(x, dim):
     return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
 
 
-def _first_op_seed(seed):
-    """What the engine makes of a run's seed for its first op that draws: MurmurHash3's mixing, as csrc/run.c says."""
-    seed ^= 1 << 32 | 1
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        seed = (seed ^ seed >> 33) * factor % 2**64
-    return np.uint64(seed ^ seed >> 33)
-
-
-def _drawn(shape):
-    """The whole numbers that ops draw: splitmix64, two numbers of 32 bits a time, the lower one first."""
-    size = int(np.prod(shape))
-    k = np.arange(1, (size + 1) // 2 + 1, dtype=np.uint64)
-    z = _first_op_seed(SEED) + k * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1).ravel()[:size].reshape(shape)
-
-
 def _dropout(x):
-    mask = (_drawn(x.shape) >= np.uint64(0.3 * 2.0**32)) * 1.25
+    mask = (drawn(SEED, x.shape) >= np.uint64(0.3 * 2.0**32)) * 1.25
     return x * mask, mask
 
 
 def _fractions(shape):
     """Numbers above 0 and below 1."""
-    return (_drawn(shape) + 0.5) / 2.0**32
+    return (drawn(SEED, shape) + 0.5) / 2.0**32
 
 
 def _normal_numbers(x):
@@ -204,6 +186,21 @@ def _batch_norm(x, weight=None, bias=None):
     if weight is not None:
         y = y * _by_channel(weight, x) + _by_channel(bias, x)
     return y, mean, root, x.var(dims, ddof=1)
+
+
+def _layer_norm(x, weight=1, bias=0):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    root = 1 / np.sqrt(var + 0.5)
+    return (x - mean) * root * weight + bias, mean, root
+
+
+def _channel_prelu(x, slope):
+    return np.where(x > 0, x, x * (slope if len(slope) == 1 else _by_channel(slope, x)))
+
+
+def _smooth_l1(x, t):
+    d = np.abs(x - t)
+    return np.where(d < 1, d * d / 2, d - 0.5)
 
 
 def _channel_affine(x, mean, scale, shift=None):
@@ -361,7 +358,7 @@ OP_CASES = (
     OpCase("interpolate", (Input((2, 4, 3)),), lambda x: interpolated(x.swapaxes(1, 2), (7,)).swapaxes(1, 2), SUMS,
            SUMS, ints=(1, 1, 2, -1)),
     *(OpCase("fractional_pool", (Input(shape, "distinct"),),
-             lambda x, ints=ints: windows.fractional_pool(ints[1] or int(_first_op_seed(SEED)), ints)(x), EXACT, SUMS,
+             lambda x, ints=ints: windows.fractional_pool(SEED, ints)(x), EXACT, SUMS,
              ints=ints, n_outputs=2, passes_none=(1,))
       for shape, ints in (((2, 3, 5, 9), (2, 0, 2, 3, 3, 4)), ((3, 4, 5, 4), (3, 7, 2, 2, 2, 3, 3, 1)))),
     OpCase("max_unpool", (Input((1, 2, 5)), Input((1, 2, 5), "four"), Input((1, 4, 11))),
@@ -411,6 +408,13 @@ OP_CASES = (
     *(OpCase("channel_affine", (Input(shape), *(Input((shape[1],)),) * 3)[:count], _channel_affine,
              CANCELLING, SUMS, no_gradient=(1,))
       for shape, count in (((5, 21), 4), ((5, 3), 3), ((3, 2, 5, 7), 4), ((1, 3, 19), 3))),
+    *(OpCase("layer_norm", (Input(shape), *(Input(shape[-1:]),) * 2)[:count], _layer_norm, SUMS, SUMS, nums=(0.5,),
+             n_outputs=3, passes_none=(1, 2))
+      for shape, count in (((5, 21), 3), ((70, 300), 3), ((2, 3, 37), 1), ((19,), 3))),
+    *(OpCase("channel_prelu", (Input(shape, "nonzero"), Input((slopes,))), _channel_prelu, EXACT, SUMS)
+      for shape, slopes in (((5, 21), 21), ((3, 2, 5, 7), 2), ((4, 21), 1), ((7,), 1))),
+    *(OpCase("smooth_l1", (X, X), lambda x, t, of=of: np.array([of(_smooth_l1(x, t))]), SUMS, SUMS,
+             ints=(int(of is np.mean),), no_gradient=(1,)) for of in (np.mean, np.sum)),
     OpCase("linear", (X, Input((4, 7)), Input((4,))), lambda x, w, b: x @ w.T + b, SUMS, SUMS,
            ("Linear", 7, 4), n_params=2, per_sample=True),
     OpCase("linear", (X, Input((4, 7))), lambda x, w: x @ w.T, SUMS, SUMS,

@@ -62,3 +62,19 @@ def layers(step, x, states, *parameters, lengths=None):
         x = np.array(outputs)
         last.append(after)
     return x, last
+
+
+def lstm_both_ways(input, *parameters):
+    """Two layers of an LSTM in two directions, whose outputs stand side by side."""
+    x, states = input
+    last = []
+    for layer in range(2):
+        ways = []
+        for way in range(2):
+            which = 2 * layer + way
+            steps = x[::-1] if way else x
+            outputs, after = unrolled(lstm_step, steps, states[which], *parameters[4 * which : 4 * which + 4])
+            ways.append(np.array(outputs[::-1] if way else outputs))
+            last.append(after)
+        x = np.concatenate(ways, -1)
+    return [x, last]

@@ -163,6 +163,8 @@ def test_a_terminal_of_few_letters_gets_them_spelled_out(tmp_path, monkeypatch):
         ("convert net.t7 net.safetensors --ascii", "--ascii is a form of .t7 files"),
         ("convert net.t7 net.onnx", "give the sizes of the input"),
         ("convert check.t7 c.safetensors --input 5x3", "no model that an input could be for"),
+        ("convert check.t7 c.c", "give --key protos.rnn"),
+        ("convert check.t7 c.onnx", "give --key protos.rnn"),
         ("convert check.t7 c.npz", "parameters of a module, or a dict of arrays"),
         ("draw net.t7 -o net.svg", "no graph"),
         ("draw graph.t7 -o net.jpeg", "--output takes one of .svg, .png"),
@@ -307,6 +309,13 @@ class TestCommands:
             assert file.read().isascii()
         assert command("convert", "net.t7", "net.safetensors", "--input", "4x3")[0] == 0
         assert "4x3 -> 4x2" in command("info", "net.safetensors")[1]
+
+    def test_convert_to_c(self, command):
+        code, out, _ = command("convert", "net.t7", "model.c", "--input", "4x3")
+        assert code == 0
+        assert out.startswith("model.c: Sequential")
+        with open("model.c") as file:  # noqa: PTH123
+            assert "pnng_status model_forward(const double *input0, double *output0);" in file.read()
 
     def test_draw(self, command):
         assert command("draw", "graph.t7", "-o", "graph.dot")[:2] == (0, "graph.dot\n")

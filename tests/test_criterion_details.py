@@ -297,10 +297,11 @@ WRONG = {
     "too few targets": (lambda: nn.ParallelCriterion().add(nn.MSECriterion()).add(nn.MSECriterion()), [X, X], [X],
                         ValueError, "2 criterions, its target 1 entries"),
     "none": (nn.MultiCriterion, X, X, ValueError, "no criterions"),
-    "class": (nn.MultiMarginCriterion, X, np.array([0, 1, 2, 3]), ValueError, "3 classes, got targets from 0 to 3"),
-    "class below": (nn.MultiMarginCriterion, X, np.array([0, 1, 2, -1]), ValueError, "targets from -1 to 2"),
-    "class in part": (nn.MultiMarginCriterion, X, np.array([0, 0.5, 2, 1]), ValueError, "whole numbers"),
+    "class": (nn.MultiMarginCriterion, X, np.array([0, 1, 2, 3]), ValueError, "classes: index 3, element 3"),
+    "class below": (nn.MultiMarginCriterion, X, np.array([0, 1, 2, -1]), ValueError, "classes: index -1, element 3"),
+    "class in part": (nn.MultiMarginCriterion, X, np.array([0, 0.5, 2, 1]), ValueError, "element 1 is not a whole"),
     "classes": (nn.MultiMarginCriterion, X, np.array([0, 1]), ValueError, r"shape \(4,\), got \(2,\)"),
+    "rows of classes": (nn.MultiMarginCriterion, np.ones((2, 3, 4)), np.array([0, 1]), ValueError, "for each class"),
     "labels": (nn.MultiLabelMarginCriterion, X, np.zeros((4, 2), int), ValueError, r"shape \(4, 3\), got \(4, 2\)"),
     "label": (nn.MultiLabelMarginCriterion, X, np.full((4, 3), 3), ValueError, "3 classes"),
     "corner": (lambda: nn.ClassSimplexCriterion(3), X, np.array([0, 1, 2, 3]), ValueError, "3"),
@@ -403,3 +404,22 @@ def test_losses_and_gradients_of_pairs_are_pytorchs(build, name, options, shape,
         assert criterion.forward(pair, target) == pytest.approx(loss.item(), rel=1e-10)
         expected = [peer.grad.numpy() for peer in peers]
         assert_trees_close(criterion.backward(pair, target), expected, relative(1e-10, 1e-5))
+
+
+# ---- one sample, and its target as a number --------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [1, -1, 1.0, np.int64(-1), np.float32(1)])
+@pytest.mark.parametrize(("make", "input"), [
+    (lambda: nn.HingeEmbeddingCriterion(1), np.array([0.3])),
+    (lambda: nn.CosineEmbeddingCriterion(0.1), [np.array([1.0, 2]), np.array([2.0, 1])]),
+    (lambda: nn.L1HingeEmbeddingCriterion(3), [np.array([1.0, 2]), np.array([2.0, 1])]),
+    (lambda: nn.MarginRankingCriterion(0.5), [np.array([0.3]), np.array([0.2])]),
+], ids=["hinge", "cosine", "l1", "ranking"])  # fmt: skip
+def test_a_sign_may_be_a_number(make, input, sign):
+    array = np.array([float(sign)])
+    criterion, other = make(), make()
+    assert criterion.forward(input, sign) == other.forward(input, array)
+    assert_trees_close(criterion.backward(input, sign), other.backward(input, array), EXACT)
+    assert criterion.updateOutput(input, sign) == other.output
+    assert_trees_close(criterion.updateGradInput(input, sign), other.backward(input, array), EXACT)

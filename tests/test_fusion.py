@@ -62,17 +62,78 @@ def unrolled(rows, width, hidden, dtype):
     return [output, net.backward(x, np.ones_like(output)), *net.parameters()[1]]
 
 
+# Products, plane by plane, x of y with strides and without, several samples at once, one box after another.
+CONVOLUTIONS = {
+    "dense": (lambda: nn.SpatialConvolution(3, 18, 3, 3, 1, 1, 1, 1), (2, 3, 9, 11)),
+    "single": (lambda: nn.SpatialConvolution(3, 5, 1, 1), (3, 7, 5)),
+    "strided": (lambda: nn.SpatialConvolution(3, 5, 3, 3, 2, 2), (2, 3, 9, 11)),
+    "small": (lambda: nn.SpatialConvolution(4, 6, 3, 3, 1, 1, 1, 1), (5, 4, 3, 5)),
+    "large": (lambda: nn.SpatialConvolution(2, 5, 3, 3, 1, 1, 1, 1), (1, 2, 65, 60)),
+    "depthwise": (lambda: nn.SpatialDepthWiseConvolution(3, 2, 3, 3), (2, 3, 9, 11)),
+    "full": (lambda: nn.SpatialFullConvolution(3, 4, 4, 4, 2, 2, 1, 1), (2, 3, 9, 11)),
+    "one plane": (lambda: nn.SpatialFullConvolution(1, 1, 3, 3, 2, 2), (2, 1, 9, 11)),
+    "frames": (lambda: nn.VolumetricConvolution(2, 3, 2, 3, 3), (2, 2, 4, 9, 11)),
+}
+
+
+def convolution_net(convolution, shape, function=nn.Tanh):
+    """A function before, whose gradient is the end of that of the convolution, and one behind."""
+    convolved = convolution()
+    net = nn.Sequential(nn.AddConstant(0.1), function(), convolved, function())
+    if len(shape) == 4 and shape[1] == 2:
+        net.add(nn.ConcatTable(nn.Identity(), nn.MulConstant(2))).add(nn.CAddTable())
+    return net
+
+
+def convolved(convolution, shape, dtype):
+    nn.manualSeed(1)
+    net = convolution_net(convolution, shape).type(np.dtype(dtype).name)
+    x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    output = net.forward(x)
+    return [output, net.backward(x, np.ones_like(output)), *net.parameters()[1]]
+
+
+def cell(rows, width, hidden, dtype):
+    """All arrays of one forward and backward of an LSTM cell of single modules: a sum of products, and chains."""
+    nn.manualSeed(1)
+    net = cell_of(width, hidden).type(np.dtype(dtype).name)
+    rng = np.random.default_rng(1)
+    input = [rng.standard_normal((rows, size)).astype(dtype) for size in (width, hidden, hidden)]
+    output = net.forward(input)
+    return [*output, *net.backward(input, [np.ones_like(array) for array in output]), *net.parameters()[1]]
+
+
+def cell_of(width, hidden):
+    x, c, h = (nn.Identity()() for _ in range(3))
+    sums = nn.CAddTable()([nn.Linear(width, 4 * hidden)(x), nn.Linear(hidden, 4 * hidden)(h)])
+    gates = nn.SplitTable(1)(nn.View(-1, 4, hidden)(sums)).split(4)
+    i, f, o = (nn.Sigmoid()(gate) for gate in gates[:3])
+    kept = nn.CMulTable()([f, c])
+    next_c = nn.CAddTable()([kept, nn.CMulTable()([i, nn.Tanh()(gates[3])])])
+    return nn.gModule([x, c, h], [next_c, nn.CMulTable()([o, nn.Tanh()(next_c)])])
+
+
+CELLS = [(1, 3, 1700), (70, 33, 64), (3000, 4, 30)]
+
+
+def nets():
+    """What every net gives, by name, in both number types."""
+    for dtype in (np.float32, np.float64):
+        for name, (convolution, shape) in CONVOLUTIONS.items():
+            yield f"{name} convolution", dtype, convolved(convolution, shape, dtype)
+        for shape in CELLS:
+            yield f"cell/{shape}", dtype, cell(*shape, dtype)
+        for shape in SHAPES[:3]:
+            yield f"LSTM/{shape}", dtype, unrolled(*shape, dtype)
+        for name, function in functions().items():
+            for shape in SHAPES:
+                yield f"{name}/{shape}", dtype, results(function, *shape, dtype)
+
+
 def main(path):
     found = {}
-    for shape in SHAPES[:3]:
-        for dtype in (np.float32, np.float64):
-            for place, array in enumerate(unrolled(*shape, dtype)):
-                found[f"LSTM/{shape}/{np.dtype(dtype).name}/{place}"] = array
-    for name, function in functions().items():
-        for shape in SHAPES:
-            for dtype in (np.float32, np.float64):
-                for place, array in enumerate(results(function, *shape, dtype)):
-                    found[f"{name}/{shape}/{np.dtype(dtype).name}/{place}"] = array
+    for name, dtype, arrays in nets():
+        found.update({f"{name}/{np.dtype(dtype).name}/{place}": array for place, array in enumerate(arrays)})
     np.savez(path, **found)
 
 
@@ -119,11 +180,31 @@ def test_a_value_that_is_none_is_an_error_that_says_so():
     assert "PYNNGRAPH_FUSE=no cannot be had: it is 0 or 1" in done.stderr
 
 
+def test_an_lstm_cell_adds_up_its_products_and_goes_through_its_gates_once():
+    x = [np.zeros((50, 100), np.float32) for _ in range(3)]
+    steps = nn.explain(cell_of(100, 100).float(), x).steps
+    forward = [step.text for step in steps if not step.backward]
+    assert len(forward) == 3
+    assert forward[1].startswith("linear, then add: C += A B'")
+    assert "9 steps in pieces of 10 x 100" in forward[2]
+    gates = [step.text for step in steps if step.backward and "steps in pieces" in step.text]
+    assert len(gates) == 1
+    assert "9 steps" in gates[0]
+
+
 def test_profiles_mark_what_shares_a_step():
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.SoftMax())
     found = nn.profile(net, X, seconds=0.01, file=io.StringIO())
     assert [row.is_fused for row in found.rows] == [True, True, False]
     assert "* shares steps with others" in str(found)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_end_with_functions(name):
+    convolution, shape = CONVOLUTIONS[name]
+    net = convolution_net(convolution, shape, nn.ReLU)
+    found = nn.profile(net, np.zeros(shape), seconds=0.01, file=io.StringIO())
+    assert [row.is_fused for row in found.rows][2:4] == [True, True], str(found)
 
 
 def test_results_of_inner_modules_can_be_kept():

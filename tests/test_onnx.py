@@ -1,5 +1,7 @@
 """ONNX: what is exported passes its checker, and answers in ONNX Runtime as here."""
 
+import contextlib
+import random
 import re
 
 import numpy as np
@@ -12,7 +14,8 @@ from samples import mlp, seed_graph
 from tolerances import assert_trees_close, relative
 
 import pynngraph as nn
-from pynngraph.errors import GraphError, StateError
+from pynngraph import tree
+from pynngraph.errors import Error, FileFormatError, GraphError, StateError, UnsupportedError
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -59,6 +62,33 @@ def test_every_module_answers_in_onnx_runtime_as_here(row, rng):
         if NOT_IN_ONNX.match(row.name) is None and "runs in Python" not in str(error):
             raise
         pytest.skip(str(error))
+
+
+def exported(row, rng):
+    """A module of a row, an input, and both in ONNX, if it has a meaning there."""
+    module = row.build().float().evaluate()
+    input = single(draw(row.input, rng))
+    try:
+        return module, input, nn.to_onnx(module, input)
+    except GraphError as error:
+        pytest.skip(str(error))
+
+
+def longer(input):
+    """One more sample."""
+    return tree.map_leaves(lambda leaf: np.concatenate([leaf, leaf[:1]]), input)
+
+
+@pytest.mark.parametrize("row", MODULES, ids=lambda row: row.name)
+def test_a_batch_of_any_size_is_one_in_onnx_runtime_too(row, rng):
+    module, input, model = exported(row, rng)
+    if not all("batch" in shape[:1] for shape in shapes(model.graph.input)):
+        pytest.skip("its size is fixed")
+    input = longer(input)
+    assert_trees_close(answers(model, input), leaves(module.forward(input)), CLOSE)
+    flat = leaves(input)
+    got = nn.from_onnx(model).forward(flat[0] if len(flat) == 1 else flat)
+    assert_trees_close(leaves(got), leaves(module.forward(input)), CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +159,14 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
 # ---- import --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("row", MODULES, ids=lambda row: row.name)
+def test_every_module_that_is_exported_comes_back(row, rng):
+    module, input, model = exported(row, rng)
+    flat = leaves(input)
+    got = nn.from_onnx(model).forward(flat[0] if len(flat) == 1 else flat)
+    assert_trees_close(leaves(got), leaves(module.forward(input)), CLOSE)
+
+
 @pytest.mark.parametrize(
     "case", [case for case in load_cases("random_graphs") if supported(case.spec)], ids=lambda case: case.name
 )
@@ -142,7 +180,7 @@ def test_what_was_exported_is_imported_with_the_same_answers(case, tmp_path):
     assert_trees_close(leaves(got), leaves(module.forward(input)), CLOSE)
 
 
-def model_of(nodes, inputs, outputs, constants=None):
+def model_of(nodes, inputs, outputs, constants=None, opset=17):
     """An ONNX model: nodes as (op, inputs, outputs, attributes), inputs and outputs with their shapes."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     graph = helper.make_graph(
@@ -152,7 +190,7 @@ def model_of(nodes, inputs, outputs, constants=None):
         [helper.make_tensor_value_info(name, kind, shape) for name, shape in outputs.items()],
         [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 F, LONG = np.float32, np.int64
@@ -197,6 +235,58 @@ NODES = {
     "Constant": (
         [("Constant", [], ["c"], {"value_float": 3.0}), ("Neg", ["c"], ["d"], {}), ("Mul", ["x", "d"], ["y"], {})], {}),
     "Dropout": ([("Dropout", ["x"], ["y"], {})], {}),
+    "Add-larger": ([("Add", ["x", "c"], ["y"], {})], {"c": np.arange(6, dtype=F).reshape(2, 1, 3)}),
+    "Add-column": (
+        [("ReduceSum", ["x", "a"], ["s"], {}), ("Add", ["s", "x"], ["y"], {})], {"a": np.array([1], LONG)}),
+    "Add-whole": ([("ReduceSum", ["x"], ["s"], {}), ("Add", ["x", "s"], ["y"], {})], {}),
+    "Min-row": ([("Min", ["x", "c"], ["y"], {})], {"c": B[:3]}),
+    "Mean": ([("Tanh", ["x"], ["t"], {}), ("Mean", ["x", "t"], ["y"], {})], {}),
+    "Gemm-turned": ([("Gemm", ["x", "w"], ["y"], {"transA": 1})], {"w": np.arange(10, dtype=F).reshape(5, 2)}),
+    "Gemm-matrix": (
+        [("Gemm", ["x", "w", "c"], ["y"], {"alpha": 0.5, "beta": 2.0})],
+        {"w": W.T.copy(), "c": np.arange(5, dtype=F).reshape(5, 1)}),
+    "MatMul-vector": ([("MatMul", ["x", "v"], ["y"], {})], {"v": B[:3]}),
+    "MatMul-left": ([("MatMul", ["w", "x"], ["y"], {})], {"w": np.arange(10, dtype=F).reshape(2, 5)}),
+    "Reciprocal": ([("Exp", ["x"], ["t"], {}), ("Reciprocal", ["t"], ["y"], {})], {}),
+    "Pow-square": ([("Pow", ["x", "c"], ["y"], {})], {"c": F(2)}),
+    "PRelu": ([("PRelu", ["x", "c"], ["y"], {})], {"c": B[:3]}),
+    "PRelu-one": ([("PRelu", ["x", "c"], ["y"], {})], {"c": B[1:2]}),
+    "ThresholdedRelu": ([("ThresholdedRelu", ["x"], ["y"], {"alpha": 0.3})], {}),
+    "HardSigmoid": ([("HardSigmoid", ["x"], ["y"], {"alpha": 0.3})], {}),
+    "HardSwish": ([("HardSwish", ["x"], ["y"], {})], {}),
+    "Selu": ([("Selu", ["x"], ["y"], {})], {}),
+    "Celu": ([("Celu", ["x"], ["y"], {"alpha": 0.5})], {}),
+    "Shrink": ([("Shrink", ["x"], ["y"], {"bias": 0.25, "lambd": 0.25})], {}),
+    "Clip-high": ([("Clip", ["x", "", "b"], ["y"], {})], {"b": F(0.5)}),
+    "Where-mask": (
+        [("Where", ["m", "x", "c"], ["y"], {})], {"m": np.array([True, False, True]), "c": np.arange(3, dtype=F)}),
+    "Where-bound": ([("Less", ["c", "x"], ["m"], {}), ("Where", ["m", "x", "d"], ["y"], {})], {"c": F(0), "d": F(2)}),
+    "Softmax-first": ([("Softmax", ["x"], ["y"], {"axis": 0})], {}),
+    "Gather-several": ([("Gather", ["x", "i"], ["y"], {"axis": 1})], {"i": np.array([[2, -1], [0, 0]], LONG)}),
+    "Slice-steps": (
+        [("Slice", ["x", "a", "b", "d", "e"], ["y"], {})],
+        {"a": np.array([2], LONG), "b": np.array([-4], LONG), "d": np.array([1], LONG), "e": np.array([-2], LONG)}),
+    "Expand-by-shape": (
+        [("Constant", [], ["c"], {"value_floats": [3.0]}), ("Shape", ["x"], ["s"], {}),
+         ("Expand", ["c", "s"], ["e"], {}), ("Mul", ["x", "e"], ["y"], {})], {}),
+    "Expand-by-batch": (
+        [("Shape", ["x"], ["s"], {"end": 1}), ("Concat", ["k", "s", "k"], ["t"], {"axis": 0}),
+         ("Expand", ["c", "t"], ["e"], {}), ("Sub", ["e", "u"], ["y"], {})],
+        {"k": np.array([2], LONG), "c": B.reshape(2, 1, 2), "u": F(1)}),
+    "ConstantOfShape": (
+        [("Shape", ["x"], ["s"], {}), ("ConstantOfShape", ["s"], ["e"], {}), ("Max", ["x", "e"], ["y"], {})], {}),
+    "Reshape-by-size": (
+        [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "i"], ["g"], {}), ("Unsqueeze", ["g", "i"], ["u"], {}),
+         ("Concat", ["u", "k"], ["t"], {"axis": 0}), ("Reshape", ["x", "t"], ["y"], {})],
+        {"i": LONG(0), "k": np.array([-1, 1], LONG)}),
+    "Tile": ([("Tile", ["x", "r"], ["y"], {})], {"r": np.array([1, 2], LONG)}),
+    "ReduceMax": ([("ReduceMax", ["x"], ["y"], {"axes": [1], "keepdims": 0})], {}),
+    "ReduceL2": ([("ReduceL2", ["x"], ["y"], {"axes": [1]})], {}),
+    "ReduceL1": ([("ReduceL1", ["x"], ["y"], {"axes": [-1], "keepdims": 0})], {}),
+    "Pad-edge": ([("Pad", ["x", "p"], ["y"], {"mode": "edge"})], {"p": np.array([0, 1, 0, 2], LONG)}),
+    "Pad-cut": ([("Pad", ["x", "p", "v"], ["y"], {})], {"p": np.array([0, -1, 0, 2], LONG), "v": F(7)}),
+    "LayerNormalization": (
+        [("LayerNormalization", ["x", "c", "d"], ["y"], {})], {"c": B[:3], "d": B[1:]}),
     "unused": ([("Tanh", ["x"], ["y"], {}), ("Expand", ["x", "s"], ["z"], {})], {"s": np.array([5, 3], LONG)}),
 }  # fmt: skip
 
@@ -221,6 +311,20 @@ def test_nodes_have_the_names_of_onnx_and_weights_train(rng):
     assert linear.gradWeight.any()
 
 
+def test_weights_that_two_nodes_have_are_shared_with_their_gradients(rng):
+    nodes = [("Gemm", ["x", "w", "b"], ["t"], {"transB": 1}), ("Gemm", ["t", "w", "b"], ["y"], {"transB": 1})]
+    graph = nn.from_onnx(model_of(nodes, {"x": ["batch", 3]}, {"y": None}, {"w": W[:3], "b": B[:3]}))
+    (weight, bias), (grad_weight, grad_bias) = graph.parameters()
+    x = rng.standard_normal((5, 3)).astype(F)
+    graph.backward(x, np.ones_like(graph.forward(x)))
+    hidden = x @ W[:3].T + B[:3]
+    ones = np.ones((5, 3), F)
+    assert_trees_close(grad_weight, ones.T @ hidden + (ones @ W[:3]).T @ x, CLOSE)
+    assert_trees_close(grad_bias, ones.sum(0) + (ones @ W[:3]).sum(0), CLOSE)
+    assert weight.shape == (3, 3)
+    assert bias.shape == (3,)
+
+
 def _named(entry):
     nodes, constants = entry
     return nodes, {"x": ["batch", 3]}, {"y": None}, constants
@@ -230,23 +334,134 @@ def _named(entry):
     ("nodes", "constants", "message"),
     [
         ([("Sin", ["x"], ["y"], {})], {}, "Sin 'Sin-0' of ONNX: its op is not known here"),
-        ([("Softmax", ["x"], ["y"], {"axis": 0})], {}, "along dim 0 of 2"),
-        ([("Gemm", ["x", "w"], ["y"], {"transA": 1})], {"w": np.ones((5, 2), F)}, "turned"),
+        ([("TopK", ["x", "k"], ["y", "i"], {})], {"k": [2]}, "TopK 'TopK-0' of ONNX: the engine gives no indices"),
+        ([("Shape", ["x"], ["s"], {}), ("Cast", ["s"], ["y"], {"to": 1})], {}, "holds sizes or truths"),
         ([("Slice", ["x", "a", "b", "d", "e"], ["y"], {})],
-         {"a": [0], "b": [3], "d": [0], "e": [2]}, "takes steps"),
-        ([("Gather", ["x", "i"], ["y"], {})], {"i": [0, 1]}, "several entries"),
-        ([("Add", ["x", "c"], ["y"], {})], {"c": np.ones((2, 1, 3), F)}, "larger"),
-        ([("ReduceSum", ["x", "a"], ["s"], {}), ("Add", ["x", "s"], ["y"], {})], {"a": [0, 1]}, "are repeated to one"),
+         {"a": [0], "b": [3], "d": [0], "e": [2]}, "takes steps along a dim of any size"),
+        ([("Gather", ["x", "i"], ["y"], {})], {"i": [0, -1]}, "from the end of a dim of any size"),
+        ([("Greater", ["x", "c"], ["m"], {}), ("Where", ["m", "c", "x"], ["y"], {})], {"c": F(1)}, "written x > a"),
+        ([("Gelu", ["x"], ["y"], {})], {}, "approximate='tanh'"),
+        ([("Resize", ["x", "", "r"], ["y"], {})], {"r": np.array([1.5, 1], F)}, "its scales are"),
     ],
 )  # fmt: skip
 def test_what_there_is_no_module_for_is_refused_with_its_name(nodes, constants, message):
-    with pytest.raises(GraphError, match=message):
-        nn.from_onnx(model_of(nodes, {"x": [5, 3]}, {"y": None}, constants))
+    model = model_of(nodes, {"x": ["batch", 3]}, {"y": None}, constants, opset=20)
+    with pytest.raises(UnsupportedError, match=message) as caught:
+        nn.from_onnx(model)
+    assert isinstance(caught.value, GraphError)
+    assert isinstance(caught.value, FileFormatError)
 
 
 def test_what_is_no_onnx_model_is_refused(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"no model")
-    with pytest.raises(nn.errors.FileFormatError, match="no ONNX model"):
+    with pytest.raises(FileFormatError, match="no ONNX model"):
         nn.from_onnx(tmp_path / "x.onnx")
     with pytest.raises(FileNotFoundError):
         nn.from_onnx(tmp_path / "y.onnx")
+
+
+# ---- damaged models ------------------------------------------------------------------------------
+
+OPS_OF_ONNX = ["Add", "Conv", "Reshape", "Gemm", "Concat", "MaxPool", "Relu", "Transpose", "Gather", "Slice", "Pad",
+               "Resize", "Split", "LSTM", "Expand", "Softmax"]  # fmt: skip
+NUMBERS = [0, -1, 1, 2, 7, 100, 2**31, -(2**63)]
+
+
+def _damaged_attribute(graph, draw):
+    attributes = [entry for node in graph.node for entry in node.attribute]
+    if attributes:
+        entry = draw.choice(attributes)
+        if entry.ints and draw.random() < 0.5:
+            entry.ints[draw.randrange(len(entry.ints))] = draw.choice(NUMBERS)
+        elif entry.ints:
+            del entry.ints[-1]
+        elif entry.type == onnx.AttributeProto.INT:
+            entry.i = draw.choice(NUMBERS)
+        else:
+            entry.f = draw.choice([0.0, float("nan"), float("inf"), -1.0])
+
+
+def _other_op(graph, draw):
+    draw.choice(graph.node).op_type = draw.choice(OPS_OF_ONNX)
+
+
+def _other_input(graph, draw):
+    node = draw.choice([node for node in graph.node if node.input])
+    names = [entry.name for entry in (*graph.input, *graph.initializer)] + [node.output[0] for node in graph.node]
+    node.input[draw.randrange(len(node.input))] = draw.choice(["", "nothing", *names])
+
+
+def _fewer_inputs(graph, draw):
+    del draw.choice([node for node in graph.node if node.input]).input[-1]
+
+
+def _damaged_weight(graph, draw):
+    entry = draw.choice(graph.initializer)
+    if entry.dims and draw.random() < 0.5:
+        entry.dims[draw.randrange(len(entry.dims))] = draw.choice([0, 1, 2, -1, 2**40])
+    elif entry.data_type == onnx.TensorProto.INT64 and entry.raw_data:
+        numbers = np.frombuffer(entry.raw_data, "<i8").copy()
+        numbers[draw.randrange(len(numbers))] = draw.choice(NUMBERS)
+        entry.raw_data = numbers.tobytes()
+    else:
+        entry.data_type = draw.randrange(1, 20)
+
+
+def _other_size(graph, draw):
+    shape = draw.choice(graph.input).type.tensor_type.shape
+    if shape.dim:
+        draw.choice(shape.dim).dim_value = draw.choice([0, 1, 3, 2**33])
+
+
+DAMAGES = [_damaged_attribute, _other_op, _other_input, _fewer_inputs, _damaged_weight, _other_size]
+DAMAGED = ["SpatialDepthWiseConvolution", "LSTM", "SpatialAveragePooling-ceil", "Padding-inside", "MixtureTable",
+           "gModule", "SpatialContrastiveNormalization", "UpSampling-sizes", "Index", "PReLU-planes"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sound_models():
+    rng = np.random.default_rng(0)
+    rows = {row.name: row for row in MODULES}
+    found = []
+    for name in DAMAGED:
+        input = single(draw(rows[name].input, rng))
+        found.append((nn.to_onnx(rows[name].build(), input), leaves(input)))
+    return found
+
+
+def _try(source, inputs):
+    """Whether a model can be made of it."""
+    try:
+        graph = nn.from_onnx(source)
+    except FileFormatError as error:
+        refused = str(error)
+    else:
+        with contextlib.suppress(Error):  # it may be sound, for other inputs
+            graph.forward(inputs[0] if len(inputs) == 1 else inputs)
+        return True
+    assert "cannot be made" not in refused  # all that can be wrong with a node is told of the node
+    return False
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_models_are_refused_or_sound(sound_models, seed):
+    draw = random.Random(seed)  # noqa: S311 - it draws damages
+    made = 0
+    for model, inputs in sound_models * 5:
+        damaged = onnx.ModelProto()
+        damaged.CopyFrom(model)
+        for _ in range(draw.choice([1, 1, 2, 3])):
+            draw.choice(DAMAGES)(damaged.graph, draw)
+        made += _try(damaged, inputs)
+    assert 0 < made < 5 * len(sound_models)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_damaged_bytes_are_refused_or_sound(sound_models, seed, tmp_path):
+    draw = random.Random(seed)  # noqa: S311 - it draws damages
+    for model, inputs in sound_models * 10:
+        data = bytearray(model.SerializeToString())
+        for _ in range(draw.choice([1, 2, 5])):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        (tmp_path / "x.onnx").write_bytes(data if draw.random() < 0.8 else data[: draw.randrange(len(data))])
+        _try(tmp_path / "x.onnx", inputs)

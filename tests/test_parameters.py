@@ -366,3 +366,54 @@ def test_accupdategradparameters_and_backwardupdate_change_weights_at_once():
     assert_close(module.weight, twin.weight, SAME_MATHS)
     assert_close(module.bias, twin.bias, SAME_MATHS)
     assert not module.gradWeight.any()
+
+
+# ---- updateParameters and zeroGradParameters of nets that change -----------------------------------
+
+
+def ways_to_lie(net):
+    """The arrays of a net one by one; in vectors; some of them in other vectors than the rest."""
+    yield "apart"
+    net.getParameters()
+    yield "in vectors"
+    net.get(1).getParameters()
+    yield "in vectors still"
+    net.insert(nn.Linear(30, 30), 1)
+    yield "with one more"
+    net.getParameters()
+    yield "in new vectors"
+    net.remove(0)
+    yield "with one less"
+    net.float()
+    yield "of another dtype"
+
+
+def test_updates_reach_all_parameters_wherever_they_lie(rng):
+    net = nn.Sequential(nn.Linear(30, 30), nn.Linear(30, 200))  # few and many parameters
+    net.add(net.get(0).clone("weight", "gradWeight"))
+    for how in ways_to_lie(net):
+        parameters, gradients = net.parameters()
+        for gradient in gradients:
+            gradient[...] = rng.standard_normal(gradient.shape)
+        before = [parameter.copy() for parameter in parameters]
+        net.updateParameters(0.3)
+        for parameter, old, gradient in zip(net.parameters()[0], before, gradients, strict=True):
+            assert_close(parameter, old - 0.3 * gradient, EXACT, what=how)
+        net.zeroGradParameters()
+        assert not any(gradient.any() for gradient in net.parameters()[1]), how
+
+
+def test_a_frozen_part_is_not_updated_and_nothing_else_is():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    net.get(1).freeze()
+    net.get(0).gradWeight.fill(1)
+    before = net.get(0).weight.copy()
+    with pytest.raises(nn.errors.StateError, match="is frozen"):
+        net.updateParameters(0.5)
+    assert_close(net.get(0).weight, before, EXACT)
+    net.zeroGradParameters()
+    assert not net.get(0).gradWeight.any()
+    net.get(1).unfreeze()
+    net.get(0).gradBias.fill(1)
+    net.updateParameters(0.5)
+    assert_close(net.get(0).weight, before, EXACT)

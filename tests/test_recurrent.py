@@ -290,25 +290,27 @@ def rows_of_pytorch(name, array, hidden):
     return np.concatenate([i, f, o, g])
 
 
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
-def test_layers_are_those_of_pytorch(name, seed):
+def test_layers_are_those_of_pytorch(name, seed, bidirectional):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(seed)
     inputs, hidden, n_layers, steps, batch = rng.integers(1, [9, 9, 4, 8, 6])
     batch += 32 * (seed % 3 == 0)  # where products of the input are made step by step
     sizes = [int(size) for size in (inputs, hidden, n_layers)]
-    net, theirs = getattr(nn, name)(*sizes), getattr(torch.nn, name)(*sizes).double()
-    names = [
-        f"{kind}_l{layer}" for layer in range(n_layers) for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-    ]
+    net = getattr(nn, name)(*sizes, bidirectional=bidirectional)
+    theirs = getattr(torch.nn, name)(*sizes, bidirectional=bidirectional).double()
+    ways = ("", "_reverse") if bidirectional else ("",)
+    kinds = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    names = [f"{kind}_l{layer}{way}" for layer in range(n_layers) for way in ways for kind in kinds]
     parameters, gradients = net.parameters()
     for parameter, key in zip(parameters, names, strict=True):
         parameter[...] = rows_of_pytorch(name, getattr(theirs, key).detach().numpy(), hidden)
     x = rng.standard_normal((steps, batch, inputs))
     lengths = rng.integers(1, steps, batch, endpoint=True) if seed % 2 else np.full(batch, steps)
     lengths[rng.integers(batch)] = steps
-    states = [rng.standard_normal((n_layers, batch, hidden)) for _ in range(1 + (name == "LSTM"))]
+    states = [rng.standard_normal((len(ways) * n_layers, batch, hidden)) for _ in range(1 + (name == "LSTM"))]
 
     their_x, *their_states = (torch.tensor(array, requires_grad=True) for array in (x, *states))
     packed = torch.nn.utils.rnn.pack_padded_sequence(their_x, torch.tensor(lengths), enforce_sorted=False)
@@ -318,7 +320,7 @@ def test_layers_are_those_of_pytorch(name, seed):
 
     def by_layer(arrays):
         """A state of ours from one of theirs."""
-        entries = [[np.array(array[layer]) for array in arrays] for layer in range(n_layers)]
+        entries = [[np.array(array[layer]) for array in arrays] for layer in range(len(ways) * n_layers)]
         return entries if name == "LSTM" else [entry[0] for entry in entries]
 
     input = [x, by_layer(states), lengths]
@@ -397,9 +399,18 @@ WRONG_INPUTS = {
     "too many": (nn.GRU(3, 4), [X, [X], X, X], errors.StructureError,
                  "a list of 1 to 3, the last of them lengths, got a list of 4"),
     "list of x": (nn.GRU(3, 4), [[X]], errors.StructureError, "expects one array, got a list of 1 array"),
-    "long lengths": (nn.GRU(3, 4), [X, np.array([4, 5])], errors.DataError, "5"),
+    "long lengths": (nn.GRU(3, 4), [X, np.array([4, 5])], errors.DataError,
+                     r"GRU\(3 -> 4\), lengths of up to 4 steps: index 5, element 1"),
+    "lengths below zero": (nn.unroll(nn.GRUCell(3, 4)), [X, np.ones((2, 4)), np.array([-1, 1])], errors.DataError,
+                           "lengths of up to 4 steps: index -1, element 0"),
+    "broken lengths": (nn.LSTM(3, 4), [X, np.array([1.5, 1])], errors.DataError,
+                       "lengths of up to 4 steps: element 0 is not a whole number"),
     "lengths' dims": (nn.GRU(3, 4), [X, np.ones((2, 2, 2), int)], errors.ShapeError, r"lengths of 3 dims do not fit"),
-    "number of lengths": (nn.GRU(3, 4), [X, np.array([1, 1, 1])], errors.ShapeError, r"\(3, 1\)"),
+    "number of lengths": (nn.GRU(3, 4), [X, np.array([1, 1, 1])], errors.ShapeError,
+                          r"lengths of shape \(3,\) do not fit an output or a state of shape \(2, 4\)"),
+    "states of two ways": (nn.GRU(3, 4, bidirectional=True), [X, [np.ones((2, 4))]], errors.StructureError,
+                           "expects states of 1 layers, in two directions each, got 1"),
+
     "steps": (nn.unroll(nn.GRUCell(3, 4), 5), [X, np.ones((2, 4))], errors.ShapeError, "expects 5 steps, got 4"),
     "none": (nn.unroll(nn.GRUCell(3, 4)), [[], np.ones((2, 4))], errors.ShapeError, "at least one step"),
     "number": (nn.unroll(nn.GRUCell(3, 4)), [np.array(1.0), np.ones((2, 4))], errors.ShapeError, "at least one step"),
@@ -437,7 +448,7 @@ WRONG_ARGUMENTS = {
     "dropout": (lambda: nn.RNN(3, 4, 2, 1.5), errors.ShapeError,
                 r"probability of Dropout must be in \[0, 1\), got 1.5"),
     "cell": (lambda: nn.LSTMCell("3", 4), errors.ShapeError, "inputSize of LSTMCell"),
-    "transfer": (lambda: nn.RNN(3, 4, 1, 0, np.tanh), errors.GraphError, "transfer takes modules, got ufunc"),
+    "transfer": (lambda: nn.RNN(3, 4, 1, 0, np.tanh), errors.GraphError, "transfer of RNN takes modules, got ufunc"),
     "no sequences": (lambda: nn.padSequences([]), errors.ShapeError, "got none"),
     "other dims": (lambda: nn.padSequences([np.ones((2, 3)), np.ones((2, 4))]), errors.ShapeError,
                    r"float64 \(2, 3\), float64 \(2, 4\)"),
@@ -497,3 +508,16 @@ def test_a_padded_batch_of_words_is_learned_as_the_words_one_by_one():
     apart = sum(learn(word[:-1, None], np.array([len(word) - 1]), word[1:]) for word in words)
     assert together == pytest.approx(apart, rel=1e-12)
     assert_trees_close(gradients, net.parameters()[1], SAME_MATHS)
+
+
+def test_wrong_lengths_are_told_of_the_node_while_debugging(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, lengths = nn.Identity()(), nn.Identity()()
+    net = nn.gModule([x, lengths], [nn.GRU(3, 4)([x, lengths])])
+    nn.setDebug(True)
+    try:
+        with pytest.raises(errors.DataError, match=r"GRU\(3 -> 4\) at .*, lengths of up to 4 steps: index 9") as caught:
+            net.forward([X, np.array([9, 1])])
+    finally:
+        nn.setDebug(False)
+    assert caught.value.node.module.label() == "GRU(3 -> 4)"

@@ -96,6 +96,16 @@ def answers(tmp_path_factory):
     return run
 
 
+@LINUX
+def test_small_steps_are_split_where_that_is_asked_for():
+    count = "len(os.listdir('/proc/self/task'))"
+    code = f"import numpy, os, pynngraph as nn\nbefore = {count}\nnn.Tanh().forward(numpy.ones((64, 64)))\n"
+    code += f"print({count} - before)"
+    for split, started in (("", "0"), ("always", "2")):
+        done = python("-c", code, PYNNGRAPH_NUM_THREADS="3", PYNNGRAPH_SPLIT=split)
+        assert done.stdout.strip() == started, done.stderr
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_every_op_gives_the_same_bits(count, answers):
     alone, together = answers(1), answers(count)
@@ -134,6 +144,22 @@ def test_a_large_net_gives_the_same_bits(rows):
     for count in COUNTS:
         nn.set_num_threads(count)
         assert_trees_close(training_step(net, rows), alone, EXACT)
+
+
+def test_gradients_of_small_planes_are_added_up_alike():
+    """Samples are put together then, as many as there are for a thread."""
+    branches = [nn.SpatialConvolution(128, 128, 3, 3, 1, 1, 1, 1) for _ in range(3)]
+    net = nn.Sequential(nn.MulConstant(1), nn.ConcatTable(*branches), nn.CAddTable())
+    x = normal(2, 128, 7, 7, seed=1)
+
+    def gradient(count):
+        nn.set_num_threads(count)
+        planned_anew = net.clone()
+        return planned_anew.backward(x, np.ones_like(planned_anew.forward(x)))
+
+    alone = gradient(1)
+    for count in COUNTS:
+        assert gradient(count).tobytes() == alone.tobytes()
 
 
 # ---- when they are there ----

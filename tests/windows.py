@@ -7,6 +7,7 @@ import itertools
 from functools import cache
 
 import numpy as np
+from philox import words
 
 
 def _starts(ints, d, size):
@@ -77,19 +78,14 @@ def average_pool(ints):
 
 
 def fractional_pool(seed, ints):
-    """The greatest of windows at places that are drawn, and its number; splitmix64, two numbers a pair."""
+    """The greatest of windows at places that are drawn, and its number."""
     window, out = ints[2::2], ints[3::2]
     n = len(out)
 
-    def drawn(plane):
-        numbers = []
-        for k in (2 * plane, 2 * plane + 1):
-            z = (seed + (k + 1) * 0x9E3779B97F4A7C15) % 2**64
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-                z = (z ^ z >> shift) * factor % 2**64
-            z ^= z >> 31
-            numbers += [z % 2**32 / 2**32, (z >> 32) / 2**32]
-        return numbers[3 - n : 3]
+    def fractions(plane):
+        of_module = {"seed": ints[1], "op": 0}
+        numbers = words(**(of_module if ints[1] else {"seed": seed, "op": 1}), index=plane)
+        return [number / 2**32 for number in map(int, numbers)][3 - n : 3]
 
     def first(size, d, o, u):
         room = size - window[d]
@@ -100,7 +96,7 @@ def fractional_pool(seed, ints):
         planes = x.reshape(-1, *x.shape[x.ndim - n :])
         y, which = np.empty((len(planes), *out)), np.empty((len(planes), *out))
         for plane, array in enumerate(planes):
-            u = drawn(plane)
+            u = fractions(plane)
             for output in itertools.product(*map(range, out)):
                 starts = [first(array.shape[d], d, o, u[d]) for d, o in enumerate(output)]
                 values = array[tuple(slice(s, s + k) for s, k in zip(starts, window, strict=True))]

@@ -74,13 +74,21 @@ find csrc -name '*.c' | xargs -P "${JOBS:-2}" -I{} sh -c \
     'source=$1; shift; "$@" -c "$source" -o "$0/$(echo "$source" | tr / _).o"' \
     "$build" {} "$cc" $flags
 failed=
-for test in tests/c/*_test.c tests/c/test_*.c examples/embed.c; do
+net="examples/c/net.safetensors"
+for test in tests/c/*_test.c tests/c/test_*.c examples/c/*.c; do
     [ -e "$test" ] || continue
     name=$(basename "$test" .c)
     case " ${tests:-$name} " in *" $name "*) ;; *) continue ;; esac
     # shellcheck disable=SC2086
     "$cc" $flags $link -o "$build/$name" "$test" "$build"/*.o -lm -pthread
-    if $run "$build/$name" >"$build/$name.log" 2>&1; then
+    case $name in
+    infer) arguments="$net examples/c/data.csv" ;;
+    train) arguments="$net examples/c/data.csv $build/tuned.safetensors 20" ;;
+    realtime) arguments="$net 1000" ;;
+    *) arguments= ;;
+    esac
+    # shellcheck disable=SC2086
+    if $run "$build/$name" $arguments >"$build/$name.log" 2>&1; then
         echo "$name: passed"
     else
         cat "$build/$name.log"

@@ -16,7 +16,8 @@ complain() {
     fi
 }
 
-defined() { nm "$@" --defined-only | awk 'NF >= 3 { print $NF }' | sort -u; }
+# Without versions, and the names of versions (A).
+defined() { nm "$@" --defined-only | awk 'NF >= 3 && $2 != "A" { sub("@.*", "", $NF); print $NF }' | sort -u; }
 undefined() { nm "$@" --undefined-only | awk 'NF >= 2 { print $NF }' | sort -u; }
 
 work=$(mktemp -d)
@@ -37,13 +38,16 @@ grep -Ex '_*(abort|exit|_exit|v?f?printf(_chk)?|f?puts|putchar|fwrite|perror|std
     "$work/wanted" >"$work/out" || true
 complain "the library prints or ends the program:" <"$work/out"
 
+nm -D --defined-only "$build/libpynngraph.so" | grep ' T ' | grep -v '@@PYNNGRAPH_0$' >"$work/out" || true
+complain "libpynngraph.so exports symbols without a version:" <"$work/out"
+
 for module in pynngraph/_pynngraph*.so; do
     [ -e "$module" ] || continue
     defined -D "$module" | grep -vx 'PyInit__pynngraph' >"$work/out" || true
     complain "$module exports more than its init:" <"$work/out"
 done
 
-for program in "$build/libpynngraph.so" "$build/embed"; do
+for program in "$build/libpynngraph.so" "$build/embed" "$build/infer"; do
     [ -e "$program" ] || continue
     readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' \
         | grep -Ev '^(libc|libm|libpthread|ld-linux[a-z0-9_-]*)\.so' >"$work/out" || true

@@ -2,7 +2,7 @@
  *
  * A *program* is a list of primitive ops over values, without sizes. A *plan* is a program with
  * the sizes of its inputs, a number type and a layout of memory. A *run* is one call that walks
- * the plan's steps. A small program, from start to end (examples/embed.c is the long form):
+ * the plan's steps. A small program, from start to end (examples/c/embed.c is the long form):
  *
  *     pnng_program *program;
  *     pnng_plan *plan;
@@ -54,7 +54,9 @@ enum {
     PNNG_ERROR_ORDER = -8,   /* backward before forward, or on a plan made without it */
     PNNG_ERROR_ISA = -9,     /* PYNNGRAPH_ISA names no instruction set, or one this CPU lacks */
     PNNG_ERROR_HOST = -10,   /* a host step failed; the host knows why */
-    PNNG_ERROR_THREADS = -11 /* PYNNGRAPH_NUM_THREADS is not a number of threads */
+    PNNG_ERROR_THREADS = -11, /* PYNNGRAPH_NUM_THREADS is not a number of threads */
+    PNNG_ERROR_FORMAT = -12,  /* bytes are no model file, or one that cannot be run here */
+    PNNG_ERROR_FILE = -13     /* the system cannot read or write a file */
 };
 
 /* Number type of a plan: all its real values have it. */
@@ -141,7 +143,8 @@ typedef struct pnng_allocator {
 } pnng_allocator;
 
 /* A new, empty program.
- * @param allocator  where all memory of the program and of its plans comes from; NULL: malloc.
+ * @param allocator  where all memory of the program and of its plans comes from; NULL: malloc. All:
+ *     one that hands out parts of a static buffer does without malloc. Runs take none.
  * Lifetime: the struct is copied; what `user` points to must outlive program and plans.
  * Errors: PNNG_ERROR_MEMORY. */
 PNNG_API pnng_status pnng_program_new(const pnng_allocator *allocator, pnng_program **out);
@@ -257,8 +260,9 @@ PNNG_API int64_t pnng_shapes_error_op(const pnng_shapes *shapes);
 /* Flags of pnng_plan_new. */
 enum {
     PNNG_PLAN_BACKWARD = 1, /* make a backward too */
-    PNNG_PLAN_UNFUSED = 2   /* each op in steps of its own; so it is for all plans where the
+    PNNG_PLAN_UNFUSED = 2,  /* each op in steps of its own; so it is for all plans where the
                                environment variable PYNNGRAPH_FUSE was 0 at load. Same results. */
+    PNNG_PLAN_NO_ARENA = 4  /* take no memory for the arena: see pnng_plan_set_arena */
 };
 
 /* Plan a sealed program for inputs of given shapes.
@@ -276,8 +280,21 @@ PNNG_API int64_t pnng_plan_error_op(const pnng_plan *plan);
 /* The shape of any value of the plan's program. Errors: PNNG_ERROR_ARGUMENT. */
 PNNG_API pnng_status pnng_plan_shape(const pnng_plan *plan, pnng_value value, pnng_shape *out);
 
-/* Bytes of the plan's arena: all that a run needs beside the bound arrays. */
+/* Bytes of the plan's arena: all that a run needs beside the bound arrays. It is exact; the same
+ * program, number type, shapes, flags, instruction set and caches give the same. */
 PNNG_API size_t pnng_plan_arena_size(const pnng_plan *plan);
+
+enum { PNNG_ARENA_ALIGNMENT = 64 };
+
+/* Give a plan made with PNNG_PLAN_NO_ARENA the memory of its arena: its runs are refused before,
+ * unless the size is 0. What forward leaves for backward lies there. Between a backward and the
+ * next forward it may serve for other things, e.g. for the arena of another plan.
+ * @param memory  aligned to PNNG_ARENA_ALIGNMENT.
+ * @param bytes  at least pnng_plan_arena_size; no more than that is touched.
+ * Lifetime: kept until the next call; the memory stays the caller's. Backward needs a forward anew.
+ * Errors: PNNG_ERROR_ARGUMENT (too small, misaligned, NULL, or the plan has an arena of its own or
+ * could not be made), PNNG_ERROR_BUSY. */
+PNNG_API pnng_status pnng_plan_set_arena(pnng_plan *plan, void *memory, size_t bytes);
 
 /* Steps of the forward run and of the backward run. */
 PNNG_API size_t pnng_plan_n_forward(const pnng_plan *plan);
@@ -470,6 +487,118 @@ PNNG_API pnng_status pnng_optim_nag(int32_t dtype, size_t n, void *x, const void
  * Lifetime: nothing is kept. Errors: as of steps. */
 PNNG_API pnng_status pnng_optim_dot(int32_t dtype, size_t n, const void *x, const void *y,
                                     double *sum);
+
+/* ---- models in files ---------------------------------------------------------------------- */
+
+/* A model is what `nn.save("model.safetensors", net, input=x)` writes (docs/model-file.md): the
+ * programs of a net in evaluation and in training, and its parameters. It is loaded, prepared for
+ * sizes, and run; docs/c-library.md goes through it. It is used by one thread at a time. */
+typedef struct pnng_model pnng_model;
+
+enum {
+    PNNG_MODEL_IN_PLACE = 1 /* bytes are used where they lie: see pnng_model_load_memory */
+};
+
+/* Read a model from the bytes of a file. Whatever they are: nothing but they is read.
+ * @param flags  0, and the bytes are copied; or PNNG_MODEL_IN_PLACE: parameters stay among them.
+ *     Then they must outlive the model, and the parameters in them be aligned to their elements, as
+ *     they are where the bytes begin at a multiple of 64. They are written by steps of optimisers
+ *     and by forwards that change buffers only: others work from read-only memory.
+ * @param allocator  as of pnng_program_new: for all that the model takes, ever.
+ * On an error `*out` still holds an object, with the message, unless memory ran out.
+ * Errors: PNNG_ERROR_FORMAT, with the byte that is wrong; PNNG_ERROR_ARGUMENT (unknown flags,
+ * parameters misaligned), PNNG_ERROR_MEMORY. */
+PNNG_API pnng_status pnng_model_load_memory(const void *bytes, size_t count, int32_t flags,
+                                            const pnng_allocator *allocator, pnng_model **out);
+
+/* The same from a file. A library built with PNNG_NO_FILE has neither this nor pnng_model_save.
+ * Errors: as pnng_model_load_memory, and PNNG_ERROR_FILE. */
+PNNG_API pnng_status pnng_model_load(const char *path, const pnng_allocator *allocator,
+                                     pnng_model **out);
+
+/* NULL is allowed. */
+PNNG_API void pnng_model_free(pnng_model *model);
+
+/* The message of the last call on this model that failed, or "". Lifetime: until the next call. */
+PNNG_API const char *pnng_model_error(const pnng_model *model);
+
+/* The two programs of a model, which share its parameters. */
+enum {
+    PNNG_MODEL_EVALUATE = 0, /* as after net.evaluate() */
+    PNNG_MODEL_TRAIN = 1     /* as after net.training(): with dropout, with statistics of batches */
+};
+
+/* Make ready to run one of the programs: plan it, and take memory for inputs, outputs and, with a
+ * backward, for all gradients. Gradients of parameters and what optimisers keep stay as they are
+ * when a model is prepared again. An array of a model (pnng_model_array) is another one then.
+ * @param inputs  a shape for each input; NULL: those that it was saved with. If the model says that
+ *     it takes any batch, the first dims may be others, else none.
+ * @param flags  as of pnng_plan_new: with PNNG_PLAN_NO_ARENA the caller gives the plan its arena.
+ * Errors: PNNG_ERROR_ARGUMENT, PNNG_ERROR_SHAPE, PNNG_ERROR_MEMORY, and those of pnng_plan_new. */
+PNNG_API pnng_status pnng_model_prepare(pnng_model *model, int32_t mode, const pnng_shape *inputs,
+                                        size_t n_inputs, int32_t flags);
+
+/* The plan that the model was prepared with, or NULL: its arena, steps and times.
+ * Lifetime: until the model is prepared again. */
+PNNG_API pnng_plan *pnng_model_plan(pnng_model *model);
+
+typedef struct pnng_array_info {
+    const char *name; /* lifetime: the model's */
+    int32_t kind;     /* PNNG_REAL or PNNG_INDEX */
+    int32_t has_grad; /* parameters: whether there is a gradient; if not, it is a buffer */
+    size_t count;     /* of elements */
+    pnng_shape shape; /* of inputs and outputs: as prepared; before, of inputs, as it was saved */
+} pnng_array_info;
+
+/* PNNG_F32 or PNNG_F64: the type of all its reals. */
+PNNG_API int32_t pnng_model_dtype(const pnng_model *model);
+
+/* How many arrays there are in one of the groups of slots: PNNG_SLOT_INPUT, _OUTPUT, _PARAM
+ * (buffers too, each of a name once), _GRAD_PARAM, _GRAD_OUTPUT, _GRAD_INPUT; of others none. */
+PNNG_API size_t pnng_model_count(const pnng_model *model, int32_t group);
+
+/* The place of the array of this name in its group, or -1. */
+PNNG_API int64_t pnng_model_find(const pnng_model *model, int32_t group, const char *name);
+
+/* What is known of an array. Errors: PNNG_ERROR_ARGUMENT (no such group or place), PNNG_ERROR_ORDER
+ * (an output of a model that was not prepared). */
+PNNG_API pnng_status pnng_model_info(pnng_model *model, int32_t group, size_t index,
+                                     pnng_array_info *out);
+
+/* An array itself, to fill or to read: the model's own, or the one that was bound; of the gradients
+ * too. NULL if there is none: no such place, a model not prepared for it, a gradient of a buffer or
+ * of indices. Lifetime: until the model is prepared again; parameters' and their gradients': the
+ * model's. */
+PNNG_API void *pnng_model_array(pnng_model *model, int32_t group, size_t index);
+
+/* Use an array of the caller's for an input, an output, or a gradient of one: see pnng_plan_bind.
+ * Errors: PNNG_ERROR_ARGUMENT (no such place, misaligned), PNNG_ERROR_ORDER (not prepared). */
+PNNG_API pnng_status pnng_model_bind(pnng_model *model, int32_t group, size_t index, void *data);
+
+/* Run the prepared program, and its backward: see pnng_plan_forward and pnng_plan_backward. They
+ * take no memory and no lock, and on one thread make no call of the system.
+ * Errors: PNNG_ERROR_ORDER (not prepared), and those of plans. */
+PNNG_API pnng_status pnng_model_forward(pnng_model *model, uint64_t seed);
+PNNG_API pnng_status pnng_model_backward(pnng_model *model, double scale, int32_t mask);
+
+/* Set the gradients of all parameters to zero. */
+PNNG_API void pnng_model_zero_gradients(pnng_model *model);
+
+/* A step of all parameters that have a gradient: see pnng_optim_sgd and pnng_optim_adam. Memory for
+ * what a method keeps is taken by its first step, which begins with zeros.
+ * Errors: PNNG_ERROR_ORDER (never prepared with a backward), PNNG_ERROR_MEMORY, PNNG_ERROR_ISA. */
+PNNG_API pnng_status pnng_model_sgd(pnng_model *model, double rate, double momentum,
+                                    double weight_decay);
+PNNG_API pnng_status pnng_model_adam(pnng_model *model, double rate, double beta1, double beta2,
+                                     double epsilon, double weight_decay);
+
+/* The bytes of a model file with the parameters as they are now: all else is as it was loaded.
+ * Lifetime: the model's, and they change as parameters do. */
+PNNG_API const void *pnng_model_bytes(const pnng_model *model, size_t *count);
+
+/* Write them to a file: it is replaced when all is on the disk, and an error leaves the old one.
+ * Errors: PNNG_ERROR_FILE. */
+PNNG_API pnng_status pnng_model_save(pnng_model *model, const char *path);
 
 /* pnng:cdef end */
 

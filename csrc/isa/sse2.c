@@ -3,6 +3,7 @@
 #define PNNG_ISA_ARCH PNNG_X86_64
 #define PNNG_ISA_TARGET "sse2"
 #define PNNG_ISA_VEC "../vec/vec_sse2.h"
+#define PNNG_ISA_SMALL
 #define PNNG_ISA_BYTES 16
 #define PNNG_MR 4
 #define PNNG_NV 2

@@ -40,6 +40,18 @@ typedef __m256 m_t;
 #define V_BIAS 127
 #endif
 
+typedef __m256i u_t;
+static inline u_t u_set1(uint64_t x) { return _mm256_set1_epi64x((long long)x); }
+static inline u_t u_load(const uint64_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void u_store(uint32_t *p, u_t x) { _mm256_storeu_si256((__m256i *)p, x); }
+static inline u_t u_add(u_t a, u_t b) { return _mm256_add_epi64(a, b); }
+static inline u_t u_xor(u_t a, u_t b) { return _mm256_xor_si256(a, b); }
+static inline u_t u_mul(u_t a, u_t b) { return _mm256_mul_epu32(a, b); }
+static inline u_t u_high(u_t x) { return _mm256_srli_epi64(x, 32); }
+static inline u_t u_join(u_t a, u_t b) {
+    return _mm256_blend_epi32(a, _mm256_slli_epi64(b, 32), 0xaa);
+}
+
 static inline v_t v_zero(void) { return X86(setzero)(); }
 static inline v_t v_set1(real x) { return X86(set1)(x); }
 static inline v_t v_load(const real *p) { return X86(loadu)(p); }
@@ -99,6 +111,19 @@ static inline m_t v_lt(v_t a, v_t b) { return X86(cmp)(a, b, _CMP_LT_OQ); }
 static inline m_t v_le(v_t a, v_t b) { return X86(cmp)(a, b, _CMP_LE_OQ); }
 static inline m_t v_eq(v_t a, v_t b) { return X86(cmp)(a, b, _CMP_EQ_OQ); }
 static inline v_t v_select(m_t m, v_t a, v_t b) { return X86(blendv)(b, a, m); }
+/* Comparisons are signed: both sides are moved by half of the range. */
+static inline m_t m_below(const uint32_t *p, uint32_t limit) {
+    const int32_t most = (int32_t)(limit ^ UINT32_C(0x80000000));
+#if PNNG_F64_PASS
+    const __m128i four = _mm_loadu_si128((const __m128i *)p);
+    const __m128i moved = _mm_xor_si128(four, _mm_set1_epi32(INT32_MIN));
+    return V_FROM_INT(_mm256_cvtepi32_epi64(_mm_cmplt_epi32(moved, _mm_set1_epi32(most))));
+#else
+    const __m256i eight = _mm256_loadu_si256((const __m256i *)p);
+    const __m256i moved = _mm256_xor_si256(eight, _mm256_set1_epi32(INT32_MIN));
+    return V_FROM_INT(_mm256_cmpgt_epi32(_mm256_set1_epi32(most), moved));
+#endif
+}
 static inline m_t m_first(size_t n) { return V_FROM_INT(V_FIRST(n)); }
 static inline m_t m_and(m_t a, m_t b) { return X86 (and)(a, b); }
 static inline m_t m_or(m_t a, m_t b) { return X86(or)(a, b); }
@@ -169,6 +194,13 @@ static inline v_t v_pairs(v_t x) {
 static inline v_t v_evens(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0x88)); }
 static inline v_t v_odds(v_t a, v_t b) { return v_pairs(_mm256_shuffle_ps(a, b, 0xdd)); }
 #endif
+
+static inline v_t v_zip_low(v_t a, v_t b) {
+    return X86(permute2f128)(X86(unpacklo)(a, b), X86(unpackhi)(a, b), 0x20);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    return X86(permute2f128)(X86(unpacklo)(a, b), X86(unpackhi)(a, b), 0x31);
+}
 
 /* Halves are folded as v_hsum folds them, those of two vectors at once. */
 static inline v_t v_fold_halves(v_t a, v_t b) {

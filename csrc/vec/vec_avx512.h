@@ -27,10 +27,30 @@ typedef __mmask16 m_t;
 #define V_REGISTERS 32
 #define V_FUSED 1
 
+static inline m_t m_below(const uint32_t *p, uint32_t limit) {
+#if PNNG_F64_PASS
+    const __m256i eight = _mm256_loadu_si256((const __m256i *)p);
+    return _mm512_cmplt_epu64_mask(_mm512_cvtepu32_epi64(eight), _mm512_set1_epi64(limit));
+#else
+    return _mm512_cmplt_epu32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32((int32_t)limit));
+#endif
+}
 static inline m_t m_first(size_t n) { return (m_t)((1u << n) - 1u); }
 static inline m_t m_and(m_t a, m_t b) { return a & b; }
 static inline m_t m_or(m_t a, m_t b) { return a | b; }
 static inline m_t m_not(m_t a) { return (m_t)~a; }
+
+typedef __m512i u_t;
+static inline u_t u_set1(uint64_t x) { return _mm512_set1_epi64((long long)x); }
+static inline u_t u_load(const uint64_t *p) { return _mm512_loadu_si512(p); }
+static inline void u_store(uint32_t *p, u_t x) { _mm512_storeu_si512(p, x); }
+static inline u_t u_add(u_t a, u_t b) { return _mm512_add_epi64(a, b); }
+static inline u_t u_xor(u_t a, u_t b) { return _mm512_xor_si512(a, b); }
+static inline u_t u_mul(u_t a, u_t b) { return _mm512_mul_epu32(a, b); }
+static inline u_t u_high(u_t x) { return _mm512_srli_epi64(x, 32); }
+static inline u_t u_join(u_t a, u_t b) {
+    return _mm512_mask_shuffle_epi32(a, 0xaaaa, b, _MM_PERM_CCAA);
+}
 
 static inline v_t v_zero(void) { return X86(setzero)(); }
 static inline v_t v_set1(real x) { return X86(set1)(x); }
@@ -120,6 +140,12 @@ static inline v_t v_evens(v_t a, v_t b) {
 static inline v_t v_odds(v_t a, v_t b) {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
 }
+static inline v_t v_zip_low(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
+}
 #else
 static inline v_t v_evens(v_t a, v_t b) {
     const __m512i place =
@@ -129,6 +155,15 @@ static inline v_t v_evens(v_t a, v_t b) {
 static inline v_t v_odds(v_t a, v_t b) {
     const __m512i place =
         _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+static inline v_t v_zip_low(v_t a, v_t b) {
+    const __m512i place = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(a, place, b);
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
+    const __m512i place =
+        _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return _mm512_permutex2var_ps(a, place, b);
 }
 #endif

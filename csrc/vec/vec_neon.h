@@ -27,6 +27,16 @@ typedef uint32x4_t m_t;
 #define V_REGISTERS 32
 #define V_FUSED 1
 
+typedef uint64x2_t u_t;
+static inline u_t u_set1(uint64_t x) { return vdupq_n_u64(x); }
+static inline u_t u_load(const uint64_t *p) { return vld1q_u64(p); }
+static inline void u_store(uint32_t *p, u_t x) { vst1q_u32(p, vreinterpretq_u32_u64(x)); }
+static inline u_t u_add(u_t a, u_t b) { return vaddq_u64(a, b); }
+static inline u_t u_xor(u_t a, u_t b) { return veorq_u64(a, b); }
+static inline u_t u_mul(u_t a, u_t b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+static inline u_t u_high(u_t x) { return vshrq_n_u64(x, 32); }
+static inline u_t u_join(u_t a, u_t b) { return vsliq_n_u64(a, b, 32); }
+
 static inline v_t v_zero(void) { return NEON_N(dup)(0); }
 static inline v_t v_set1(real x) { return NEON_N(dup)(x); }
 static inline v_t v_load(const real *p) { return NEON(ld1)(p); }
@@ -82,6 +92,14 @@ static inline m_t m_not(m_t a) { return NEON_U(eor)(a, v_eq(v_zero(), v_zero()))
 /* Not vminq and vmaxq, which answer NaN when either operand is one. */
 static inline v_t v_min(v_t a, v_t b) { return v_select(v_lt(a, b), a, b); }
 static inline v_t v_max(v_t a, v_t b) { return v_select(v_lt(b, a), a, b); }
+static inline m_t m_below(const uint32_t *p, uint32_t limit) {
+#if PNNG_F64_PASS
+    const uint32x2_t m = vclt_u32(vld1_u32(p), vdup_n_u32(limit));
+    return vreinterpretq_u64_s64(vmovl_s32(vreinterpret_s32_u32(m)));
+#else
+    return vcltq_u32(vld1q_u32(p), vdupq_n_u32(limit));
+#endif
+}
 
 #if PNNG_F64_PASS
 #define V_TO_INT vreinterpretq_u64_f64
@@ -146,6 +164,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f64(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f64(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return vzip1q_f64(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return vzip2q_f64(a, b); }
 
 static inline v_t v_hsums(const v_t rows[V_LANES]) {
     return v_add(vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1]));
@@ -167,6 +187,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return vuzp1q_f32(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return vuzp2q_f32(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return vzip1q_f32(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return vzip2q_f32(a, b); }
 
 static inline v_t v_fold_halves(v_t a, v_t b) {
     return v_add(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),

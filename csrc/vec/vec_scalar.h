@@ -47,6 +47,19 @@ static inline v_t FN(v_from_bits)(V_UINT bits) {
     return u.value;
 }
 
+typedef uint64_t u_t;
+static inline u_t u_set1(uint64_t x) { return x; }
+static inline u_t u_load(const uint64_t *p) { return *p; }
+static inline void u_store(uint32_t *p, u_t x) {
+    p[0] = (uint32_t)x;
+    p[1] = (uint32_t)(x >> 32);
+}
+static inline u_t u_add(u_t a, u_t b) { return a + b; }
+static inline u_t u_xor(u_t a, u_t b) { return a ^ b; }
+static inline u_t u_mul(u_t a, u_t b) { return (uint64_t)(uint32_t)a * (uint32_t)b; }
+static inline u_t u_high(u_t x) { return x >> 32; }
+static inline u_t u_join(u_t a, u_t b) { return (uint32_t)a | b << 32; }
+
 static inline v_t v_zero(void) { return 0; }
 static inline v_t v_set1(real x) { return x; }
 static inline v_t FN(v_alone)(v_t x) {
@@ -85,6 +98,7 @@ static inline m_t v_lt(v_t a, v_t b) { return a < b; }
 static inline m_t v_le(v_t a, v_t b) { return a <= b; }
 static inline m_t v_eq(v_t a, v_t b) { return a == b; }
 static inline v_t v_select(m_t m, v_t a, v_t b) { return m ? a : b; }
+static inline m_t m_below(const uint32_t *p, uint32_t limit) { return *p < limit; }
 static inline m_t m_first(size_t n) { return n > 0; }
 static inline m_t m_and(m_t a, m_t b) { return a && b; }
 static inline m_t m_or(m_t a, m_t b) { return a || b; }
@@ -130,6 +144,15 @@ static inline v_t v_evens(v_t a, v_t b) {
     return a;
 }
 static inline v_t v_odds(v_t a, v_t b) {
+    (void)a;
+    return b;
+}
+
+static inline v_t v_zip_low(v_t a, v_t b) {
+    (void)b;
+    return a;
+}
+static inline v_t v_zip_high(v_t a, v_t b) {
     (void)a;
     return b;
 }

@@ -18,6 +18,18 @@ typedef __m128 m_t;
 #define V_REGISTERS 16
 #define V_FUSED 0
 
+typedef __m128i u_t;
+static inline u_t u_set1(uint64_t x) { return _mm_set1_epi64x((long long)x); }
+static inline u_t u_load(const uint64_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+static inline void u_store(uint32_t *p, u_t x) { _mm_storeu_si128((__m128i *)p, x); }
+static inline u_t u_add(u_t a, u_t b) { return _mm_add_epi64(a, b); }
+static inline u_t u_xor(u_t a, u_t b) { return _mm_xor_si128(a, b); }
+static inline u_t u_mul(u_t a, u_t b) { return _mm_mul_epu32(a, b); }
+static inline u_t u_high(u_t x) { return _mm_srli_epi64(x, 32); }
+static inline u_t u_join(u_t a, u_t b) {
+    return _mm_or_si128(_mm_and_si128(a, u_set1(UINT32_MAX)), _mm_slli_epi64(b, 32));
+}
+
 static inline v_t v_zero(void) { return X86(setzero)(); }
 static inline v_t v_set1(real x) { return X86(set1)(x); }
 static inline v_t v_load(const real *p) { return X86(loadu)(p); }
@@ -71,6 +83,19 @@ static inline m_t v_le(v_t a, v_t b) { return X86(cmple)(a, b); }
 static inline m_t v_eq(v_t a, v_t b) { return X86(cmpeq)(a, b); }
 static inline v_t v_select(m_t m, v_t a, v_t b) {
     return X86(or)(X86 (and)(m, a), X86(andnot)(m, b));
+}
+/* Comparisons are signed: both sides are moved by half of the range. */
+static inline m_t m_below(const uint32_t *p, uint32_t limit) {
+    const __m128i top = _mm_set1_epi32(INT32_MIN);
+    const __m128i most = _mm_set1_epi32((int32_t)(limit ^ UINT32_C(0x80000000)));
+#if PNNG_F64_PASS
+    const __m128i two = _mm_loadl_epi64((const __m128i *)p);
+    const __m128i m = _mm_cmplt_epi32(_mm_xor_si128(two, top), most);
+    return _mm_castsi128_pd(_mm_unpacklo_epi32(m, m));
+#else
+    const __m128i four = _mm_loadu_si128((const __m128i *)p);
+    return _mm_castsi128_ps(_mm_cmplt_epi32(_mm_xor_si128(four, top), most));
+#endif
 }
 static inline m_t m_first(size_t n) {
 #if PNNG_F64_PASS
@@ -141,6 +166,8 @@ static inline real v_hsum(v_t x) { return _mm_cvtsd_f64(v_add(x, _mm_unpackhi_pd
 static inline real v_hmax(v_t x) { return _mm_cvtsd_f64(v_max(x, _mm_unpackhi_pd(x, x))); }
 static inline v_t v_evens(v_t a, v_t b) { return _mm_unpacklo_pd(a, b); }
 static inline v_t v_odds(v_t a, v_t b) { return _mm_unpackhi_pd(a, b); }
+static inline v_t v_zip_low(v_t a, v_t b) { return _mm_unpacklo_pd(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return _mm_unpackhi_pd(a, b); }
 
 static inline v_t v_hsums(const v_t rows[V_LANES]) {
     return v_add(_mm_unpacklo_pd(rows[0], rows[1]), _mm_unpackhi_pd(rows[0], rows[1]));
@@ -161,6 +188,8 @@ static inline real v_hmax(v_t x) {
 }
 static inline v_t v_evens(v_t a, v_t b) { return _mm_shuffle_ps(a, b, 0x88); }
 static inline v_t v_odds(v_t a, v_t b) { return _mm_shuffle_ps(a, b, 0xdd); }
+static inline v_t v_zip_low(v_t a, v_t b) { return _mm_unpacklo_ps(a, b); }
+static inline v_t v_zip_high(v_t a, v_t b) { return _mm_unpackhi_ps(a, b); }
 
 static inline v_t v_fold_halves(v_t a, v_t b) {
     return v_add(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));

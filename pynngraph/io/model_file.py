@@ -19,6 +19,7 @@ from ..graph.gmodule import gModule
 from ..graph.node import Place
 from ..nn.container import ModuleList
 from ..nn.dtype import as_dtype
+from ..nn.host import HostStep
 from ..nn.module import Module
 from ..nn.parameter import Cell, Derived, Store
 from . import safetensors, state
@@ -200,14 +201,16 @@ class _Writer:
     def _described(self, module: Module, lowered: Lowered, inputs: Any) -> dict[str, Json]:
         program = lowered.program
         if program.hosts is not None:
-            raise GraphError(f"{module.label()} has a part that runs in Python, so that no program of it can be saved")
+            parts = [step.module.label() for step in program.hosts.steps if isinstance(step, HostStep)]
+            which = f" ({parts[0]})" if parts else ""  # else what watches a module, as Profile does
+            raise GraphError(f"{module.label()} has a part{which} that runs in Python: no program of it can be saved")
         leaves, structure = tree.flatten(inputs)
         return {
             "input": _structure(structure),
             "output": _structure(lowered.output_structure),
             "inputs": [
-                {"value": value, "kind": _kind(program.kinds[value]), "shape": list(np.shape(leaf))}
-                for value, leaf in zip(program.inputs, leaves, strict=True)
+                {"value": value, "name": name, "kind": _kind(program.kinds[value]), "shape": list(np.shape(leaf))}
+                for value, name, leaf in zip(program.inputs, _names(module, "input", len(leaves)), leaves, strict=True)
             ],
             "parameters": [
                 {"value": value, "array": self._name_of(cell), "gradient": cell.grad_store is not None}
@@ -224,6 +227,7 @@ class _Writer:
                 for op, ins, ints, nums, outs in program.ops
             ],
             "outputs": list(program.outputs),
+            "output_names": _names(module, "output", len(program.outputs)),
             "updates": [list(update) for update in program.updates],
             "values": len(program.kinds),
         }
@@ -243,6 +247,15 @@ def _one_more(leaf: Any) -> Any:
     """An array one longer along its first dim."""
     array = np.asarray(leaf)
     return np.concatenate([array, array[:1]]) if array.ndim and len(array) else array
+
+
+def _names(module: Module, what: str, count: int) -> list[str]:
+    """The names of a graph's input or output nodes; where a node has none, or no array of its own, ``input0`` or so."""
+    nodes = getattr(module, f"{what}s") if isinstance(module, gModule) else []
+    given = [node.name for node in nodes] if len(nodes) == count else [None] * count
+    default = [what] if count == 1 else [f"{what}{place}" for place in range(count)]
+    names = [name or other for name, other in zip(given, default, strict=True)]
+    return names if len(set(names)) == count else default
 
 
 def _kind(kind: int) -> str:

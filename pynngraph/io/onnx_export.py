@@ -79,7 +79,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
         If the package ``onnx`` is not installed.
     """
     import_onnx()
-    copy = module.clone().replace(_without_watchers).type(dtype).evaluate()
+    copy = module.clone().replace(without_watchers).type(dtype).evaluate()
     arrays = tree.map_leaves(lambda leaf: _as_input(leaf, copy.dtype), input)
     ready = copy.execution_apart().prepared(arrays)
     model = _Exporter(copy, ready, _wider(copy, arrays, ready)).model(tree.flatten(arrays)[0])
@@ -89,7 +89,7 @@ def to_onnx(module: Module, input: Any, path: str | os.PathLike[str] | None = No
     return model
 
 
-def _without_watchers(module: Module) -> Module:
+def without_watchers(module: Module) -> Module:
     """A module without what only looks on, by steps in Python."""
     while type(module).__name__ in ("NaN", "Profile"):
         module = module.children()[0]
@@ -362,6 +362,29 @@ class _Exporter:
         parts = [self._node("Reshape", [part, self._numbers(sizes)]) for part in x[1:]]
         scaled = self._node("Mul", [self._node("Sub", [x[0], parts[0]]), parts[1]])
         return self._node("Add", [scaled, parts[2]]) if len(parts) > 2 else scaled
+
+    def _op_channel_prelu(self, x: list[str], ins: Any, *_: Any) -> str:
+        sizes = [-1] + [1] * (len(self._shape(ins[0])) - 2)
+        return self._node("PRelu", [x[0], self._node("Reshape", [x[1], self._numbers(sizes)])])
+
+    def _op_layer_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:
+        axes = [len(self._shape(ins[0])) - 1]
+        centred = self._node("Sub", [x[0], self._node("ReduceMean", [x[0]], axes=axes)])
+        variance = self._node("ReduceMean", [self._node("Mul", [centred, centred])], axes=axes)
+        result = self._node(
+            "Div", [centred, self._node("Sqrt", [self._node("Add", [variance, self._number(nums[0])])])]
+        )
+        for kind, name in zip(("Mul", "Add"), x[1:], strict=False):
+            result = self._node(kind, [result, name])
+        return result
+
+    def _op_smooth_l1(self, x: list[str], ins: Any, ints: Any, _nums: Any) -> str:
+        d = self._node("Reshape", [self._node("Sub", x), self._numbers([-1])])
+        near = self._node("Clip", [d, self._number(-1), self._number(1)])
+        parts = self._node("Mul", [near, self._node("Sub", [d, self._node("Mul", [near, self._number(0.5)])])])
+        return (
+            self._node("ReduceMean", [parts], axes=[0]) if ints[0] else self._op_reduce_sum([parts], ins, [0, 1], [1])
+        )
 
     def _op_batch_norm(self, x: list[str], ins: Any, _ints: Any, nums: Any) -> str:
         """By the numbers of the input itself: LayerNormalization, in evaluation too."""

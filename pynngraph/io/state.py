@@ -78,6 +78,7 @@ KINDS = {
     "flag": Kind("true or false", lambda value: isinstance(value, bool)),
     "text": Kind("a text", lambda value: isinstance(value, str)),
     "sizes": Kind("a tuple of whole numbers", lambda value: _is_tuple(value, lambda size: _is_whole(size, -1))),
+    "wholes": Kind("a tuple of whole numbers", lambda value: _is_tuple(value, lambda size: _is_whole(size, -_MOST))),
     "numbers": Kind("a tuple of numbers", lambda value: _is_tuple(value, _is_number)),
     "names": Kind("a tuple of texts", lambda value: _is_tuple(value, lambda name: isinstance(name, str))),
     "pairs": Kind("a tuple of pairs of dims", lambda value: _is_tuple(value, _is_pair)),
@@ -110,9 +111,9 @@ _BY_KIND = {
     "finite": "factor",
     "positive": "norm normType p power",
     "share": "ratioH ratioT ratioW",
-    "flag": "affine batch_mode castTarget castin castout ceil_mode count_include_pad divide doGradInput dontCast "
-    "featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze stochasticInference "
-    "trans transA transB v2 train verbose _keeps",
+    "flag": "affine batch_mode bidirectional castTarget castin castout ceil_mode count_include_pad divide doGradInput "
+    "dontCast featFirst forceCopy inplace normalize provideOutput repeatTarget scalar sizeAverage squeeze "
+    "stochasticInference trans transA transB v2 train verbose _keeps",
     "text": "inputShape intype mode moduleType outputShape outtype prefix _dtype",
     "sizes": "size sizes _planes",
     "numbers": "weights",
@@ -140,7 +141,7 @@ _IN_OUT = "weight[nInputPlane,nOutputPlane,kH,kW] bias?[nOutputPlane]"
 _OUT_IN_3D = "weight[nOutputPlane,nInputPlane,kT,kH,kW] bias?[nOutputPlane]"
 _IN_OUT_3D = "weight[nInputPlane,nOutputPlane,kT,kH,kW] bias?[nOutputPlane]"
 _BORDERS = "pad_l pad_r pad_t pad_b"
-_RECURRENT = "modules inputSize hiddenSize nLayers"
+_RECURRENT = "modules inputSize hiddenSize nLayers bidirectional?"
 _MAP = "kW kH dW dH connTable:indices nInputPlane nOutputPlane _planes | weight[n,kH,kW] bias[nOutputPlane]"
 
 # Attributes | parameters | buffers.
@@ -323,6 +324,12 @@ CLASSES = {
     "SpatialUpSamplingNearest": "scale_factor",
     "SpatialUpSamplingBilinear": "scale_factor?~ oheight?~ owidth?~",
     "UpSampling": "scale_factor?~ mode odepth?~ oheight?~ owidth?~",
+    # what files of other libraries are made of
+    "Op": "op:text ints:wholes nums:numbers | weight? bias?",
+    "Broadcast": "sizes",
+    "Take": "dimension",
+    "Standardize": "eps groups:count dims:count | weight? bias?",
+    "Fixed": "value:array",
     # criterions
     "AbsCriterion": "sizeAverage",
     "BCECriterion": "sizeAverage | | weights?",
@@ -539,8 +546,8 @@ def _check_weight_norm(module: nn.WeightNorm) -> None:
 
 
 def _check_layers(module: Any) -> None:
-    """A recurrent layer is a product, a step and, but for the last, a dropout."""
-    wanted = (nn.Linear, gModule, nn.Dropout) * module.nLayers
+    """A recurrent layer is a product and a step, for each direction, and, but for the last, a dropout."""
+    wanted = ((nn.Linear, gModule) * (2 if module.bidirectional else 1) + (nn.Dropout,)) * module.nLayers
     kinds = tuple(map(type, module.modules))
     if kinds != wanted[:-1]:
         raise Fault(f"must have the modules of {module.nLayers} layers, got {len(kinds)} modules that are not")

@@ -151,6 +151,29 @@ class OfInput(Criterion):
         return super().updateGradInput(input, [] if target is None else target)
 
 
+class OfSigns(Criterion):
+    """Base of criterions whose target is 1 or -1: one for a single sample may be a number."""
+
+    def forward(self, input: Any, target: Any) -> float:  # type: ignore[override]
+        """The loss, a Python number."""
+        return super().forward(input, self._as_array(target))
+
+    def updateOutput(self, input: Any, target: Any) -> float:  # type: ignore[override]
+        """As :meth:`forward`."""
+        return super().updateOutput(input, self._as_array(target))
+
+    def backward(self, input: Any, target: Any) -> Any:  # type: ignore[override]
+        """The gradient of the input. After :meth:`forward` of the same arrays."""
+        return super().backward(input, self._as_array(target))
+
+    def updateGradInput(self, input: Any, target: Any) -> Any:
+        """As :meth:`backward`."""
+        return super().updateGradInput(input, self._as_array(target))
+
+    def _as_array(self, target: Any) -> Any:
+        return np.full(1, target, self.dtype) if isinstance(target, (int, float, np.number)) else target
+
+
 class ModuleFromCriterion(Module):
     """A criterion as a module: of ``[input, target]``, an array of one element.
 

@@ -226,7 +226,7 @@ class MultiMarginCriterion(Weighted):
         How much larger than all others the number of the right class must be.
 
     Shapes: input (n,) or (rows, n), target one class for each row, from 0. ``sizeAverage``, an attribute, is False for
-    the sum of rows instead of their mean. It is computed by NumPy.
+    the sum of rows instead of their mean. Inputs are finite.
 
     Examples
     --------
@@ -244,27 +244,36 @@ class MultiMarginCriterion(Weighted):
         self.sizeAverage = True
         self._set_weights(weights, "class")
 
-    def _rows(self, input: Array, target: Any) -> tuple[Array, Array, Array]:
-        """What rows lack of their margins, their classes, and the weights of their losses."""
-        x = np.atleast_2d(input)
-        t = _targets(self.label(), np.atleast_1d(np.squeeze(target)), x, 1, 0)
-        rows = np.arange(len(x))
-        lacks = np.maximum(self.margin - x[rows, t][:, None] + x, 0)
-        lacks[rows, t] = 0
-        weights = np.ones(len(x), x.dtype) if self.weights is None else self.weights[t]
-        return lacks, t, weights / (x.shape[1] * (max(len(x), 1) if self.sizeAverage else 1))
+    def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
+        """What all but the right class lack, by masks of ones and zeros; a sum."""
+        x = b.array(input)
+        with b.about("classes"):
+            t = b.op("reshape", [classes(b, target)], ints=[-1])
+            n = b.choose(partial(_check_rows, b.where()), x, t)
+            right = b.op("one_hot", [t], ints=[n])
+        x = b.op("reshape", [x], ints=[-1, n])
+        of_right = b.op("reduce_sum", [b.op("mul", [right, x])], ints=[-1, 1], nums=[1.0])
+        above = b.op("sub", [x, b.op("expand", [of_right, x])])
+        lacks = b.op("mul", [b.op("relu", [b.op("add_constant", [above], nums=[self.margin])]), less(b, 1.0, right)])
+        if self.p == 2:
+            lacks = b.op("square", [lacks])
+        for cell in self._buffers.values():
+            of_rows = b.op("gather", [b.op("reshape", [b.param(cell)], ints=[-1, 1]), t], ints=[-1])
+            lacks = b.op("mul", [b.op("expand", [of_rows, lacks]), lacks])
+        loss = total(b, lacks, self.sizeAverage)
+        return loss if self.sizeAverage else b.op("mul_constant", [loss], nums=[1 / n])
 
-    def updateOutput(self, input: Any, target: Any) -> float:  # type: ignore[override]
-        """The loss."""
-        lacks, _, weights = self._rows(input, target)
-        return float(((lacks**self.p).sum(1, dtype=float) * weights).sum())
 
-    def updateGradInput(self, input: Any, target: Any) -> Any:
-        """The gradient of the input."""
-        lacks, t, weights = self._rows(input, target)
-        gradient = ((lacks > 0) if self.p == 1 else 2 * lacks) * weights[:, None]
-        gradient[np.arange(len(t)), t] = -gradient.sum(1)
-        return gradient.reshape(input.shape)
+def _check_rows(where: str, shape: Shape, target: Shape) -> int:
+    """The number of classes of rows of numbers, with one target each."""
+    if len(shape) not in (1, 2) or shape[-1] == 0:
+        message = f"{where} expects numbers for each class, (classes,) or (rows, classes), got shape {shape}"
+        raise ShapeError(message)
+    rows = shape[:-1] or (1,)
+    if target != rows:
+        message = f"{where} expects targets of shape {rows}, got {target}"
+        raise ShapeError(message)
+    return shape[-1]
 
 
 # ---- many classes of many ------------------------------------------------------------------------
@@ -291,7 +300,7 @@ class MultiLabelMarginCriterion(Criterion):
     def _rows(self, input: Array, target: Any) -> list[tuple[Array, Array, Array]]:
         """Of each row the classes that are right, those that are wrong, and what each pair lacks of its margin."""
         x = np.atleast_2d(input)
-        targets = _targets(self.label(), np.atleast_2d(target), x, 2, -1)
+        targets = _targets(self.label(), np.atleast_2d(target), x)
         found = []
         for row, t in zip(x, targets, strict=True):
             right = t[: np.append(t, -1).argmin()]
@@ -316,16 +325,16 @@ class MultiLabelMarginCriterion(Criterion):
         return (self._scale(input) * gradient).reshape(input.shape)
 
 
-def _targets(where: str, target: Array, x: Array, ndim: int, least: int) -> Array:
+def _targets(where: str, target: Array, x: Array) -> Array:
     """Targets as whole numbers, checked."""
     whole = target.astype(np.int64)
     if (whole != target).any():
         message = f"{where} expects targets that are whole numbers"
         raise DataError(message)
-    if whole.shape != x.shape[:ndim]:
-        message = f"{where} expects targets of shape {x.shape[:ndim]}, got {whole.shape}"
+    if whole.shape != x.shape:
+        message = f"{where} expects targets of shape {x.shape}, got {whole.shape}"
         raise ShapeError(message)
-    if whole.size and not (least <= whole.min() and whole.max() < x.shape[1]):
+    if whole.size and not (whole.min() >= -1 and whole.max() < x.shape[1]):
         message = f"{where} knows {x.shape[1]} classes, got targets from {whole.min()} to {whole.max()}"
         raise DataError(message)
     return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .criterion import Criterion, OfInput, by_target, fixed, less, total
+from .criterion import OfInput, OfSigns, by_target, fixed, less, total
 from .product import cosine
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .lowering import Builder, Values
 
 
-class HingeEmbeddingCriterion(Criterion):
+class HingeEmbeddingCriterion(OfSigns):
     """Loss of distances: the mean of x_k where t_k is 1, of max(0, margin - x_k) where it is -1.
 
     Parameters
@@ -40,7 +40,7 @@ class HingeEmbeddingCriterion(Criterion):
         return total(b, by_target(b, t, x, apart), self.sizeAverage)
 
 
-class CosineEmbeddingCriterion(Criterion):
+class CosineEmbeddingCriterion(OfSigns):
     """Loss of pairs of vectors: the mean of 1 - cos_k where t_k is 1, of max(0, cos_k - margin) where it is -1.
 
     Parameters
@@ -48,8 +48,8 @@ class CosineEmbeddingCriterion(Criterion):
     margin
         How large the cosine of a pair that belongs apart may be to cost nothing.
 
-    Shapes: input a list of two arrays (n,) or (rows, n); target 1 or -1 for each pair. ``sizeAverage``, an attribute,
-    is False for the sum.
+    Shapes: input a list of two arrays (n,) or (rows, n); target 1 or -1 for each pair, or a number for a single one.
+    ``sizeAverage``, an attribute, is False for the sum.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class CosineEmbeddingCriterion(Criterion):
         return total(b, by_target(b, t, less(b, 1.0, cosines), above), self.sizeAverage)
 
 
-class L1HingeEmbeddingCriterion(Criterion):
+class L1HingeEmbeddingCriterion(OfSigns):
     """Loss of a pair by the distance d = sum_i |x_i - y_i|: d if the target is 1, max(0, margin - d) if it is -1.
 
     Parameters
@@ -100,7 +100,7 @@ class L1HingeEmbeddingCriterion(Criterion):
         return by_target(b, t, distance, lacking(b, less(b, self.margin, distance)))
 
 
-class MarginRankingCriterion(Criterion):
+class MarginRankingCriterion(OfSigns):
     """Loss of an order: the mean of max(0, margin - t_k (x_k - y_k)), where t_k is 1 if x_k shall be larger, else -1.
 
     Parameters

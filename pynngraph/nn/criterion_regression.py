@@ -91,11 +91,8 @@ class SmoothL1Criterion(Criterion):
         self.sizeAverage = sizeAverage
 
     def lower_loss(self, b: Builder, input: Values, target: Values) -> Values:
-        """With m the difference d cut at 1 and -1, the sum of m (d - m / 2)."""
-        difference = b.op("sub", [b.array(input), fixed(b, target)])
-        near = b.op("hardtanh", [difference], nums=[-1.0, 1.0])
-        rest = b.op("add", [difference, b.op("mul_constant", [near], nums=[-0.5])])
-        return total(b, b.op("mul", [near, rest]), self.sizeAverage)
+        """One op."""
+        return b.op("smooth_l1", [b.array(input), b.array(target)], ints=[int(self.sizeAverage)])
 
 
 class WeightedMSECriterion(Criterion):

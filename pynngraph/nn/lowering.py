@@ -90,6 +90,25 @@ class Site:
         return text
 
 
+class Argument(Site):
+    """A part of what a module is given: what is wrong with its numbers is told of that."""
+
+    __slots__ = ("site", "what")
+
+    def __init__(self, site: Site, what: str) -> None:
+        super().__init__(site.module, site.outer, site.node, site.number)
+        self.site = site
+        self.what = what
+
+    def nearest(self) -> Site | None:
+        """As of the module's own site."""
+        return self.site.nearest()
+
+    def describe(self) -> str:
+        """The module, and what is looked at: ``LSTM(3 -> 4), lengths of up to 5 steps:``."""
+        return f"{self.site.describe()}, {self.what}:"
+
+
 class Visit(NamedTuple):
     """What lowering did at a site: the values that came and went, and the ops in between."""
 
@@ -232,6 +251,17 @@ class Builder:
         self.sites.append(self._site)
         return outputs
 
+    @contextmanager
+    def about(self, what: str) -> Iterator[None]:
+        """Meanwhile, ops look at a part of the module's input: errors of a run say so."""
+        site = self._site
+        if site is not None:
+            self._site = Argument(site, what)
+        try:
+            yield
+        finally:
+            self._site = site
+
     def is_index(self, value: Value) -> bool:
         """Whether a value holds indices."""
         return self.program.kinds[value] == INDEX
@@ -271,6 +301,11 @@ class Builder:
     def lower_native(self, module: Module, input: Values) -> Values:
         """Lower a module by its own ``lower``, also where a subclass overrides ``updateOutput``."""
         return self._visit(module, None, input, native=True)
+
+    @property
+    def shows_results(self) -> bool:
+        """Whether somebody looks at the results of modules inside of the one that is being lowered."""
+        return self._watched and (self._keeping or Debug.is_on)
 
     def _visit(
         self, module: Module | None, node: Node | None, input: Values, *, native: bool = False, verbose: bool = False

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array
+from .._engine import GRAD_INPUTS, GRAD_PARAMS, Array, optim_step
 from ..errors import DTypeError, GraphError, ShapeError, StateError
 from ..graph.node import Node, call_module
 from ..watch import Changes, Debug, Evaluation, kept
+from .arguments import checked
 from .dtype import as_dtype, default_dtype
 from .execution import MAX_PLANS, Execution, Lower
-from .parameter import Cell, Derived, Store, convert, copy_in, flatten_cells, unchanged, unique_cells
+from .parameter import Cell, Derived, Store, convert, copy_in, flatten_cells, joined, unchanged, unique_cells
 
 if TYPE_CHECKING:
     from .lowering import Builder, Values
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="Module")
 
 GRAD_BOTH = GRAD_INPUTS | GRAD_PARAMS
+
+FEW = 4096  # parameters that NumPy updates sooner than a call of the engine begins
 
 # What a subclass may write in Python instead of lowering; any of them makes it a host step.
 PYTHON_METHODS = ("forward", "updateOutput", "updateGradInput", "accGradParameters", "backward")
@@ -130,6 +133,8 @@ class Module:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith(f"{__package__}."):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
         # Whichever is nearer in the class's ancestry counts: its own lowering, or methods in Python.
         cls.is_host = False
         for base in cls.__mro__:
@@ -379,12 +384,8 @@ class Module:
 
     def _defines(self, method: str) -> bool:
         """Whether the class overrides a method in Python, below any lowering."""
-        for base in type(self).__mro__:
-            if method in base.__dict__:
-                return base is not Module
-            if "lower" in base.__dict__:
-                return False
-        return False
+        nearest = next(base for base in type(self).__mro__ if method in base.__dict__ or "lower" in base.__dict__)
+        return method in nearest.__dict__ and nearest is not Module
 
     # ---- results -------------------------------------------------------------------------------
 
@@ -484,6 +485,9 @@ class Module:
 
     def add_cell(self, name: str, value: Any, *, has_grad: bool = True) -> None:
         """Make a parameter, or a buffer, of this name."""
+        if np.iscomplexobj(value):
+            message = f"the {name} of {type(self).__name__} takes real numbers, got complex ones"
+            raise DTypeError(message)
         cell = Cell(np.asarray(value, self.dtype), has_grad=has_grad)
         (self._cells if has_grad else self._buffers)[name] = cell
         self._changed()
@@ -520,17 +524,34 @@ class Module:
 
     def zeroGradParameters(self) -> None:
         """Set the gradients of all parameters to zero."""
-        for module in self.listModules():
-            for cell in module._cells.values():
-                if cell.grad is not None:
-                    cell.grad.fill(0)
+        for _, grad in self._pairs()[1]:
+            grad.fill(0)
 
     def updateParameters(self, learningRate: float) -> None:
         """Subtract `learningRate` times the gradient from each parameter."""
-        learningRate = number(learningRate, "learningRate")
-        pairs = [(self._writable(cell), cell.grad) for cell in self.cells() if cell.grad is not None]
-        for data, grad in pairs:
-            np.subtract(data, learningRate * grad, out=data)
+        if type(learningRate) is not float:
+            learningRate = number(learningRate, "learningRate")
+        _, pairs, frozen = self._pairs()
+        for cell in frozen:
+            self._writable(cell)
+        for data, grad in pairs:  # with the same bits either way
+            if data.size < FEW:
+                np.subtract(data, learningRate * grad, out=data)
+            else:
+                optim_step("sgd", data, (grad, None, None, None), learningRate, 0, 0, 0, False)
+
+    def _pairs(self) -> tuple[int, list[tuple[Array, Array]], list[Cell]]:
+        """Arrays of parameters and of their gradients, as few as there can be, and cells that are frozen.
+
+        With the count of changes at which they were looked for: nothing has moved while it is the same.
+        """
+        state = self.__dict__
+        known: Any = state.get("_known_pairs")
+        count = Changes.count
+        if known is None or known[0] != count:
+            cells = [cell for cell in self.cells() if cell.grad is not None]
+            known = state["_known_pairs"] = (count, joined(cells), [cell for cell in cells if cell.is_frozen])
+        return known  # type: ignore[no-any-return]
 
     def _writable(self, cell: Cell) -> Array:
         return cell.writable(f"a parameter of {self.label()}")
@@ -765,7 +786,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and structure; neither gradients, results nor plans. Copies have gradients too."""
-        left_out = ("_run", "_run_native", "_output", "_gradInput", "_fingerprint", "_evaluation")
+        left_out = ("_known_pairs", "_run", "_run_native", "_output", "_gradInput", "_fingerprint", "_evaluation")
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**state, "_dtype": str(self.dtype)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from .padding import CONSTANT, pick
 from .pooling import Window, sizes_of_dims, window_ints
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._engine import Shape, Value
     from .lowering import Builder, Values
 
@@ -204,19 +206,19 @@ class _Standardize(Module):
         self.eps = eps
 
     def lower(self, b: Builder, input: Values) -> Values:
-        """One op, for which each row is a channel of a batch of one."""
-        x = b.array(input)
-        sizes = b.choose(partial(self._sizes, b.where()), x)
-        rows = b.op("reshape", [x], ints=[1, -1, self.n])
-        y = b.op("batch_norm", [rows], nums=[self.eps / self.n])
-        return b.op("reshape", [y], ints=sizes)
+        """One op."""
+        return self.standardized(b, input)
 
-    def _sizes(self, where: str, shape: Shape) -> Shape:
-        """The output's, to be reshaped to: those of any number of rows."""
-        if len(shape) in (1, 2) and shape[-1] == self.n:
-            return (-1, self.n) if len(shape) == 2 else shape
-        message = f"{where} expects ({self.n},) or (rows, {self.n}), got shape {shape}"
-        raise ShapeError(message)
+    def standardized(self, b: Builder, input: Values, parameters: Iterable[Value] = ()) -> Value:
+        """The op, on what may be multiplied by a weight and have a bias added in the same pass."""
+        x = b.array(input)
+        b.choose(partial(self._check, b.where()), x)
+        return b.op("layer_norm", [x, *parameters], nums=[self.eps / self.n])
+
+    def _check(self, where: str, shape: Shape) -> None:
+        if len(shape) not in (1, 2) or shape[-1] != self.n:
+            message = f"{where} expects ({self.n},) or (rows, {self.n}), got shape {shape}"
+            raise ShapeError(message)
 
     def describe(self) -> str:
         """The size."""
@@ -262,6 +264,17 @@ class LayerNormalization(Sequential):
             gain.weight[...] = 1
             shift.bias[...] = 0 if bias is None else bias
             self.add(gain).add(shift)
+
+    def lower(self, b: Builder, input: Values) -> Values:
+        """One op for all three modules, as long as they are those."""
+        kinds = [type(module) for module in self.modules]
+        if kinds != [_Standardize, CMul, Add] or b.shows_results:
+            return super().lower(b, input)
+        for module in self.modules:
+            module.note_inside()
+        standardize, gain, shift = self.modules
+        parameters = [b.param(gain._cells["weight"]), b.param(shift._cells["bias"])]
+        return cast("_Standardize", standardize).standardized(b, input, parameters)
 
 
 class SpatialCrossMapLRN(Module):

@@ -248,6 +248,17 @@ def _lies_in_order(stores: Sequence[Store]) -> bool:
     return True
 
 
+def joined(cells: Sequence[Cell]) -> list[tuple[Array, Array]]:
+    """The arrays of parameters and of their gradients, as few as there can be: one pair, if they lie in two vectors."""
+    pairs = [(cell.data_store, cell.grad_store) for cell in cells if cell.grad_store is not None]
+    if len(pairs) > 1 and all(_lies_in_order(stores) for stores in zip(*pairs, strict=True)):
+        size = sum(data.array.size for data, _ in pairs)
+        first: Any = pairs[0]  # both have a vector
+        data, grad = (store.flat.array[store.offset : store.offset + size] for store in first)
+        return [(data, grad)]
+    return [(data.array, grad.array) for data, grad in pairs]
+
+
 def _flatten_stores(stores: Sequence[Store], dtype: Any) -> Array:
     size = sum(store.array.size for store in stores)
     if stores and _lies_in_order(stores):

@@ -124,7 +124,7 @@ class Unrolled(Container):
 
 
 def _count(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or index(value) < 1:
+    if isinstance(value, (bool, np.ndarray)) or not hasattr(value, "__index__") or index(value) < 1:
         message = f"{what} must be a whole number from 1, got {value!r}"
         raise ShapeError(message)
     return index(value)
@@ -168,8 +168,9 @@ def _recur(
     state: Values,
     mask: _Mask | None,
     truncate: int | None = None,
+    places: Sequence[int] | None = None,
 ) -> tuple[list[Values], Values]:
-    """The outputs of all steps, and the state after the last one."""
+    """The outputs of all steps, and the state after the last one. `places` are those of the steps in the sequence."""
     outputs: list[Values] = []
     structure = tree.structure_of(state)
     for place, x in enumerate(steps):
@@ -188,7 +189,7 @@ def _recur(
             )
             raise StructureError(message)
         if mask is not None:
-            y, after = mask.applied(place, y, after, state)
+            y, after = mask.applied(place if places is None else places[place], y, after, state)
         outputs.append(y)
         state = after
     return outputs, state
@@ -210,13 +211,14 @@ class _Mask:
     def __init__(self, b: Builder, lengths: Values, n_steps: int) -> None:
         self._b = b
         lengths = b.array(lengths)
-        if not b.is_index(lengths):
-            lengths = b.op("to_index", [lengths])
         before = np.tri(n_steps + 1, n_steps, -1)  # row n: so many ones
-        # Looked up, so that one plan serves all lengths.
-        self._going, self._ended = (
-            b.op("gather", [b.constant(rows), lengths], ints=[-1]) for rows in (before, 1 - before)
-        )
+        with b.about(f"lengths of up to {n_steps} steps"):
+            if not b.is_index(lengths):
+                lengths = b.op("to_index", [lengths])
+            # Looked up, so that one plan serves all lengths.
+            self._going, self._ended = (
+                b.op("gather", [b.constant(rows), lengths], ints=[-1]) for rows in (before, 1 - before)
+            )
 
     def applied(self, step: int, y: Values, after: Values, before: Values) -> tuple[Values, Values]:
         """The output and the state of a step, zeros and the state before it where a sequence has ended."""
@@ -251,6 +253,11 @@ def _with_dims_of(column: Shape, like: Shape) -> tuple[int, ...]:
     more = len(like) - len(column)
     if more < 0:
         message = f"lengths of {len(column)} dims do not fit an output or a state of shape {like}"
+        raise ShapeError(message)
+    if column != like[: len(column)]:
+        message = (
+            f"lengths of shape {column} do not fit an output or a state of shape {like}, whose first dims they have"
+        )
         raise ShapeError(message)
     return (KEEP,) * len(column) + (1,) * more
 
@@ -367,7 +374,7 @@ def RNNCell(inputSize: int, hiddenSize: int, transfer: Module | None = None) -> 
 
 
 def _transfer(module: Module | None) -> Module:
-    return Tanh() if module is None else check_module(module, "transfer")
+    return Tanh() if module is None else check_module(module, "transfer of RNN")
 
 
 # ---- layers --------------------------------------------------------------------------------------
@@ -387,41 +394,74 @@ class _Recurrent(Container):
 
     n_gates: ClassVar[int]
     n_states: ClassVar[int] = 1
+    bidirectional: bool = False
 
-    def _build(self, step: Step, inputSize: int, hiddenSize: int, nLayers: int, dropout: float) -> None:
+    def _build(
+        self, step: Step, inputSize: int, hiddenSize: int, nLayers: int, dropout: float, bidirectional: bool
+    ) -> None:
         Container.__init__(self)
         self.inputSize = _count(inputSize, f"inputSize of {type(self).__name__}")
         self.hiddenSize = _count(hiddenSize, f"hiddenSize of {type(self).__name__}")
         self.nLayers = _count(nLayers, f"nLayers of {type(self).__name__}")
+        self.bidirectional = bool(bidirectional)
         for layer in range(self.nLayers):
-            self.add(Linear(hiddenSize if layer else inputSize, self.n_gates * hiddenSize))
-            sums, state = Identity()(), Identity()()
-            self.add(_packed(f"{type(self).__name__} step", sums, state, step(sums, state, hiddenSize)))
+            for _ in range(self._n_directions):
+                self.add(Linear(self._size_before(layer), self.n_gates * hiddenSize))
+                sums, state = Identity()(), Identity()()
+                self.add(_packed(f"{type(self).__name__} step", sums, state, step(sums, state, hiddenSize)))
             dropped = Dropout(dropout)  # says what is wrong with the number, of one layer too
             if layer + 1 < self.nLayers:
                 self.add(dropped)
 
+    @property
+    def _n_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def outputSize(self) -> int:
+        """The features of the output: hiddenSize, twice if there are two directions."""
+        return self._n_directions * self.hiddenSize
+
+    def _size_before(self, layer: int) -> int:
+        """The features that a layer gets."""
+        return self.outputSize if layer else self.inputSize
+
     def lower(self, b: Builder, input: Values) -> Values:
         """The steps of each layer, one after the other, with products of the input before or in between."""
-        x: Values
+        x: Any
         x, states, lengths = self._parts(b, input)
         n_steps, together = b.choose(partial(self._look_at, b.where()), x)
         mask = None if lengths is None else _Mask(b, lengths, n_steps)
-        after = []
+        after: list[Values] = []
         if not together:
             x = _slices(b, x, n_steps)
+        modules = iter(self.modules)
         for layer in range(self.nLayers):
-            from_input, step, *between = self.modules[3 * layer : 3 * layer + 3]
-            sums = self._sums(b, from_input, x, self.hiddenSize if layer else self.inputSize, n_steps)
-            first = next(sums)
-            state = self._zero_state(b, first) if states is None else states[layer]
-            x, state = _recur(b, [step] * n_steps, chain([first], sums), state, mask)
-            after.append(state)
-            x = _stacked(b, x) if together else x
-            for module in between:
-                x = b.lower(module, x) if together else [b.lower(module, y) for y in x]
-        y = x if together else _stacked(b, x)
-        return y if states is None else [y, after]
+            ways = []
+            for backwards in range(self._n_directions):
+                from_input, step = next(modules), next(modules)
+                sums = self._sums(b, from_input, x, self._size_before(layer), n_steps, backwards=bool(backwards))
+                first = next(sums)
+                state = self._zero_state(b, first) if states is None else states[len(after)]
+                places = range(n_steps)[::-1] if backwards else range(n_steps)
+                y, state = _recur(b, [step] * n_steps, chain([first], sums), state, mask, places=places)
+                after.append(state)
+                ways.append(y[::-1] if backwards else y)
+            x = self._both(b, ways, together=together)
+            if layer + 1 < self.nLayers:
+                dropout = next(modules)
+                x = b.lower(dropout, x) if together else [b.lower(dropout, part) for part in x]
+        joined = x if together else _stacked(b, x)
+        return joined if states is None else [joined, after]
+
+    def _both(self, b: Builder, ways: list[list[Value]], *, together: bool) -> Values:
+        """What the directions give, side by side: one array, or one for each step."""
+        parts: list[Any] = [_stacked(b, way) for way in ways] if together else ways
+        if len(parts) == 1:
+            return parts[0]
+        if together:
+            return b.op("join", parts, ints=[-1])
+        return [b.op("join", pair, ints=[-1]) for pair in zip(*parts, strict=True)]
 
     def _parts(self, b: Builder, input: Values) -> tuple[Value, Sequence[Values] | None, Value | None]:
         """The sequences; the states, if there are some; and the lengths, if there are some."""
@@ -429,8 +469,9 @@ class _Recurrent(Container):
             return input, None, None
         x, *rest = _entries(b, input, 1, 3)
         states = rest.pop(0) if rest and tree.is_table(rest[0]) else None
-        if states is not None and len(states) != self.nLayers:
-            message = f"{b.where()} expects states of {self.nLayers} layers, got {len(states)}"
+        if states is not None and len(states) != self._n_directions * self.nLayers:
+            of = f"{self.nLayers} layers, in two directions each" if self.bidirectional else f"{self.nLayers} layers"
+            message = f"{b.where()} expects states of {of}, got {len(states)}"
             raise StructureError(message)
         if len(rest) > 1:
             message = f"{b.where()} expects its state as a list with an entry for each layer, got one array"
@@ -447,17 +488,20 @@ class _Recurrent(Container):
             raise ShapeError(message)
         return shape[0], len(shape) == 2 or shape[1] < ROWS_FOR_STEPS
 
-    def _sums(self, b: Builder, linear: Module, x: Values, size: int, n_steps: int) -> Iterator[Value]:
+    def _sums(
+        self, b: Builder, linear: Module, x: Values, size: int, n_steps: int, *, backwards: bool
+    ) -> Iterator[Value]:
         """What the input, with a last dim of this size, gives to the gates of each step, when it is its turn."""
         if isinstance(x, list):
-            for step in x:
+            for step in x[::-1] if backwards else x:
                 yield b.lower(linear, step)
             return
         one_sequence = b.choose(len, x) == 2
         y = b.lower(linear, x if one_sequence else b.op("reshape", [x], ints=[INFER, size]))
         if not one_sequence:
             y = b.op("reshape", [y], ints=[n_steps, INFER, self.n_gates * self.hiddenSize])
-        yield from _slices(b, y, n_steps)
+        steps = _slices(b, y, n_steps)
+        yield from steps[::-1] if backwards else steps
 
     def _zero_state(self, b: Builder, sums: Value) -> Values:
         like = b.op("narrow", [sums], ints=[-1, 0, self.hiddenSize])
@@ -472,13 +516,15 @@ class _Recurrent(Container):
         """A state of zeros for sequences in batches of this size, or, without one, for one sequence."""
         shape = (self.hiddenSize,) if batch is None else (batch, self.hiddenSize)
         return [
-            self._state_of([np.zeros(shape, self.dtype) for _ in range(self.n_states)]) for _ in range(self.nLayers)
+            self._state_of([np.zeros(shape, self.dtype) for _ in range(self.n_states)])
+            for _ in range(self._n_directions * self.nLayers)
         ]
 
     def describe(self) -> str:
         """Sizes."""
         layers = "" if self.nLayers == 1 else f", {self.nLayers} layers"
-        return f"({self.inputSize} -> {self.hiddenSize}{layers})"
+        ways = ", both ways" if self.bidirectional else ""
+        return f"({self.inputSize} -> {self.hiddenSize}{layers}{ways})"
 
 
 class LSTM(_Recurrent):
@@ -498,21 +544,24 @@ class LSTM(_Recurrent):
         How many layers there are: each gets the h of all steps of the layer before.
     dropout
         The probability of zero of a :class:`Dropout` between layers.
+    bidirectional
+        True for a second set of steps in each layer, from the end of each sequence to its begin; what both give stands
+        side by side, so that the output, and what the next layer gets, has 2 hiddenSize features.
 
     Input: x, or a list ``[x, state]``, ``[x, lengths]`` or ``[x, state, lengths]``.
 
     - x: (steps, batch, inputSize), or (steps, inputSize) for one sequence.
     - state: a list of ``[h, c]`` of each layer, (batch, hiddenSize) or (hiddenSize,); see :meth:`zeroState`. Without it
-      sequences start from zeros.
+      sequences start from zeros. With two directions, the list has two entries a layer, forwards and then backwards.
     - lengths: (batch,), integers: how many steps each sequence has, 0 to all. What x holds after them has no influence,
       as long as it is finite; outputs are zeros there.
 
     Output: the last layer's h of all steps, (steps, batch, hiddenSize) or (steps, hiddenSize); if there was a state, a
     list of that and of the state after the last step of each sequence.
 
-    Parameters of each layer, in this order: W (4 hiddenSize, inputSize), b, U (4 hiddenSize, hiddenSize), d. PyTorch
-    has the same with the rows of o after those of g. Source: Graves, Generating sequences with recurrent neural
-    networks, 2013, without peepholes.
+    Parameters of each layer, in this order: W (4 hiddenSize, inputSize), b, U (4 hiddenSize, hiddenSize), d; with two
+    directions, the same of the second one. PyTorch has the same with the rows of o after those of g. Source: Graves,
+    Generating sequences with recurrent neural networks, 2013, without peepholes.
 
     Examples
     --------
@@ -524,13 +573,17 @@ class LSTM(_Recurrent):
     >>> y, state = net.forward([x, net.zeroState(2), np.array([5, 3])])
     >>> bool(y[3:, 1].any())
     False
+    >>> nn.LSTM(3, 4, bidirectional=True).forward(x).shape
+    (5, 2, 8)
     """
 
     n_gates = 4
     n_states = 2
 
-    def __init__(self, inputSize: int, hiddenSize: int, nLayers: int = 1, dropout: float = 0.0) -> None:
-        self._build(_lstm, inputSize, hiddenSize, nLayers, dropout)
+    def __init__(
+        self, inputSize: int, hiddenSize: int, nLayers: int = 1, dropout: float = 0.0, bidirectional: bool = False
+    ) -> None:
+        self._build(_lstm, inputSize, hiddenSize, nLayers, dropout, bidirectional)
 
 
 class GRU(_Recurrent):
@@ -544,7 +597,7 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    inputSize, hiddenSize, nLayers, dropout
+    inputSize, hiddenSize, nLayers, dropout, bidirectional
         As of :class:`LSTM`.
     resetAfter
         False to have n = tanh(third part of (W x + b) + V (r * h) + e), as the first publication and char-rnn do.
@@ -566,9 +619,16 @@ class GRU(_Recurrent):
     n_gates = 3
 
     def __init__(
-        self, inputSize: int, hiddenSize: int, nLayers: int = 1, dropout: float = 0.0, resetAfter: bool = True
+        self,
+        inputSize: int,
+        hiddenSize: int,
+        nLayers: int = 1,
+        dropout: float = 0.0,
+        resetAfter: bool = True,
+        bidirectional: bool = False,
     ) -> None:
-        self._build(_gru if resetAfter else _gru_reset_before, inputSize, hiddenSize, nLayers, dropout)
+        step = _gru if resetAfter else _gru_reset_before
+        self._build(step, inputSize, hiddenSize, nLayers, dropout, bidirectional)
 
 
 class RNN(_Recurrent):
@@ -576,7 +636,7 @@ class RNN(_Recurrent):
 
     Parameters
     ----------
-    inputSize, hiddenSize, nLayers, dropout
+    inputSize, hiddenSize, nLayers, dropout, bidirectional
         As of :class:`LSTM`.
     transfer
         A module in place of tanh, such as ``nn.ReLU()``; each layer has a copy of it.
@@ -601,8 +661,9 @@ class RNN(_Recurrent):
         nLayers: int = 1,
         dropout: float = 0.0,
         transfer: Module | None = None,
+        bidirectional: bool = False,
     ) -> None:
-        self._build(_rnn(_transfer(transfer)), inputSize, hiddenSize, nLayers, dropout)
+        self._build(_rnn(_transfer(transfer)), inputSize, hiddenSize, nLayers, dropout, bidirectional)
 
 
 # ---- batches of sequences ------------------------------------------------------------------------

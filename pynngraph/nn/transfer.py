@@ -599,21 +599,22 @@ class PReLU(Module):
         self._writable(self._cells["weight"])[...] = 0.25
 
     def lower(self, b: Builder, input: Values) -> Values:
-        """The slopes in the input's shape, and one op."""
-        x = b.array(input)
-        slopes = b.op("reshape", [b.param(self._cells["weight"])], ints=b.choose(self._sizes, x))
-        return b.op("prelu", [x, b.op("expand", [slopes, x])])
+        """One op, for which a sample is a batch of one."""
+        x, slopes = b.array(input), b.param(self._cells["weight"])
+        if b.choose(self._is_batch, x):
+            return b.op("channel_prelu", [x, slopes])
+        batch = b.op("replicate", [x], ints=[0, 1])
+        return b.op("select", [b.op("channel_prelu", [batch, slopes])], ints=[0, 0])
 
-    def _sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """In what shape the slopes can be repeated."""
-        sizes = [1] * len(shape)
-        if self.nOutputPlane:
-            dim = {1: 0, 2: 1, 3: 0, 4: 1}.get(len(shape), -1)
-            if dim < 0 or shape[dim] != self.nOutputPlane:
-                message = f"{self.label()} finds no {self.nOutputPlane} planes in shape {shape}"
-                raise ShapeError(message)
-            sizes[dim] = self.nOutputPlane
-        return tuple(sizes)
+    def _is_batch(self, shape: tuple[int, ...]) -> bool:
+        """Whether the planes are dim 1; with one slope for all there are none."""
+        if not self.nOutputPlane:
+            return True
+        dim = {1: 0, 2: 1, 3: 0, 4: 1}.get(len(shape), -1)
+        if dim < 0 or shape[dim] != self.nOutputPlane:
+            message = f"{self.label()} finds no {self.nOutputPlane} planes in shape {shape}"
+            raise ShapeError(message)
+        return dim == 1
 
     def describe(self) -> str:
         """How many planes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ShapeError
+from ..errors import DataError, ShapeError
 from .module import Module
 from .padding import REPEAT, pick
 from .pooling import sizes_of_dims
@@ -115,6 +115,9 @@ def _output_sizes(module: Module, params: dict[str, Any], *names: str) -> list[i
     return sizes
 
 
+_MODES = {None: "nearest", "nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear"}
+
+
 class UpSampling(Module):
     """Images or volumes made larger, by repeating elements or by linear interpolation.
 
@@ -145,7 +148,10 @@ class UpSampling(Module):
     owidth: int | None = None
 
     def __init__(self, params: Any, mode: str | None = None) -> None:
-        self.mode = "linear" if mode in ("linear", "bilinear", "trilinear") else "nearest"
+        if mode not in _MODES:
+            message = f"the mode of UpSampling must be one of {', '.join(map(repr, _MODES))}, got {mode!r}"
+            raise DataError(message)
+        self.mode = _MODES[mode]
         if not isinstance(params, dict):
             self.scale_factor = _factor(self, params)
         elif self.mode == "nearest":

@@ -178,7 +178,7 @@ static void run(const problem *p, const pnng_convolution_method *m) {
                                             .y = p->y.data,
                                             .weight = p->weight.data,
                                             .bias = p->has_bias ? p->bias.data : NULL};
-    pnng_convolve(kernels, m, &arrays, p->alpha, p->adds, work.data);
+    pnng_convolve(kernels, m, &arrays, p->alpha, p->adds, work.data, NULL);
     CHECK(operand_intact(&work));
 }
 

@@ -336,8 +336,8 @@ static void check_finish(const setting *s, const product *p, const double *first
     const ptrdiff_t inner[] = {p->c.stride, p->c.stride},
                     outer[] = {out.stride, p->c.stride, kept.stride};
     const uint8_t adds = 1;
-    const pnng_finish finishes[] = {{sigmoid->forward, 2, inside, inner, 0, 0, NULL},
-                                    {sigmoid->backward, 3, outside, outer, 0, 0, &adds}};
+    const pnng_finish finishes[] = {{sigmoid->forward, 2, inside, inner, 0, 0, NULL, 0},
+                                    {sigmoid->backward, 3, outside, outer, 0, 0, &adds, 0}};
     for (int k = 0; k < 2; k++) {
         const pnng_finish *const f = &finishes[k];
         const operand *const result = k ? &out : &p->c;

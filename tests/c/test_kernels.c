@@ -4,6 +4,8 @@
  * How exact transcendental functions are, test_ulps.c says. */
 #include "kernel_support.h"
 
+#include "../../csrc/kernels/shared.inc"
+
 /* ---- tolerances ---- */
 
 /* How far a result may be from its reference. `exact`: not at all. `ulp2`, `ulp4`: so many units in
@@ -1065,12 +1067,11 @@ static void test_hard_sums(void) {
 
 /* ---- noise ---- */
 
+/* Number k of a row, from the definition. */
 static bool dropped(uint64_t seed, uint64_t k, double p) {
-    uint64_t z = seed + (k / 2 + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (double)(uint32_t)(k % 2 ? z >> 32 : z) * 0x1p-32 < p;
+    uint32_t numbers[4];
+    noise_words(seed, 3, k / 32 * 8 + k % 16 / 2, numbers);
+    return (double)numbers[k % 32 / 16 * 2 + k % 2] * 0x1p-32 < p;
 }
 
 static void check_noise(size_t n, placement where, double p, bool add) {
@@ -1085,6 +1086,8 @@ static void check_noise(size_t n, placement where, double p, bool add) {
     k.c.a = p;
     k.c.b = kept;
     k.c.seed = 77 + n;
+    k.c.noise = 3;
+    k.c.i = (int64_t)(5 * n);
     give(&k, 2, &x);
     CHECK(kernels->op[PNNG_OP_DROPOUT].forward(&k.c) == PNNG_OK); /* nothing is wanted */
     give(&k, 0, &y);
@@ -1093,16 +1096,15 @@ static void check_noise(size_t n, placement where, double p, bool add) {
     CHECK(operand_intact(&y) && operand_intact(&m) && operand_unchanged(&x, of_x));
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
-        const double mask = dropped(77 + n, i, p) ? 0 : kept;
+        const double mask = dropped(77 + n, 5 * n + i, p) ? 0 : kept;
         ok &= get_at(&m, 0, i) == mask && get_at(&y, 0, i) == rnd(of_x[i] * mask);
     }
     CHECK(ok);
     give(&k, 0, &d);
     give(&k, 1, &x);
-    give(&k, 2, &m);
     k.accumulate[0] = add;
     CHECK(kernels->op[PNNG_OP_DROPOUT].backward(&k.c) == PNNG_OK);
-    CHECK(operand_intact(&d));
+    CHECK(operand_intact(&d) && operand_unchanged(&x, of_x));
     ok = true;
     for (size_t i = 0; i < n; i++) {
         const double grad = rnd(of_x[i] * get_at(&m, 0, i));
@@ -1113,42 +1115,37 @@ static void check_noise(size_t n, placement where, double p, bool add) {
     free(of_d);
 }
 
-/* The gradient of a slice has gaps between its rows. */
-static void check_noise_rows(size_t rows, size_t cols, bool add) {
-    const ptrdiff_t gap = (ptrdiff_t)cols + 3;
-    const operand g = make(0, AT_END, rows, cols, gap), d = make(1, AT_END, rows, cols, gap);
-    const operand m = make(2, AT_END, rows, cols, (ptrdiff_t)cols);
-    operand_fill(&g, -1, 1);
-    operand_fill(&m, 0, 2);
-    operand_fill(&d, -1, 1);
-    double *const of_d = operand_copy(&d);
-    call k;
-    call_new(&k, rows, cols);
-    give(&k, 0, &d);
-    give(&k, 1, &g);
-    give(&k, 2, &m);
-    k.accumulate[0] = add;
-    CHECK(kernels->op[PNNG_OP_DROPOUT].backward(&k.c) == PNNG_OK);
-    CHECK(operand_intact(&d));
-    bool ok = true;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < cols; i++) {
-            const double grad = rnd(get_at(&g, r, i) * get_at(&m, r, i));
-            ok &= get_at(&d, r, i) == (add ? rnd(of_d[r * cols + i] + grad) : grad);
-        }
-    CHECK(ok);
-    free(of_d);
+/* The vectors that Random123 publishes: kat_vectors, philox4x32 10. */
+static void test_philox(void) {
+    const struct {
+        uint32_t counter[4], key[2], numbers[4];
+    } known[] = {
+        {{0}, {0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX},
+         {UINT32_MAX, UINT32_MAX},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+        uint32_t x[4];
+        memcpy(x, known[k].counter, sizeof x);
+        philox(x, known[k].key[0], known[k].key[1]);
+        CHECK(!memcmp(x, known[k].numbers, sizeof x));
+    }
 }
 
 /* Numbers are those of any other instruction set, and of two halves of the row. */
 static void check_draw(pnng_op op, size_t n, placement where) {
     const operand y = make(0, where, 1, n, (ptrdiff_t)n), z = make(1, where, 1, n, (ptrdiff_t)n);
-    const size_t half = n / 4 * 2;
+    const size_t half = n / 2;
     call k;
     call_new(&k, 1, n);
     k.c.a = -0.7;
     k.c.b = 2.5;
-    k.c.seed = 99 + n;
+    k.c.seed = UINT64_C(0x123456789abcdef0) + n;
+    k.c.noise = 2;
     CHECK(kernels->op[op].forward(&k.c) == PNNG_OK); /* nothing is wanted */
     give(&k, 0, &z);
     const pnng_kernels *const scalar = f64 ? &pnng_isa_scalar->f64 : &pnng_isa_scalar->f32;
@@ -1280,6 +1277,7 @@ static void test_extreme(void) {
 }
 
 static void test_noise(void) {
+    test_philox();
     for (size_t n = 0; n <= 2 * lanes + 1; n++) {
         snprintf(test_where, sizeof test_where, "%s %s dropout %zu", isa->name, f64 ? "f64" : "f32",
                  n);
@@ -1289,14 +1287,13 @@ static void test_noise(void) {
     check_noise(1000, AT_END, 0, false);
     check_noise(1000, AT_END, 1, false);
     check_noise(1000, AT_END, 0.5, true);
-    check_noise_rows(3, 2 * lanes + 1, false);
-    check_noise_rows(3, 2 * lanes + 1, true);
-    check_noise_rows(5, 1, false);
 }
 
 /* ---- losses ---- */
 
-static void check_mse(size_t n, placement where, bool add) {
+/* mse, or smooth_l1: of d^2, or of half of it where |d| < 1, else of |d| - 1/2. */
+static void check_differences(size_t n, placement where, bool add, bool smooth) {
+    const pnng_op_kernels *const op = &kernels->op[smooth ? PNNG_OP_SMOOTH_L1 : PNNG_OP_MSE];
     const double a = 0.3;
     const operand x = make(0, where, 1, n, (ptrdiff_t)n), t = make(1, where, 1, n, (ptrdiff_t)n);
     const operand y = make(2, where, 1, 1, 1), d = make(3, where, 1, n, (ptrdiff_t)n);
@@ -1309,11 +1306,12 @@ static void check_mse(size_t n, placement where, bool add) {
     give(&k, 0, &y);
     give(&k, 1, &x);
     give(&k, 2, &t);
-    CHECK(kernels->op[PNNG_OP_MSE].forward(&k.c) == PNNG_OK);
+    CHECK(op->forward(&k.c) == PNNG_OK);
     long double sum = 0;
     for (size_t i = 0; i < n; i++) {
         const long double e = (long double)get_at(&x, 0, i) - get_at(&t, 0, i);
-        sum += e * e;
+        const long double size = fabsl(e);
+        sum += !smooth ? e * e : size < 1 ? e * e / 2 : size - 0.5L;
     }
     CHECK(within(SUM, f64, get_at(&y, 0, 0), a * sum, (double)n, (double)sum));
     CHECK(operand_intact(&y));
@@ -1323,11 +1321,12 @@ static void check_mse(size_t n, placement where, bool add) {
     give(&k, 2, &x);
     give(&k, 3, &t);
     k.accumulate[0] = add;
-    CHECK(kernels->op[PNNG_OP_MSE].backward(&k.c) == PNNG_OK);
+    CHECK(op->backward(&k.c) == PNNG_OK);
     bool ok = operand_intact(&d);
     for (size_t i = 0; i < n; i++) {
         const double e = rnd(get_at(&x, 0, i) - get_at(&t, 0, i));
-        const double grad = rnd(rnd(2 * a * 1.5) * e);
+        const double slope = smooth ? fmax(-1, fmin(1, e)) : e;
+        const double grad = rnd(rnd((smooth ? 1 : 2) * a * 1.5) * slope);
         ok &= same_number(get_at(&d, 0, i), add ? rnd(of_d[i] + grad) : grad);
     }
     CHECK(ok);
@@ -1615,14 +1614,17 @@ static void test_losses(void) {
         const placement where = (placement)(n % PLACEMENTS);
         snprintf(test_where, sizeof test_where, "%s %s losses %zu", isa->name, f64 ? "f64" : "f32",
                  n);
-        check_mse(n, where, n % 2);
+        check_differences(n, where, n % 2, false);
+        check_differences(n, where, n % 2, true);
         check_bce(n, where, n % 3 == 0, n % 2);
         check_to_index(n, where);
         for (int flags = 0; flags < 8; flags++)
             check_nll(n, 1 + n % 5, flags & 1, flags & 2, flags & 4, where);
     }
-    check_mse(1000, AT_END, false);
-    check_mse(100 * lanes + 1, AT_START, false);
+    for (int smooth = 0; smooth < 2; smooth++) {
+        check_differences(1000, AT_END, false, smooth);
+        check_differences(100 * lanes + 1, AT_START, false, smooth);
+    }
     check_bce(100 * lanes + 1, AT_START, true, false);
     check_nll(150, 5, true, true, false, AT_END);
     test_nll_of_nothing();
@@ -1934,6 +1936,7 @@ static void test_table(void) {
         tested[others[k]] = true;
     const pnng_op in_plans[] = {/* test_windows.c, test_threads.c */
                                 PNNG_OP_BATCH_NORM, PNNG_OP_CHANNEL_AFFINE, PNNG_OP_MAX_POOL,
+                                PNNG_OP_LAYER_NORM, PNNG_OP_CHANNEL_PRELU,  PNNG_OP_SMOOTH_L1,
                                 PNNG_OP_MAX_UNPOOL, PNNG_OP_AVERAGE_POOL,   PNNG_OP_FRACTIONAL_POOL,
                                 PNNG_OP_PICK,       PNNG_OP_INTERPOLATE};
     for (size_t k = 0; k < sizeof in_plans / sizeof in_plans[0]; k++)

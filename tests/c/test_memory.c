@@ -381,10 +381,115 @@ static void test_arena(void) {
     CHECK(w.live == 0 && w.overruns == 0);
 }
 
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+#if defined(__linux__)
+/* Whether the system was asked for huge pages where an address is. */
+static bool asked_for_huge(const void *address) {
+    FILE *const maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool there = false, asked = false;
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long low, high;
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            there = (uintptr_t)address >= low && (uintptr_t)address < high;
+        else if (there && strncmp(line, "VmFlags:", 8) == 0)
+            asked = strstr(line, " hg") != NULL;
+    }
+    if (maps)
+        fclose(maps);
+    return asked;
+}
+
+static void test_huge_pages(void) {
+    enum { HUGE = 2 << 20, SOME = 1 << 20 };
+    snprintf(test_where, sizeof test_where, "huge pages");
+    const pnng_allocator *const allocator = &pnng_default_allocator;
+    unsigned char *const large = pnng_allocate(allocator, 4 * HUGE + SOME, 1);
+    CHECK(large && (uintptr_t)large % HUGE == 0);
+    memset(large, 1, 4 * HUGE + SOME);
+    unsigned char *const small = pnng_allocate(allocator, 2 * HUGE - 1, 1);
+    CHECK(small && !asked_for_huge(small));
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0 && !WITH_SANITIZER) {
+        CHECK(asked_for_huge(large) && asked_for_huge(large + 4 * HUGE - 1));
+        CHECK(!asked_for_huge(large + 4 * HUGE)); /* no more than what is wanted */
+    }
+    pnng_release(allocator, small);
+    pnng_release(allocator, large);
+    CHECK(!pnng_allocate(allocator, SIZE_MAX - 100, 1));
+    CHECK(!pnng_allocate(allocator, (size_t)PTRDIFF_MAX, 1));
+}
+#else
+static void test_huge_pages(void) {}
+#endif
+/* The same numbers with an arena of the caller's, whose size is known before there is any. */
+static void test_arena_of_caller(void) {
+    snprintf(test_where, sizeof test_where, "an arena of the caller's");
+    static results wanted, found;
+    watch w;
+    watch_begin(&w);
+    attempt a = {.w = &w};
+    CHECK(pnng_program_new(&w.allocator, &a.program) == PNNG_OK);
+    build(&a);
+    pnng_plan *own, *plan;
+    CHECK(plan_it(a.program, PNNG_PLAN_BACKWARD, &own) == PNNG_OK);
+    run(own, &wanted);
+    CHECK(plan_it(a.program, PNNG_PLAN_BACKWARD | PNNG_PLAN_NO_ARENA, &plan) == PNNG_OK);
+    const size_t size = pnng_plan_arena_size(plan);
+    CHECK(size > 0 && size == pnng_plan_arena_size(own) && !plan->arena_memory);
+    CHECK(pnng_plan_forward(plan, 3) == PNNG_ERROR_UNBOUND);
+    CHECK(strstr(pnng_plan_error(plan), "arena"));
+    unsigned char *const block = aligned_alloc(64, (size + 63) / 64 * 64 + 128);
+    unsigned char *const arena = block + 64;
+    memset(block, 0xff, (size + 63) / 64 * 64 + 128);
+    CHECK(pnng_plan_set_arena(plan, arena, size - 1) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_plan_set_arena(plan, arena + 32, size) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_plan_set_arena(plan, NULL, size) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_plan_set_arena(own, arena, size) == PNNG_ERROR_ARGUMENT);
+    CHECK(pnng_plan_forward(plan, 3) == PNNG_ERROR_UNBOUND); /* nothing was changed */
+    CHECK(pnng_plan_set_arena(plan, arena, size) == PNNG_OK);
+    run(plan, &found);
+    CHECK(memcmp(&found, &wanted, sizeof found) == 0);
+    bool clean = true;
+    for (size_t k = 0; k < 64; k++)
+        clean = clean && block[k] == 0xff && arena[size + k] == 0xff;
+    CHECK(clean);
+    CHECK(pnng_plan_set_arena(plan, arena, size) == PNNG_OK);
+    CHECK(pnng_plan_backward(plan, 1, 3) == PNNG_ERROR_ORDER); /* what forward left is gone */
+    pnng_plan_free(plan);
+    pnng_plan_free(own);
+    pnng_program_free(a.program);
+    CHECK(w.live == 0 && w.overruns == 0);
+    free(block);
+}
+
+/* A plan that needs no arena runs without one. */
+static void test_no_arena(void) {
+    snprintf(test_where, sizeof test_where, "a plan without arena");
+    pnng_program *program;
+    pnng_plan *plan;
+    CHECK(pnng_program_new(NULL, &program) == PNNG_OK);
+    const pnng_value x = add_input(program, PNNG_REAL, 0);
+    CHECK(pnng_program_output(program, add_op(program, "tanh", x, -1)) == PNNG_OK);
+    CHECK(pnng_program_seal(program) == PNNG_OK);
+    const pnng_shape shape = shape_of(1, 1);
+    double number = 0, result = 1;
+    CHECK(pnng_plan_new(program, PNNG_F64, &shape, 1, PNNG_PLAN_NO_ARENA, &plan) == PNNG_OK);
+    CHECK(pnng_plan_arena_size(plan) == 0);
+    CHECK(bind_to(plan, PNNG_SLOT_INPUT, 0, &number) == PNNG_OK);
+    CHECK(bind_to(plan, PNNG_SLOT_OUTPUT, 0, &result) == PNNG_OK);
+    CHECK(pnng_plan_forward(plan, 0) == PNNG_OK && result == 0);
+    pnng_plan_free(plan);
+    pnng_program_free(program);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0); /* a crash must not swallow what came before */
     test_failing_allocator();
     test_arena();
+    test_arena_of_caller();
+    test_no_arena();
     test_half_made_plans();
+    test_huge_pages();
     return test_result();
 }

@@ -1199,8 +1199,14 @@ static void check_ops_of_steps(const net *t, pnng_plan *plan) {
             CHECK(pnng_plan_step(plan, direction, k, &info) == PNNG_OK);
             for (size_t j = 0; j < info.n_ops; j++)
                 CHECK(info.ops[j] >= 0 && info.ops[j] < t->n_nodes);
-            CHECK(info.n_ops == (steps->step[k].finish ? 2 : info.n_ops != 0));
-            if (info.n_ops)
+            const pnng_step *const step = &steps->step[k];
+            if (step->finish)
+                CHECK(info.n_ops >= 2);
+            else if (step->run == pnng_run_chain)
+                CHECK(info.n_ops <= plan->chains[step->j].n_members);
+            else if (step->run != pnng_run_gemm || !plan->flag_pool[step->first_flag])
+                CHECK(info.n_ops <= 1);
+            if (info.n_ops || step->run == pnng_run_chain)
                 continue;
             if (leaves_alone)
                 CHECK(steps->step[k].kernel == plan->kernels->common.fill &&
@@ -1209,8 +1215,8 @@ static void check_ops_of_steps(const net *t, pnng_plan *plan) {
     }
 }
 
-/* How many steps became ends of others. */
-static size_t fused_steps;
+/* How many steps became ends of others, sums of them, and members of chains. */
+static size_t fused_steps, summed_steps, chained_steps;
 
 /* How many weights are packed for several products. */
 static size_t packed_weights(const pnng_plan *plan) {
@@ -1229,10 +1235,14 @@ static void check_unfused(pnng_program *program, int32_t dtype, const pnng_shape
         pnng_plan_free(plan);
         return;
     }
-    CHECK(plan->n_finishes == 0 && packed_weights(plan) == 0);
+    CHECK(plan->n_finishes == 0 && plan->n_sums == 0 && plan->n_chains == 0 &&
+          packed_weights(plan) == 0);
     CHECK(plan->forward.count + plan->backward.count + packed_weights(fused) ==
-          fused->forward.count + fused->backward.count + fused->n_finishes);
+          fused->forward.count + fused->backward.count + fused->n_finishes + fused->n_sums +
+              fused->n_members - fused->n_chains);
     fused_steps += fused->n_finishes;
+    summed_steps += fused->n_sums;
+    chained_steps += fused->n_members;
     slots_bind(s, plan);
     for (size_t k = 0; k < s->count; k++)
         if (s->group[k] == PNNG_SLOT_OUTPUT)
@@ -1645,6 +1655,9 @@ static bool is_done_elsewhere(pnng_op code) {
     switch (code) {
     case PNNG_OP_BATCH_NORM:
     case PNNG_OP_CHANNEL_AFFINE:
+    case PNNG_OP_CHANNEL_PRELU:
+    case PNNG_OP_LAYER_NORM:
+    case PNNG_OP_SMOOTH_L1:
     case PNNG_OP_MAX_POOL:
     case PNNG_OP_MAX_UNPOOL:
     case PNNG_OP_AVERAGE_POOL:
@@ -1984,8 +1997,35 @@ static void random_expand(net *t, int x) {
     op_2(t, PNNG_OP_EXPAND, small, chance(0.5) ? x : random_leaf(t, wanted), 0, 0, 0);
 }
 
+/* A sum of products of one value, some of which are also used elsewhere. */
+static void random_fan(net *t, int x) {
+    const pnng_shape *const shape = &t->v[x].shape;
+    if (shape->ndim < 1 || shape->ndim > 2)
+        return;
+    const int64_t features = shape->dim[shape->ndim - 1], out = 1 + below(12);
+    const int n = 2 + below(3);
+    int in[4];
+    for (int k = 0; k < n; k++) {
+        const int from[] = {x, random_leaf(t, shape_of(2, (int)out, (int)features))};
+        in[k] = op_full(t, PNNG_OP_LINEAR, from, 2, NULL, 0, 0, 0);
+        if (chance(0.15))
+            in[k] = op_1(t, PNNG_OP_TANH, in[k]);
+    }
+    if (chance(0.2))
+        in[below(n)] = similar(t, in[0]);
+    op_full(t, PNNG_OP_ADD, in, n, NULL, 0, 0, 0);
+}
+
+/* Draw from the ops that become parts of other steps, with their slices and joins, or from all. */
+static bool draws_few;
+
 static void random_op(net *t) {
-    const pnng_op code = (pnng_op)below(PNNG_OP_COUNT);
+    static const pnng_op few[] = {
+        PNNG_OP_TANH,    PNNG_OP_SIGMOID,   PNNG_OP_MUL_CONSTANT, PNNG_OP_ADD,    PNNG_OP_SUB,
+        PNNG_OP_MUL,     PNNG_OP_MAX,       PNNG_OP_NARROW,       PNNG_OP_NARROW, PNNG_OP_JOIN,
+        PNNG_OP_RESHAPE, PNNG_OP_TRANSPOSE, PNNG_OP_MUL,          PNNG_OP_LINEAR};
+    const pnng_op code =
+        draws_few ? few[below(sizeof few / sizeof few[0])] : (pnng_op)below(PNNG_OP_COUNT);
     const int x = any_value(t, PNNG_REAL);
     const pnng_shape *const shape = &t->v[x].shape;
     switch (code) {
@@ -2027,7 +2067,10 @@ static void random_op(net *t) {
             op_ints(t, code, x, 2, below((int)shape->ndim), chance(0.5), 0);
         return;
     case PNNG_OP_LINEAR:
-        random_linear(t, x);
+        if (draws_few)
+            random_fan(t, x);
+        else
+            random_linear(t, x);
         return;
     case PNNG_OP_MSE:
         op_2(t, code, x, similar(t, x), 1, chance(0.5), 0);
@@ -2110,6 +2153,7 @@ static bool random_net(net *t, uint64_t seed) {
     test_seed = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
     for (int k = 0; k < 4; k++)
         random_bits();
+    draws_few = chance(0.5);
     const int n_leaves = 1 + below(3), n_ops = 1 + below(30);
     const pnng_shape shape = random_shape();
     for (int k = 0; k < n_leaves; k++)
@@ -2135,6 +2179,7 @@ static void test_random_programs(uint64_t first, uint64_t count) {
     for (uint64_t seed = first; seed < first + count; seed++) {
         char what[60];
         snprintf(what, sizeof what, "random program %d", (int)seed);
+        pnng_chain_piece = seed % 4 ? 64 : 4096;
         if (random_net(&t, seed))
             check_net(&t, what);
         else
@@ -2686,6 +2731,6 @@ int main(int argc, char **argv) {
         test_too_large_together();
     }
     test_random_programs(first, count);
-    CHECK(fused_steps > 0);
+    CHECK(fused_steps > 0 && summed_steps > 0 && chained_steps > 0);
     return test_result();
 }

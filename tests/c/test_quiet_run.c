@@ -1,6 +1,7 @@
 /* A run on one thread asks the system for nothing: no memory, no lock, no call. Allocation and
  * locks are counted by definitions that come before the library's; calls are forbidden by the
- * kernel, which kills the process that makes one. */
+ * kernel, which kills the process that makes one. And with memory from a static buffer nothing is
+ * allocated from the program's making to its end. */
 #include "engine_support.h"
 
 #if defined(__linux__) && defined(__GLIBC__) && !WITH_SANITIZER &&                                 \
@@ -75,9 +76,9 @@ static pnng_value dropout(pnng_program *program, pnng_value x) {
     return out[0];
 }
 
-static pnng_program *make_program(void) {
+static pnng_program *make_program(const pnng_allocator *allocator) {
     pnng_program *p;
-    CHECK(pnng_program_new(NULL, &p) == PNNG_OK);
+    CHECK(pnng_program_new(allocator, &p) == PNNG_OK);
     const pnng_value x = add_input(p, PNNG_REAL, 1), target = add_input(p, PNNG_INDEX, 0);
     const pnng_value h = add_op(p, "tanh", linear(p, x, WIDTH, WIDTH), -1);
     const pnng_value left = add_op_ints(p, "narrow", h, 3, 1, 0, WIDTH / 2);
@@ -130,9 +131,57 @@ static int status_without_calls(pnng_plan *plan, bool makes_one) {
     return waitpid(child, &status, 0) == child ? status : -1;
 }
 
+/* ---- no malloc at all ---- */
+
+static struct {
+    _Alignas(64) unsigned char bytes[1 << 20];
+    size_t used;
+} heap;
+
+static void *heap_allocate(void *user, size_t bytes) {
+    (void)user;
+    const size_t taken = (bytes + 15) / 16 * 16;
+    if (taken < bytes || taken > sizeof heap.bytes - heap.used)
+        return NULL;
+    heap.used += taken;
+    return heap.bytes + heap.used - taken;
+}
+
+static void heap_release(void *user, void *memory) {
+    (void)user;
+    CHECK((unsigned char *)memory >= heap.bytes &&
+          (unsigned char *)memory < heap.bytes + heap.used);
+}
+
+/* The arena lies in memory of this file, and so does all else that the engine keeps. */
+static void test_static_memory(void) {
+    static _Alignas(64) unsigned char arena[4 << 20];
+    static array arrays[MAX_SLOTS];
+    const pnng_allocator allocator = {heap_allocate, heap_release, NULL};
+    const pnng_shape inputs[] = {shape_of(2, ROWS, WIDTH), shape_of(1, ROWS)};
+    snprintf(test_where, sizeof test_where, "static memory");
+    n_allocations = 0;
+    pnng_program *const program = make_program(&allocator);
+    pnng_plan *plan;
+    CHECK(pnng_plan_new(program, PNNG_F32, inputs, 2, PNNG_PLAN_BACKWARD | PNNG_PLAN_NO_ARENA,
+                        &plan) == PNNG_OK);
+    CHECK(pnng_plan_arena_size(plan) <= sizeof arena);
+    CHECK(pnng_plan_set_arena(plan, arena, pnng_plan_arena_size(plan)) == PNNG_OK);
+    CHECK(n_allocations == 0);
+    bind_all(plan, arrays);
+    n_allocations = 0;
+    CHECK(run(plan, 2) == PNNG_OK);
+    pnng_plan_free(plan);
+    pnng_program_free(program);
+    CHECK(n_allocations == 0 && heap.used > 0);
+    for (size_t slot = 0; slot < MAX_SLOTS; slot++)
+        array_free(&arrays[slot]);
+}
+
 int main(void) {
     CHECK(pnng_set_threads(1) == PNNG_OK);
-    pnng_program *const program = make_program();
+    test_static_memory();
+    pnng_program *const program = make_program(NULL);
     const pnng_shape inputs[] = {shape_of(2, ROWS, WIDTH), shape_of(1, ROWS)};
     for (int32_t dtype = PNNG_F32; dtype <= PNNG_F64; dtype++) {
         snprintf(test_where, sizeof test_where, "type %d", dtype);

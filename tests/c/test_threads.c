@@ -198,9 +198,9 @@ static void test_callers_at_once(void) {
 
 /* Runs under way in other threads have CPUs of their own. */
 static void *run_once(void *context) {
-    pnng_threads_enter();
-    pnng_threads_enter(); /* a run in a run is one caller */
-    arrive(context, 0);   /* until it was asked how many threads are wanted */
+    pnng_threads_enter(0);
+    pnng_threads_enter(0); /* a run in a run is one caller */
+    arrive(context, 0);    /* until it was asked how many threads are wanted */
     pnng_threads_leave();
     pnng_threads_leave();
     return NULL;
@@ -209,7 +209,7 @@ static void *run_once(void *context) {
 static void test_that_callers_share(void) {
     snprintf(test_where, sizeof test_where, "callers that share");
     CHECK(pnng_set_threads(4) == PNNG_OK);
-    pnng_threads_enter();
+    pnng_threads_enter(0);
     CHECK(pnng_threads_wanted(UINT64_MAX) == 4);
     meeting m = {.wanted = 6};
     pthread_t other[5];
@@ -245,9 +245,100 @@ static void test_what_jobs_are_worth(void) {
     while (alone < 1000 && pnng_threads_wanted(20000) == 1)
         alone++;
     CHECK(alone >= 5 && alone < 1000);
+    /* But not if there was time to sleep between them. */
+    until_workers_sleep();
+    alone = 0;
+    for (int k = 0; k < 40; k++) {
+        alone += pnng_threads_wanted(20000) == 1;
+        nanosleep(&(struct timespec){.tv_nsec = 300000}, NULL);
+    }
+    CHECK(alone == 40);
+    /* A run of many of them does, while enough of it is left. */
+    pnng_threads_enter(130000);
+    CHECK(pnng_threads_wanted(20000) == 4 && pnng_threads_wanted(20000) == 4);
+    CHECK(pnng_threads_wanted(20000) == 1);
+    pnng_threads_leave();
+    CHECK(pnng_threads_wanted(20000) == 1);
     CHECK(pnng_set_threads(1) == PNNG_OK);
     CHECK(pnng_threads_wanted(UINT64_MAX) == 1);
 }
+
+#if defined(__linux__) && !defined(__ANDROID__)
+/* A thread that keeps a CPU busy. */
+typedef struct hog {
+    int cpu;
+    atomic_bool stop;
+} hog;
+
+static void *keep_busy(void *context) {
+    hog *const h = context;
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(h->cpu, &only);
+    sched_setaffinity(0, sizeof only, &only);
+    while (!atomic_load(&h->stop)) {
+    }
+    return NULL;
+}
+
+/* Where the two parts of a job are done, and where they might be. */
+typedef struct places {
+    meeting all_there;
+    int cpu[2];
+    pthread_t thread[2];
+    cpu_set_t cpus[2];
+} places;
+
+static void note_place(void *context, size_t k) {
+    places *const p = context;
+    p->cpu[k] = sched_getcpu();
+    p->thread[k] = pthread_self();
+    sched_getaffinity(0, sizeof p->cpus[k], &p->cpus[k]);
+    arrive(&p->all_there, k);
+}
+
+/* Rounds of a job after the worker has slept, in which both threads ran on one CPU. */
+static int count_shared(int rounds, const cpu_set_t *all) {
+    int shared = 0;
+    for (int k = 0; k < rounds; k++) {
+        places p = {.all_there = {.wanted = 2}};
+        until_workers_sleep();
+        pnng_parallel(2, 2, note_place, &p);
+        CHECK(!p.all_there.late && p.all_there.arrived == 2);
+        shared += p.cpu[0] == p.cpu[1];
+        const int worker = pthread_equal(p.thread[0], pthread_self());
+        CHECK(CPU_EQUAL(&p.cpus[worker], all)); /* later it may go where it likes */
+    }
+    return shared;
+}
+
+/* A worker is woken where the caller is not, however busy it is there. */
+static void test_that_threads_are_woken_apart(void) {
+    snprintf(test_where, sizeof test_where, "threads that are woken apart");
+    enum { AT_ONCE = 4, MEETINGS = 20 };
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2 || CPU_COUNT(&all) > AT_ONCE)
+        return; /* nothing to choose; or too many to keep busy */
+    CHECK(pnng_set_threads(1) == PNNG_OK && pnng_set_threads(2) == PNNG_OK);
+    hog hogs[AT_ONCE];
+    pthread_t thread[AT_ONCE];
+    size_t count = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && cpu != sched_getcpu()) {
+            hogs[count].cpu = cpu;
+            atomic_init(&hogs[count].stop, false);
+            CHECK(pthread_create(&thread[count], NULL, keep_busy, &hogs[count]) == 0);
+            count++;
+        }
+    CHECK(count_shared(MEETINGS, &all) <= MEETINGS / 4); /* the caller may be moved meanwhile */
+    while (count-- > 0) {
+        atomic_store(&hogs[count].stop, true);
+        pthread_join(thread[count], NULL);
+    }
+}
+#else
+static void test_that_threads_are_woken_apart(void) {}
+#endif
 
 static void test_that_idle_threads_sleep(void) {
     snprintf(test_where, sizeof test_where, "idle threads");
@@ -339,7 +430,7 @@ static void *call_until_told(void *context) {
     static counts c;
     atomic_bool *const stop = context;
     while (!atomic_load(stop)) {
-        pnng_threads_enter();
+        pnng_threads_enter(0);
         pnng_parallel(3, 20, count_part, &c);
         pnng_threads_leave();
     }
@@ -612,10 +703,18 @@ static pnng_plan *plan_of(build *b, pnng_value y, int32_t dtype) {
     return plan;
 }
 
-static size_t count_split(const pnng_steps *steps, int32_t op) {
+/* Steps of an op that are cut, by themselves or with the chain that they are in. */
+static size_t count_split(const pnng_plan *plan, const pnng_steps *steps, int32_t op) {
     size_t count = 0;
-    for (size_t s = 0; s < steps->count; s++)
-        count += steps->step[s].op == op && steps->step[s].split != PNNG_SPLIT_NONE;
+    for (size_t s = 0; s < steps->count; s++) {
+        const pnng_step *const step = &steps->step[s];
+        count += step->op == op && step->split != PNNG_SPLIT_NONE;
+        if (step->run != pnng_run_chain)
+            continue;
+        const pnng_chain *const chain = &plan->chains[step->j];
+        for (size_t k = 0; k < chain->n_members; k++)
+            count += plan->members[chain->first_member + k].op == op;
+    }
     return count;
 }
 
@@ -630,8 +729,8 @@ static void check_same(build *b, pnng_value y, int splits) {
         pnng_plan *const plan = plan_of(b, y, dtype);
         pnng_shape shape;
         CHECK(pnng_plan_shape(plan, y, &shape) == PNNG_OK);
-        CHECK(!(splits & 1) || count_split(&plan->forward, last) > 0);
-        CHECK(!(splits & 2) || count_split(&plan->backward, last) > 0);
+        CHECK(!(splits & 1) || count_split(plan, &plan->forward, last) > 0);
+        CHECK(!(splits & 2) || count_split(plan, &plan->backward, last) > 0);
         arrays a = arrays_new(&shape, dtype == PNNG_F64);
         made one = made_new(&shape, plan->element, y_is_index), many = one;
         many = made_new(&shape, plan->element, y_is_index);
@@ -705,8 +804,8 @@ static void test_drawn(void) {
 }
 
 static void test_losses(void) {
-    static const char *const names[] = {"mse", "bce"};
-    for (size_t k = 0; k < 2; k++) {
+    static const char *const names[] = {"mse", "bce", "smooth_l1"};
+    for (size_t k = 0; k < 3; k++) {
         snprintf(test_where, sizeof test_where, "%s", names[k]);
         build b = build_new();
         check_same(&b, op_2(&b, names[k], b.in[X], b.in[Z], 1, 1, 0), 2);
@@ -782,9 +881,10 @@ static void test_channels_and_planes(void) {
         const char *name;
         const int64_t *ints;
         size_t n_ints;
-    } ops[] = {
-        {"batch_norm", NULL, 0},       {"max_pool", windows, 7}, {"average_pool", windows, 7},
-        {"fractional_pool", drawn, 4}, {"pick", pads, 5},        {"interpolate", twice, 4}};
+    } ops[] = {{"batch_norm", NULL, 0},       {"layer_norm", NULL, 0},
+               {"max_pool", windows, 7},      {"average_pool", windows, 7},
+               {"fractional_pool", drawn, 4}, {"pick", pads, 5},
+               {"interpolate", twice, 4}};
     for (int layout = 0; layout < LAYOUTS; layout++) {
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
             snprintf(test_where, sizeof test_where, "%s, %s", ops[k].name, layout_names[layout]);
@@ -806,6 +906,14 @@ static void test_channels_and_planes(void) {
             numbers = op_ints(&b, "select", numbers, 2, 1, 0, 0);
         const pnng_value affine[] = {x, numbers, numbers, numbers};
         check_same(&b, op(&b, "channel_affine", affine, 4, NULL, 0), 3);
+        snprintf(test_where, sizeof test_where, "channel_prelu, %s", layout_names[layout]);
+        b = build_new();
+        x = laid_out(&b, b.in[X], layout);
+        numbers = op_ints(&b, "select", x, 2, 0, 0, 0);
+        if (layout != FIRST)
+            numbers = op_ints(&b, "select", numbers, 2, 1, 0, 0);
+        const pnng_value bent[] = {x, numbers};
+        check_same(&b, op(&b, "channel_prelu", bent, 2, NULL, 0), 3);
     }
 }
 
@@ -858,8 +966,8 @@ static void check_windows(const char *name) {
     const int32_t last = (int32_t)b.program->n_ops - 1;
     CHECK(pnng_program_output(b.program, y) == PNNG_OK && pnng_program_seal(b.program) == PNNG_OK);
     pnng_plan *const plan = plan_of(&b, y, PNNG_F64);
-    CHECK(count_split(&plan->forward, last) == 1);
-    CHECK(count_split(&plan->backward, last) == 1); /* zeros, before both are added */
+    CHECK(count_split(plan, &plan->forward, last) == 1);
+    CHECK(count_split(plan, &plan->backward, last) == 1); /* zeros, before both are added */
     pnng_plan_free(plan);
     pnng_program_free(b.program);
 }
@@ -879,6 +987,76 @@ static void test_gradients_that_overlap(void) {
     const pnng_value rest = op_ints(&b, "narrow", b.in[M], 3, 1, 40, 13);
     const pnng_value product = op_2(&b, "mul", left, right, 0, 0, 0);
     check_same(&b, op_2(&b, "join", product, rest, 1, 1, 0), 3);
+}
+
+/* Arrays that steps of one time write are apart. */
+static void check_apart(const pnng_plan *plan, const pnng_step *x, const pnng_step *y) {
+    static const size_t written[] = {PNNG_PRODUCT_C, PNNG_PRODUCT_WORK};
+    CHECK(x->run == pnng_run_gemm && y->run == pnng_run_gemm);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t l = 0; l < 2; l++) {
+            const pnng_operand *const of_x = &plan->operands[x->first_operand + written[k]];
+            const pnng_operand *const of_y = &plan->operands[y->first_operand + written[l]];
+            CHECK(of_x->base != PNNG_BASE_ARENA || of_y->base != PNNG_BASE_ARENA ||
+                  of_x->offset != of_y->offset);
+        }
+}
+
+/* Products that do not need each other are made at the same time, others are not. */
+static void test_branches(void) {
+    snprintf(test_where, sizeof test_where, "branches");
+    CHECK(pnng_set_threads(8) == PNNG_OK);
+    build b = build_new();
+    const pnng_value m = b.in[M];
+    const pnng_value first = op_2(&b, "matmul", m, m, 2, 0, 1);
+    const pnng_value apart = op_2(&b, "matmul", m, m, 2, 1, 0);
+    const pnng_value second = op_2(&b, "matmul", first, m, 2, 0, 0);
+    const pnng_value third = op_2(&b, "matmul", second, apart, 2, 0, 0);
+    CHECK(pnng_program_output(b.program, third) == PNNG_OK);
+    CHECK(pnng_program_seal(b.program) == PNNG_OK);
+    pnng_plan *plan = plan_of(&b, third, PNNG_F64);
+    const pnng_step *step = plan->forward.step;
+    CHECK(plan->forward.count == 4 && plan->may_split);
+    CHECK(step[0].branches == 2 && step[1].branches + step[2].branches + step[3].branches == 0);
+    check_apart(plan, &step[0], &step[1]);
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
+
+    /* The gradients of a Linear: of its input, its weight and its bias. */
+    b = build_new();
+    const pnng_value in[] = {b.in[M], b.weight, b.bias};
+    const pnng_value y = op(&b, "linear", in, 3, NULL, 0);
+    CHECK(pnng_program_output(b.program, y) == PNNG_OK);
+    CHECK(pnng_program_seal(b.program) == PNNG_OK);
+    plan = plan_of(&b, y, PNNG_F32);
+    step = plan->backward.step;
+    size_t s = 0;
+    while (s < plan->backward.count && step[s].run != pnng_run_gemm)
+        s++;
+    if (CHECK(s + 3 <= plan->backward.count && step[s].branches == 3)) {
+        check_apart(plan, &step[s], &step[s + 1]);
+        /* A run that wants some of them leaves the others alone. */
+        pnng_shape shape;
+        CHECK(pnng_plan_shape(plan, y, &shape) == PNNG_OK);
+        arrays a = arrays_new(&shape, false);
+        made all = made_new(&shape, 4, false), some = made_new(&shape, 4, false);
+        CHECK(run_plan(plan, &a, &all) == PNNG_OK && run_plan(plan, &a, &some) == PNNG_OK);
+        CHECK(made_same(&all, &some));
+        array_fill(&some.dx[M], 0x5a);
+        array_fill(&some.db, 0);
+        CHECK(pnng_plan_backward(plan, 1.5, PNNG_GRAD_INPUTS) == PNNG_OK);
+        CHECK(array_same(&all.dx[M], &some.dx[M]) && !array_same(&all.db, &some.db));
+        array_fill(&some.dx[M], 0x5a);
+        array_fill(&some.dw, 0);
+        CHECK(pnng_plan_backward(plan, 1.5, PNNG_GRAD_PARAMS) == PNNG_OK);
+        CHECK(!array_same(&all.dx[M], &some.dx[M]));
+        CHECK(array_same(&all.dw, &some.dw) && array_same(&all.db, &some.db));
+        made_free(&all);
+        made_free(&some);
+        arrays_free(&a);
+    }
+    pnng_plan_free(plan);
+    pnng_program_free(b.program);
 }
 
 /* Tables of many inputs, with and without room for their own work space in a part. */
@@ -968,6 +1146,7 @@ static void test_splits(void) {
     test_convolutions();
     test_that_every_op_was_there();
     test_gradients_that_overlap();
+    test_branches();
     test_long_tables();
     test_bad_numbers();
     test_no_system_calls();
@@ -984,6 +1163,7 @@ int main(void) {
     test_callers_at_once();
     test_that_callers_share();
     test_what_jobs_are_worth();
+    test_that_threads_are_woken_apart();
     test_that_idle_threads_sleep();
     test_threads_that_do_not_start();
     test_fork();

@@ -35,6 +35,8 @@ static const windows_case cases[] = {
     {"interpolate", 4, {2, 2, 3, 5}, 8, {3, 0, 2, 0, 0, 1, 0, 9}, ALL},
     {"batch_norm", 2, {70, 21}, 0, {0}, NOTHING},
     {"batch_norm", 4, {3, 2, 5, 7}, 0, {0}, NOTHING},
+    {"layer_norm", 2, {70, 21}, 0, {0}, NOTHING},
+    {"average_pool", 4, {3, 7, 7, 7}, 11, {2, 0, 0, 7, 1, 0, 1, 7, 1, 0, 1}, NOTHING},
 };
 
 enum { MOST_OUTPUTS = 4 };

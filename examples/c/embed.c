@@ -3,7 +3,7 @@
  *     y = (x W1' + b1) + (x' W2' + b2)        x, x' 3x3;  W1, W2 5x3;  b1, b2 5;  y 3x5
  *
  * `make lib` builds the library, then:
- *     cc -std=c11 -Icsrc/include examples/embed.c build/release/libpynngraph.a -lm -lpthread
+ *     cc -std=c11 -Icsrc/include examples/c/embed.c build/release/libpynngraph.a -lm -lpthread
  *
  * Exit status: 0 when all gradients agree with central differences, else 1.
  */
