@@ -1,13 +1,17 @@
 /* Allocation: everything the library takes comes through an allocator that a caller may replace. */
-#ifdef __linux__
+#if defined(__linux__) && __STDC_HOSTED__
 #define _GNU_SOURCE /* madvise */
 #include <sys/mman.h>
+#define HUGE_PAGES 1
+#else
+#define HUGE_PAGES 0
 #endif
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan.h"
 
+#if HUGE_PAGES
 /* Large blocks begin at a huge page and are made of such, but for what does not fill one: they are
  * several times as fast to touch first, and no larger. */
 static void *allocate_large(size_t bytes) {
@@ -22,11 +26,16 @@ static void *allocate_large(size_t bytes) {
 #endif
     return memory;
 }
+#endif
 
 static void *default_allocate(void *user, size_t bytes) {
-    enum { LARGE = 4 << 20 };
     (void)user;
-    return bytes >= LARGE ? allocate_large(bytes) : malloc(bytes);
+#if HUGE_PAGES
+    enum { LARGE = 4 << 20 };
+    if (bytes >= LARGE)
+        return allocate_large(bytes);
+#endif
+    return malloc(bytes);
 }
 
 static void default_release(void *user, void *memory) {

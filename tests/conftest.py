@@ -5,6 +5,7 @@ any that the machine offers.
 """
 
 import os
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ settings.register_profile("default", max_examples=60, deadline=None, derandomize
 settings.register_profile("ci", max_examples=200, deadline=None, print_blob=True)
 settings.register_profile("expensive", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+# They are no tests, but all files are searched for examples.
+collect_ignore = [] if find_spec("torch") else ["published_models.py", "torch_nets.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -189,3 +189,146 @@ def test_what_is_converted_is_saved_and_loaded(net, tmp_path):
     own = own[0] if len(own) == 1 else own
     again = nn.load(tmp_path / "net.safetensors")
     assert_trees_close(leaves(again.forward(own)), leaves(ours.forward(own)), relative(0, 0))
+
+
+# ---- what is shared, written in place, or in a mode of its own -----------------------------------
+
+
+class Function(torch.nn.Module):
+    """A module of layers by name, whose forward is a function of it and the inputs."""
+
+    def __init__(self, forward, **layers):
+        super().__init__()
+        self.function = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def in_place_then_read(s, x):
+    y = s.l(x)
+    z = torch.nn.functional.relu(y, inplace=True)
+    return y + z
+
+
+def added_in_place(s, x):
+    y = s.l(x)
+    z = y
+    y += x
+    return y * z
+
+
+def in_place_by_a_layer(s, x):
+    x = s.l(x)
+    return x + s.c(s.r(x))
+
+
+LINEAR, RELU = (lambda: torch.nn.Linear(6, 6)), (lambda: torch.nn.ReLU(inplace=True))
+TWICE, POOL = LINEAR(), torch.nn.MaxPool2d(2)
+HELD = {
+    "a layer twice": (lambda: torch.nn.Sequential(TWICE, torch.nn.ReLU(), TWICE), (4, 6)),
+    "a pooling twice": (
+        lambda: torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3, padding=1), POOL, torch.nn.Conv2d(4, 5, 3, padding=1), POOL, torch.nn.Flatten()
+        ),
+        (2, 3, 8, 8),
+    ),
+    "a function in place": (lambda: Function(in_place_then_read, l=LINEAR()), (4, 6)),
+    "a sum in place": (lambda: Function(added_in_place, l=LINEAR()), (4, 6)),
+    "a layer in place": (lambda: Function(in_place_by_a_layer, l=LINEAR(), c=LINEAR(), r=RELU()), (4, 6)),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_comes_twice_or_is_written_in_place_is_as_there(name):
+    build, shape = HELD[name]
+    net, x = build().double(), torch.randn(shape, dtype=torch.float64)
+    ours = nn.from_torch(net, x)
+    assert_trees_close(ours.forward(x.numpy()), net(x.clone()).detach().numpy(), CLOSE)
+
+
+def test_writing_to_a_part_of_what_is_read_later_is_refused():
+    def forward(s, x):
+        y = s.l(x)
+        y[:, :2].mul_(2.0)
+        return y
+
+    with pytest.raises(UnsupportedError):
+        nn.from_torch(Function(forward, l=LINEAR()), torch.zeros(4, 6))
+
+
+def test_the_example_stays_as_it_is():
+    x = torch.randn(4, 6)
+    before = x.clone()
+    nn.from_torch(torch.nn.Sequential(RELU(), LINEAR()), x)
+    assert torch.equal(x, before)
+
+
+def test_modules_inside_keep_their_mode():
+    net = torch.nn.Sequential(LINEAR(), torch.nn.BatchNorm1d(6), torch.nn.Sequential(torch.nn.Dropout(0.5))).train()
+    net[1].eval()
+    net[2].eval()
+    net[2][0].train()
+    ours = nn.from_torch(net, torch.randn(4, 6))
+    assert [part.train for part in (ours, ours.get(1), ours.get(2), ours.get(2).get(0))] == [True, False, False, True]
+
+
+def test_hooks_and_dropout_in_evaluation_are_refused():
+    net = torch.nn.Sequential(LINEAR())
+    net[0].register_forward_hook(lambda _module, _input, output: output * 3)
+    with pytest.raises(UnsupportedError, match="the hooks of Linear"):
+        nn.from_torch(net, torch.zeros(4, 6))
+    net = Function(lambda _self, x: torch.nn.functional.dropout(x, 0.5))
+    with pytest.raises(UnsupportedError, match=r"training=self\.training"):
+        nn.from_torch(net, torch.zeros(4, 6))
+
+
+def tied_to_an_embedding():
+    net = Function(lambda s, x: s.f(s.e(x)), e=torch.nn.Embedding(10, 6), f=torch.nn.Linear(6, 10))
+    net.f.weight = net.e.weight
+    return net
+
+
+def taken_by_the_graph():
+    return Function(lambda s, x: torch.nn.functional.linear(s.e(x), s.e.weight), e=torch.nn.Embedding(10, 6))
+
+
+@pytest.mark.parametrize("build", [tied_to_an_embedding, taken_by_the_graph])
+def test_tied_weights_are_one_parameter_and_get_one_gradient(build):
+    net, index = build().double(), torch.tensor([1, 3, 3])
+    ours = nn.from_torch(net, index)
+    assert sum(array.size for array in ours.parameters()[0]) == sum(each.numel() for each in net.parameters())
+    output = net(index)
+    assert_trees_close(ours.forward(index.numpy()), output.detach().numpy(), CLOSE)
+    output.sum().backward()
+    ours.backward(index.numpy(), np.ones(tuple(output.shape)))
+    weights = [grad for grad in ours.parameters()[1] if grad.shape == (10, 6)]
+    assert_trees_close(weights, [net.e.weight.grad.numpy()], CLOSE)
+
+
+def test_parameters_that_are_shared_in_different_forms_are_refused():
+    net = torch.nn.Sequential(torch.nn.LSTM(6, 6), torch.nn.LSTM(6, 6))
+    net[1].weight_ih_l0 = net[0].weight_ih_l0
+
+    def forward(s, x):
+        return s.b(s.a(x)[0])[0]
+
+    with pytest.raises(UnsupportedError, match="a parameter that layers share"):
+        nn.from_torch(Function(forward, a=net[0], b=net[1]), torch.zeros(5, 2, 6))
+
+
+def test_an_embedding_s_padding_gets_no_gradient():
+    net, index = torch.nn.Sequential(torch.nn.Embedding(5, 3, padding_idx=2)).double(), torch.tensor([1, 2, 4])
+    ours = nn.from_torch(net, index)
+    output = net(index)
+    output.sum().backward()
+    ours.forward(index.numpy())
+    ours.backward(index.numpy(), np.ones(tuple(output.shape)))
+    assert_trees_close(ours.parameters()[1], [net[0].weight.grad.numpy()], CLOSE)
+
+
+def test_an_example_that_does_not_fit_is_told():
+    with pytest.raises(StructureError, match="PyTorch cannot run Linear on the example"):
+        nn.from_torch(LINEAR(), torch.zeros(4, 5))

@@ -36,9 +36,10 @@ def from_torch(module: Any, example: Any) -> Module:
     Returns
     -------
     A graph, or for a ``torch.nn.Sequential`` a :class:`Sequential`, with the numbers and the dtype of the module's, in
-    training or in evaluation as that is. Modules inside of modules stay so, and keep their names: the parameter that is
-    ``blocks.0.conv1.weight`` there is that in ``nn.save`` here. Several inputs are a list; so are several outputs, from
-    left to right.
+    training or in evaluation as that is, and each module inside as that is. Modules inside of modules stay so, and
+    keep their names: the parameter that is ``blocks.0.conv1.weight`` there is that in ``nn.save`` here. Parameters
+    that modules share there they share here. Several inputs are a list; so are several outputs, from left to right.
+    What a ``forward`` does is what it does in evaluation: one that looks at ``self.training`` is not asked again.
 
     What ``torch.fx`` cannot trace is converted by way of ONNX, in evaluation.
 
@@ -70,19 +71,34 @@ def from_torch(module: Any, example: Any) -> Module:
     if not isinstance(module, torch.nn.Module):
         message = f"from_torch takes a torch.nn.Module, got a {type(module).__name__}"
         raise StructureError(message)
-    inputs = [torch.as_tensor(entry) for entry in (example if isinstance(example, (list, tuple)) else [example])]
+    # Copies: what works in place would write to them.
+    entries = example if isinstance(example, (list, tuple)) else [example]
+    inputs = [torch.as_tensor(entry).detach().clone() for entry in entries]
     frozen = copy.deepcopy(module).eval()
+    converter = _Converter(torch, type(module).__name__)
     with torch.no_grad(), warnings.catch_warnings(), making.drawing_nothing():
         warnings.simplefilter("ignore")
         try:
-            made, _, _ = _Converter(torch, type(module).__name__).module(frozen, inputs, "")
+            made, _, _ = converter.module(frozen, inputs, "")
+            converter.share_parameters(frozen)
         except _Untraceable as error:
             made = _by_onnx(torch, frozen, inputs, error)
     dtypes = {
         tensor.dtype for tensor in (*inputs, *frozen.parameters(), *frozen.buffers()) if tensor.is_floating_point()
     }
     made.type("float64" if torch.float64 in dtypes else "float32")
-    return made.training() if module.training else made.evaluate()
+    _set_mode(made, module.training)
+    for inner, before in zip(frozen.modules(), module.modules(), strict=True):  # those outside first
+        for part in converter.made_of(inner):
+            _set_mode(part, before.training)
+    return made
+
+
+def _set_mode(module: Module, train: bool) -> None:
+    if train:
+        module.training()
+    else:
+        module.evaluate()
 
 
 class _Untraceable(Exception):
@@ -124,6 +140,8 @@ class _Converter:
         # Of modules and parameters of PyTorch's, by id; of modules also by how many dims their inputs have.
         self._known: dict[Any, tuple[Module, Any]] = {}
         self._first: dict[int, Module] = {}  # of modules of PyTorch's: the first that was made
+        self._layers: dict[int, list[Module]] = {}  # of layers of PyTorch's: all that were made
+        self._parameters: dict[int, Module] = {}  # of parameters that a graph takes itself
         self._values: dict[Any, Any] = {}  # of the trace at hand: what its nodes hold for the example
         self._at: Any = None  # the node of the trace at hand
         self._path = ""  # of the module that it is in
@@ -135,7 +153,9 @@ class _Converter:
         try:
             key = (id(module), *(getattr(entry, "ndim", None) for entry in inputs))
             known = self._known.get(key)
-            output = module(*inputs)
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise self._fail(f"the hooks of {type(module).__name__}")
+            output = self._run(module, inputs)
             if known is None:
                 known = self._known[key] = self._new(module, inputs, path)
                 _share(known[0], self._first.setdefault(id(module), known[0]))
@@ -143,12 +163,49 @@ class _Converter:
         finally:
             self._values, self._at, self._path, self._owner = outer
 
+    def _run(self, module: Any, inputs: list[Any]) -> Any:
+        """What a module gives for an example."""
+        try:
+            return module(*inputs)
+        except Exception as error:
+            message = f"PyTorch cannot run {type(module).__name__} on the example: {error}"
+            raise StructureError(message) from error
+
+    def made_of(self, module: Any) -> list[Module]:
+        """What was made of a module of PyTorch's."""
+        return [known[0] for key, known in self._known.items() if isinstance(key, tuple) and key[0] == id(module)]
+
+    def share_parameters(self, module: Any) -> None:
+        """Let parameters that several modules have in common be so here too."""
+        users: dict[int, list[tuple[Module, str]]] = {}
+        for inner in module.modules():
+            for name, parameter in inner._parameters.items():
+                if parameter is not None:
+                    layers = self._layers.get(id(inner), [])
+                    users.setdefault(id(parameter), []).extend((layer, name) for layer in layers)
+        for key, of_graph in self._parameters.items():
+            users.setdefault(key, []).append((of_graph, "weight"))
+        for several in users.values():
+            if len({id(made) for made, _ in several}) > 1:
+                self._share_one([_holder(made, name) for made, name in several])
+
+    def _share_one(self, holders: list[tuple[Module, str] | None]) -> None:
+        cells = [None if holder is None else holder[0]._cells[holder[1]] for holder in holders]
+        if len({None if cell is None else cell.data.shape for cell in cells}) != 1 or cells[0] is None:
+            raise self._fail("a parameter that layers share which keep it in other forms")
+        for holder in holders[1:]:
+            if holder is not None:
+                holder[0]._cells[holder[1]] = cells[0]
+                holder[0]._changed()
+
     def _new(self, module: Any, inputs: list[Any], path: str) -> tuple[Module, Any]:
         name = type(module).__name__
         is_torch = type(module).__module__.startswith("torch.nn")
         layer: Callable[..., Module] | None = getattr(self, f"_layer_{name}", None) if is_torch else None
         if layer is not None:
-            return layer(module, *inputs), None
+            made = layer(module, *inputs)
+            self._layers.setdefault(id(module), []).append(made)
+            return made, None
         if is_torch and name == "Sequential":
             return self._sequential(module, inputs, path), None
         if is_torch and name not in ("ModuleList", "ModuleDict") and name not in dir(self._torch.nn.modules.container):
@@ -165,7 +222,7 @@ class _Converter:
 
     def _sequential(self, module: Any, inputs: list[Any], path: str) -> Module:
         made = []
-        for name, child in module.named_children():
+        for name, child in module._modules.items():  # named_children() leaves out what comes again
             self._path = f"{path}.{name}" if path else name
             part, output, structure = self.module(child, inputs, self._path)
             if structure is not None:
@@ -185,17 +242,29 @@ class _Converter:
                 return True
 
         values: dict[Any, Any] = {}
+        written: dict[Any, list[Any]] = {}  # of a node: those whose arrays it writes to
+
+        def version(node: Any) -> int:
+            value = values[node]
+            return value._version if isinstance(value, self._torch.Tensor) else 0
 
         class Recorder(fx.Interpreter):  # type: ignore[misc, name-defined]
             def run_node(self, node: Any) -> Any:
-                values[node] = super().run_node(node)
-                return values[node]
+                before = {earlier: version(earlier) for earlier in values}
+                value = super().run_node(node)
+                written[node] = [earlier for earlier in before if version(earlier) != before[earlier]]
+                values[node] = value
+                return value
 
         try:
             trace = fx.GraphModule(module, Tracer().trace(module))
-            Recorder(trace).run(*inputs)
+            got = Recorder(trace).run(*map(self._copy, inputs))
+            expected = module(*map(self._copy, inputs))
         except Exception as error:
             raise _Untraceable(f"{type(module).__name__}: {error}") from error
+        # A trace takes `y += x` for y + x, which is another if y has a second name.
+        if not self._are_alike(got, expected):
+            raise _Untraceable(f"{type(module).__name__}: the trace gives other numbers than the module")
         self._values, self._path, self._owner = values, path, module
         found: dict[Any, Any] = {}
         entries: list[Node] = []
@@ -212,9 +281,36 @@ class _Converter:
                 output = fx.node.map_arg(node.args[0], lambda argument: found[argument])
             else:
                 found[node] = self._step(node, found)
+                self._note_written(node, written[node], found, list(trace.graph.nodes))
         flat: list[Node] = []
         structure = self._flat(output, flat)
         return making.graph(entries, flat), structure
+
+    def _note_written(self, node: Any, written: list[Any], found: dict[Any, Any], order: list[Any]) -> None:
+        """What writes in place: who reads the array later gets what it is by then."""
+        result = self._values[node]
+        at = order.index(node)
+        for earlier in written:
+            value = self._values[earlier]
+            is_same = isinstance(result, self._torch.Tensor) and (
+                (value.data_ptr(), value.shape, value.stride()) == (result.data_ptr(), result.shape, result.stride())
+            )
+            if is_same:
+                found[earlier] = found[node]
+            elif any(order.index(user) > at for user in earlier.users):
+                raise self._fail(f"writing in place to a part of {earlier.name!r}, which is read later")
+
+    def _copy(self, value: Any) -> Any:
+        return value.clone() if isinstance(value, self._torch.Tensor) else value
+
+    def _are_alike(self, one: Any, other: Any) -> bool:
+        """Whether two outputs of the same nesting are equal, but for rounding."""
+        pairs = list(zip(self._leaves(one), self._leaves(other), strict=True))
+        return all(
+            self._torch.allclose(x, y, rtol=1e-3, atol=1e-5, equal_nan=True)
+            for x, y in pairs
+            if isinstance(x, self._torch.Tensor) and x.is_floating_point()
+        )
 
     def _flat(self, value: Any, into: list[Node]) -> Any:
         """Nodes of an output from left to right; how they are nested, None for one."""
@@ -280,6 +376,7 @@ class _Converter:
             if isinstance(value, self._torch.nn.Parameter) and array.ndim:
                 module: Module = nn.Parameters(*array.shape)
                 module.weight = array
+                self._parameters[key] = module
             else:
                 module = Fixed(array)
             self._known[key] = module, None
@@ -350,7 +447,8 @@ class _Converter:
     def _layer_Embedding(self, m: Any, _x: Any) -> Module:
         if m.max_norm is not None:
             raise self._fail("an Embedding with max_norm")
-        module = nn.LookupTable(m.num_embeddings, m.embedding_dim)
+        padding = 0 if m.padding_idx is None else m.padding_idx + 1  # counted from 1, as Torch7 does
+        module = nn.LookupTable(m.num_embeddings, m.embedding_dim, padding)
         module.weight = self._array(m.weight)
         return module
 
@@ -931,7 +1029,9 @@ class _Converter:
 
     # ---- functions of layers ---------------------------------------------------------------------
 
-    def _do_dropout(self, x: Any, p: float = 0.5, *_: Any, **_more: Any) -> Node:
+    def _do_dropout(self, x: Any, p: float = 0.5, training: bool = True, *_: Any, **_more: Any) -> Node:
+        if training:  # in evaluation, in which this is traced
+            raise self._fail("a dropout that drops in evaluation too: give it training=self.training")
         return nn.Dropout(p)(x)
 
     def _do_leaky_relu(self, x: Any, negative_slope: float = 0.01, *_: Any, **_more: Any) -> Node:
@@ -977,6 +1077,12 @@ class _Converter:
 
     def _do_avg_pool2d(self, x: Any, *args: Any, **more: Any) -> Node:
         return self._pooled("AvgPool2d", x, *args, **more)
+
+
+def _holder(made: Module, name: str) -> tuple[Module, str] | None:
+    """The module, of those that a layer became, that has its parameter of this name; None if it has another form."""
+    holders = [part for part in made.listModules() if name in part._cells]
+    return (holders[0], name) if len(holders) == 1 else None
 
 
 def _share(made: Module, first: Module) -> None:

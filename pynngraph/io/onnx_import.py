@@ -123,6 +123,8 @@ class _Importer:
     def __init__(self, onnx: Any, model: Any) -> None:
         self._onnx = onnx
         self._graph = model.graph
+        # Of ONNX's own operators.
+        self._opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
         self._values: dict[str, Any] = {}  # nodes, constant arrays, sizes, comparisons
         self._fixed: set[str] = set()  # constants that are numbers of the graph, not weights
         self._nodes: dict[str, Node] = {}  # of constants
@@ -298,6 +300,8 @@ class _Importer:
 
     def _converted(self, node: Any) -> list[Any]:
         kind = node.op_type
+        if "broadcast" in self._attributes():
+            raise self._fail("it broadcasts along an axis, as this was before version 7 of the operators")
         if kind in _SAME:
             return [self._made(getattr(nn, _SAME[kind])(), self._node(self._x()))]
         if kind in _TABLES:
@@ -601,7 +605,9 @@ class _Importer:
 
     def _softmax(self, *, log: bool) -> Node:
         rank = self._rank(self._x())
-        axis = self._axis(self._attributes().get("axis", -1), rank)
+        axis = self._axis(self._attributes().get("axis", -1 if self._opset >= 13 else 1), rank)
+        if self._opset < 13 and axis != rank - 1:  # the standard changed
+            raise self._fail("it is over several dims, as this was before version 13 of the operators")
         return self._made(making.softmax(axis, rank, log=log), self._node(self._x()))
 
     # ---- products --------------------------------------------------------------------------------

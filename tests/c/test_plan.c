@@ -2561,7 +2561,7 @@ static void test_threads(void) {
 
 /* ---- large programs ------------------------------------------------------------------------- */
 
-#if WITH_SANITIZER || defined(__SANITIZE_THREAD__)
+#if WITH_SANITIZER || defined(__SANITIZE_THREAD__) || defined(__aarch64__) /* which is emulated */
 enum { SLOW = 6 };
 #else
 enum { SLOW = 1 };
