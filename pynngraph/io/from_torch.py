@@ -7,7 +7,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partialmethod, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -267,6 +267,7 @@ class _Converter:
             raise _Untraceable(f"{type(module).__name__}: the trace gives other numbers than the module")
         self._values, self._path, self._owner = values, path, module
         found: dict[Any, Any] = {}
+        places = {node: place for place, node in enumerate(trace.graph.nodes)}
         entries: list[Node] = []
         output: Any = None
         for node in trace.graph.nodes:
@@ -281,15 +282,14 @@ class _Converter:
                 output = fx.node.map_arg(node.args[0], lambda argument: found[argument])
             else:
                 found[node] = self._step(node, found)
-                self._note_written(node, written[node], found, list(trace.graph.nodes))
+                self._note_written(node, written[node], found, places)
         flat: list[Node] = []
         structure = self._flat(output, flat)
         return making.graph(entries, flat), structure
 
-    def _note_written(self, node: Any, written: list[Any], found: dict[Any, Any], order: list[Any]) -> None:
+    def _note_written(self, node: Any, written: list[Any], found: dict[Any, Any], places: dict[Any, int]) -> None:
         """What writes in place: who reads the array later gets what it is by then."""
         result = self._values[node]
-        at = order.index(node)
         for earlier in written:
             value = self._values[earlier]
             is_same = isinstance(result, self._torch.Tensor) and (
@@ -297,7 +297,7 @@ class _Converter:
             )
             if is_same:
                 found[earlier] = found[node]
-            elif any(order.index(user) > at for user in earlier.users):
+            elif any(places[user] > places[node] for user in earlier.users):
                 raise self._fail(f"writing in place to a part of {earlier.name!r}, which is read later")
 
     def _copy(self, value: Any) -> Any:
@@ -510,7 +510,7 @@ class _Converter:
             raise self._fail(f"LocalResponseNorm({m.size}) of an array of {x.dim()} dims")
         return nn.SpatialCrossMapLRN(m.size, m.alpha, m.beta, m.k)
 
-    def _pool(self, kind: str, m: Any, dims: int) -> Module:
+    def _pool(self, kind: str, dims: int, m: Any, _x: Any) -> Module:
         def sizes(name: str, usual: Any) -> list[int]:
             value = getattr(m, name, usual)
             value = usual if value is None else value
@@ -525,23 +525,12 @@ class _Converter:
             ceil=m.ceil_mode, counts_pads=getattr(m, "count_include_pad", True),
         )  # fmt: skip
 
-    def _layer_MaxPool1d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Max", m, 1)
-
-    def _layer_MaxPool2d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Max", m, 2)
-
-    def _layer_MaxPool3d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Max", m, 3)
-
-    def _layer_AvgPool1d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Average", m, 1)
-
-    def _layer_AvgPool2d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Average", m, 2)
-
-    def _layer_AvgPool3d(self, m: Any, _x: Any) -> Module:
-        return self._pool("Average", m, 3)
+    _layer_MaxPool1d = partialmethod(_pool, "Max", 1)
+    _layer_MaxPool2d = partialmethod(_pool, "Max", 2)
+    _layer_MaxPool3d = partialmethod(_pool, "Max", 3)
+    _layer_AvgPool1d = partialmethod(_pool, "Average", 1)
+    _layer_AvgPool2d = partialmethod(_pool, "Average", 2)
+    _layer_AvgPool3d = partialmethod(_pool, "Average", 3)
 
     def _adaptive(self, kind: str, size: Any, dims: int, shape: Sequence[int]) -> Module:
         wanted = [size] * dims if isinstance(size, int) else list(size)
