@@ -21,12 +21,8 @@ static bool may_branch(const pnng_plan *plan, const pnng_step *step) {
     return step->run == pnng_run_gemm || is_column_sum(plan, step);
 }
 
-static bool is_only_read(const pnng_step *step, size_t operand) {
-    if (step->run != pnng_run_gemm)
-        return operand == 1;
-    /* A finish makes its first operand of others; one of them is C. */
-    return operand == PNNG_PRODUCT_A || operand == PNNG_PRODUCT_B || operand == PNNG_PRODUCT_BIAS ||
-           operand > PNNG_PRODUCT_OPERANDS;
+static bool is_only_read(const pnng_plan *plan, const pnng_step *step, size_t operand) {
+    return step->run == pnng_run_gemm ? !pnng_step_writes(plan, step, operand) : operand == 1;
 }
 
 /* Whether one step writes to an array that the other one has, as far as storages tell. */
@@ -36,7 +32,7 @@ static bool meet(const pnng_plan *plan, const pnng_step *x, const pnng_step *y) 
     for (size_t k = 0; k < x->n_operands; k++)
         for (size_t l = 0; l < y->n_operands; l++)
             if (of_x[k].base != PNNG_BASE_NONE && of_x[k].base == of_y[l].base &&
-                !(is_only_read(x, k) && is_only_read(y, l)))
+                !(is_only_read(plan, x, k) && is_only_read(plan, y, l)))
                 return true;
     return false;
 }

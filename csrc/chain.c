@@ -64,13 +64,6 @@ static use *use_of(const chainer *c, const pnng_step *step, size_t k) {
     return base == PNNG_BASE_NONE ? NULL : &c->uses[base - 1];
 }
 
-/* Whether a step may write to an operand. */
-static bool writes(const pnng_step *step, size_t k) {
-    if (!step->walks)
-        return true;
-    return step->writes ? k >= step->writes : k == 0;
-}
-
 /* Whether a step goes through rows and columns, with work space of no array. */
 static bool may_be_member(const chainer *c, const pnng_step *step) {
     return step->walks && !step->n_outer && step->mask != PNNG_UPDATES &&
@@ -119,7 +112,8 @@ static bool agrees(const chainer *c, const pnng_step *step, const pnng_step *mem
         const place own = place_of(c, step, k, cols);
         for (size_t l = 0; l < member->n_operands; l++) {
             const place other = place_of(c, member, l, cols);
-            if (own.base == other.base && (writes(step, k) || writes(member, l)) &&
+            if (own.base == other.base &&
+                (pnng_step_writes(c->plan, step, k) || pnng_step_writes(c->plan, member, l)) &&
                 !same_place(&own, &other) && !are_apart(&own, &other, rows, cols, c->plan->element))
                 return false;
         }
@@ -138,7 +132,7 @@ static bool may_be_moved(const chainer *c, const pnng_step *step) {
         if (!u)
             continue;
         shares |= u->chain == c->number;
-        if ((writes(step, k) ? u->touched : u->written) >= time)
+        if ((pnng_step_writes(c->plan, step, k) ? u->touched : u->written) >= time)
             return false;
     }
     return shares;
@@ -193,7 +187,7 @@ static void note(const chainer *c, const pnng_step *step, size_t time) {
         use *const u = use_of(c, step, k);
         if (u && u->touched < time)
             u->touched = time;
-        if (u && u->written < time && writes(step, k))
+        if (u && u->written < time && pnng_step_writes(c->plan, step, k))
             u->written = time;
     }
 }
@@ -247,7 +241,7 @@ static size_t local_place(const chainer *c, pnng_chain *chain, const pnng_step *
 static bool is_wanted_soon(const chainer *c, const pnng_step *step) {
     for (size_t k = 0; k < step->n_operands; k++) {
         const use *const u = use_of(c, step, k);
-        if (u && writes(step, k) && u->in_chain > 1)
+        if (u && pnng_step_writes(c->plan, step, k) && u->in_chain > 1)
             return true;
     }
     return false;
@@ -420,7 +414,8 @@ static void fetch(const job *j, const pnng_step *member, size_t row, size_t col)
     const size_t bytes = j->chain->high * j->chain->wide * plan->element;
     for (size_t k = 0; k < member->n_operands; k++) {
         const char *const base = j->ptr[first + k];
-        if (!base || !(member->firsts >> k & 1) || (member->stream && writes(member, k)))
+        if (!base || !(member->firsts >> k & 1) ||
+            (member->stream && pnng_step_writes(plan, member, k)))
             continue;
         const char *const from =
             base + ((ptrdiff_t)row * stride[k] + (ptrdiff_t)col) * (ptrdiff_t)plan->element;

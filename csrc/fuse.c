@@ -66,27 +66,28 @@ static use *use_of(const fuser *f, const pnng_step *step, size_t k) {
 }
 
 /* A convolution, unless it is that of a weight's gradient; else NULL. */
-static const pnng_convolution *convolution_of(const fuser *f, const pnng_step *step) {
+static const pnng_convolution *convolution_of(const pnng_plan *plan, const pnng_step *step) {
     if (step->run != pnng_run_convolution)
         return NULL;
-    const pnng_convolution *const c = &f->plan->convolutions[step->j].asked;
+    const pnng_convolution *const c = &plan->convolutions[step->j].asked;
     return c->kind == PNNG_CONVOLVE_WEIGHT ? NULL : c;
 }
 
 /* What a product or a convolution makes: the number of that operand. */
-static size_t made_by(const fuser *f, const pnng_step *step) {
-    const pnng_convolution *const c = convolution_of(f, step);
+static size_t made_by(const pnng_plan *plan, const pnng_step *step) {
+    const pnng_convolution *const c = convolution_of(plan, step);
     if (!c)
         return PNNG_PRODUCT_C;
     return c->kind == PNNG_CONVOLVE_Y ? PNNG_CONVOLUTION_Y : PNNG_CONVOLUTION_X;
 }
 
-/* Whether a step may write to an operand. */
-static bool writes(const fuser *f, const pnng_step *step, size_t k) {
+/* The finish's first operand is what it makes. */
+bool pnng_step_writes(const pnng_plan *plan, const pnng_step *step, size_t k) {
     if (step->run == pnng_run_gemm)
-        return k == PNNG_PRODUCT_C || k == PNNG_PRODUCT_WORK;
-    if (convolution_of(f, step))
-        return k == made_by(f, step) || k == PNNG_CONVOLUTION_WORK;
+        return k == PNNG_PRODUCT_C || k == PNNG_PRODUCT_WORK || k == PNNG_PRODUCT_OPERANDS;
+    if (convolution_of(plan, step))
+        return k == made_by(plan, step) || k == PNNG_CONVOLUTION_WORK ||
+               k == PNNG_CONVOLUTION_OPERANDS;
     if (!step->walks)
         return true;
     return step->writes ? k >= step->writes : k == 0;
@@ -98,7 +99,7 @@ static void note(const fuser *f, const pnng_step *step, size_t time) {
         use *const u = use_of(f, step, k);
         if (u && u->last < time)
             u->last = time;
-        if (u && u->written < time && writes(f, step, k))
+        if (u && u->written < time && pnng_step_writes(f->plan, step, k))
             u->written = time;
     }
 }
@@ -140,7 +141,7 @@ static bool take_ops(const fuser *f, pnng_step *by, const pnng_step *of) {
 /* The rows and columns of what a product or a convolution makes: of the latter one row, or none
  * where it has gaps. */
 static void size_of_made(const fuser *f, const pnng_step *product, size_t *rows, size_t *cols) {
-    const pnng_convolution *const c = convolution_of(f, product);
+    const pnng_convolution *const c = convolution_of(f->plan, product);
     *rows = c ? 1 : product->rows;
     *cols = c ? pnng_convolution_dense_size(c) : product->cols;
 }
@@ -148,8 +149,8 @@ static void size_of_made(const fuser *f, const pnng_step *product, size_t *rows,
 /* Whether an elementwise step goes through its operand `in` as a product goes through C. */
 static bool walks_as(const fuser *f, const pnng_step *step, size_t in, const pnng_step *product) {
     const pnng_operand *const x = operand_of(f, step, in);
-    const pnng_operand *const c = operand_of(f, product, made_by(f, product));
-    const ptrdiff_t ldc = *stride_of(f, product, made_by(f, product));
+    const pnng_operand *const c = operand_of(f, product, made_by(f->plan, product));
+    const ptrdiff_t ldc = *stride_of(f, product, made_by(f->plan, product));
     size_t rows, cols;
     size_of_made(f, product, &rows, &cols);
     if (step->n_outer || x->base != c->base || x->offset != c->offset)
@@ -182,7 +183,7 @@ static bool may_be_done_at(const fuser *f, const pnng_step *step, size_t in, siz
         const use *const u = use_of(f, step, k);
         if (k == in || !u || same_place(f, step, k, in))
             continue;
-        if ((writes(f, step, k) ? u->last : u->written) >= time)
+        if ((pnng_step_writes(f->plan, step, k) ? u->last : u->written) >= time)
             return false;
     }
     return true;
@@ -212,7 +213,7 @@ static pnng_step *product_before(const fuser *f, pnng_step *step, size_t *in) {
     *in = last_made(f, step);
     const size_t time = use_of(f, step, *in)->written;
     pnng_step *const product = step_at(f, time);
-    if (!product || (product->run != pnng_run_gemm && !convolution_of(f, product)))
+    if (!product || (product->run != pnng_run_gemm && !convolution_of(f->plan, product)))
         step->unfused = PNNG_UNFUSED_NO_PRODUCT;
     else if (product->n_outer || product->finish)
         step->unfused = PNNG_UNFUSED_TAKEN;
@@ -265,7 +266,7 @@ static void share_memory(const fuser *f, pnng_step *product, size_t out, size_t 
     *operand_of(f, product, out + in) = to;
     *stride_of(f, product, out + in) = stride;
     if (product->run != pnng_run_gemm) {
-        *operand_of(f, product, made_by(f, product)) = to;
+        *operand_of(f, product, made_by(f->plan, product)) = to;
         return;
     }
     for (pnng_step *p = product;; p = step_at(f, (size_t)p->i)) {

@@ -335,6 +335,9 @@ enum {
     PNNG_CONVOLUTION_OPERANDS
 };
 
+/* Whether a step may write to its operand `k`. */
+bool pnng_step_writes(const pnng_plan *plan, const pnng_step *step, size_t k);
+
 /* Make steps the ends of the products that they follow (fuse.c); false when memory ran out. */
 bool pnng_fuse(const pnng_allocator *allocator, pnng_plan *plan, pnng_storage *storages,
                size_t n_storages);
