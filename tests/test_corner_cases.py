@@ -197,3 +197,15 @@ def test_steps_of_programs_that_nothing_comes_back_to():
     step = _LastInput(nn.SpatialMaxPooling(2, 2), "a graph")
     assert step.backward([], 1.0, 3) == []
     assert not step.has_parameters
+
+
+def test_layer_normalization_takes_what_was_put_in_place_of_its_parameters():
+    x = np.array([[1.0, 3.0], [5.0, 1.0]])
+    net = nn.LayerNormalization(2)
+    net.modules[1] = nn.CMul(1)
+    net.modules[1].weight[...] = 3
+    np.testing.assert_allclose(net.forward(x), [[-3, 3], [3, -3]], rtol=1e-6)
+    net = nn.LayerNormalization(2)
+    net.get(1).weight = None
+    with pytest.raises(errors.StateError, match="has no weight any more"):
+        net.forward(x)

@@ -13,9 +13,7 @@ stripped=$(mktemp)
 trap 'rm -f "$stripped"' EXIT
 strip -o "$stripped" "$library"
 bytes=$(wc -c <"$stripped")
-echo "$library, stripped: $bytes bytes, of at most $limit"
-size -A "$1"/CMakeFiles/objects.dir/csrc/isa/*.o 2>/dev/null \
-    | awk '/\.o +:$/ { name = $1; sub(".*/", "", name) } /^\.text/ { printf "    %-16s%9d bytes of code\n", name, $2 }'
+tools/library_size.sh "$1"
 if [ "$bytes" -gt "$limit" ] && [ "$(uname -m)" = x86_64 ]; then
     echo "It has grown. What is large: nm --size-sort -S $library"
     exit 1

@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=$1
 seed=${2:-$(date +%s)}
+mkdir -p build
 unset MAKEFLAGS MAKELEVEL # CMake's make is not a part of the one that called
 cmake -S . -B build/fuzz -DCMAKE_BUILD_TYPE=Debug -DPNNG_SANITIZE=address,undefined -DPNNG_ISAS= \
     -DPNNG_THREADS=OFF >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }

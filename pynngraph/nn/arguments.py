@@ -15,7 +15,9 @@ LARGEST = 2**63 - 1  # what the engine can hold
 
 
 def _is_whole(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, (bool, np.bool_)) and np.ndim(value) == 0
+    return type(value) is int or (  # first: what follows takes a microsecond
+        hasattr(value, "__index__") and not isinstance(value, (bool, np.bool_)) and np.ndim(value) == 0
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .._engine import Shape, Value
     from .lowering import Builder, Values
+    from .parameter import Cell
 
 
 IMAGES = ("planes", "height", "width")
@@ -267,14 +268,22 @@ class LayerNormalization(Sequential):
 
     def lower(self, b: Builder, input: Values) -> Values:
         """One op for all three modules, as long as they are those."""
-        kinds = [type(module) for module in self.modules]
-        if kinds != [_Standardize, CMul, Add] or b.shows_results:
+        cells = self._gain_and_shift()
+        if cells is None or b.shows_results:
             return super().lower(b, input)
         for module in self.modules:
             module.note_inside()
+        return cast("_Standardize", self.modules[0]).standardized(b, input, [b.param(cell) for cell in cells])
+
+    def _gain_and_shift(self) -> list[Cell] | None:
+        """The parameters, one for each feature; None where somebody has put other modules or parameters there."""
+        if [type(module) for module in self.modules] != [_Standardize, CMul, Add]:
+            return None
         standardize, gain, shift = self.modules
-        parameters = [b.param(gain._cells["weight"]), b.param(shift._cells["bias"])]
-        return cast("_Standardize", standardize).standardized(b, input, parameters)
+        cells = gain._cells.get("weight"), shift._cells.get("bias")
+        size = (cast("_Standardize", standardize).n,)
+        fitting = [cell for cell in cells if cell is not None and cell.data.shape == size]
+        return fitting if len(fitting) == len(cells) else None
 
 
 class SpatialCrossMapLRN(Module):

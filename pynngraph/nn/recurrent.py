@@ -370,11 +370,11 @@ def RNNCell(inputSize: int, hiddenSize: int, transfer: Module | None = None) -> 
     >>> bool((h >= 0).all())
     True
     """
-    return _cell("RNNCell", _rnn(_transfer(transfer)), RNN.n_gates, inputSize, hiddenSize)
+    return _cell("RNNCell", _rnn(_transfer(transfer, "RNNCell")), RNN.n_gates, inputSize, hiddenSize)
 
 
-def _transfer(module: Module | None) -> Module:
-    return Tanh() if module is None else check_module(module, "transfer of RNN")
+def _transfer(module: Module | None, of: str) -> Module:
+    return Tanh() if module is None else check_module(module, f"transfer of {of}")
 
 
 # ---- layers --------------------------------------------------------------------------------------
@@ -545,8 +545,8 @@ class LSTM(_Recurrent):
     dropout
         The probability of zero of a :class:`Dropout` between layers.
     bidirectional
-        True for a second set of steps in each layer, from the end of each sequence to its begin; what both give stands
-        side by side, so that the output, and what the next layer gets, has 2 hiddenSize features.
+        True for a second set of steps in each layer, from the end of each sequence to its beginning; what both give
+        stands side by side, so that the output, and what the next layer gets, has 2 hiddenSize features.
 
     Input: x, or a list ``[x, state]``, ``[x, lengths]`` or ``[x, state, lengths]``.
 
@@ -556,8 +556,8 @@ class LSTM(_Recurrent):
     - lengths: (batch,), integers: how many steps each sequence has, 0 to all. What x holds after them has no influence,
       as long as it is finite; outputs are zeros there.
 
-    Output: the last layer's h of all steps, (steps, batch, hiddenSize) or (steps, hiddenSize); if there was a state, a
-    list of that and of the state after the last step of each sequence.
+    Output: the last layer's h of all steps, (steps, batch, hiddenSize) or (steps, hiddenSize), 2 hiddenSize features in
+    two directions; if there was a state, a list of that and of the state after the last step of each sequence.
 
     Parameters of each layer, in this order: W (4 hiddenSize, inputSize), b, U (4 hiddenSize, hiddenSize), d; with two
     directions, the same of the second one. PyTorch has the same with the rows of o after those of g. Source: Graves,
@@ -663,7 +663,7 @@ class RNN(_Recurrent):
         transfer: Module | None = None,
         bidirectional: bool = False,
     ) -> None:
-        self._build(_rnn(_transfer(transfer)), inputSize, hiddenSize, nLayers, dropout, bidirectional)
+        self._build(_rnn(_transfer(transfer, "RNN")), inputSize, hiddenSize, nLayers, dropout, bidirectional)
 
 
 # ---- batches of sequences ------------------------------------------------------------------------
