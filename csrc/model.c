@@ -67,7 +67,6 @@ bool pnng_model_take_bytes(pnng_model *model, size_t count, uint64_t n_header) {
 typedef struct reader {
     pnng_model *model;
     pnng_json header, json; /* of the file, and of the model in its metadata */
-    uint32_t inner;         /* the token of the header that holds the model */
     size_t inner_raw;       /* where it begins in the file */
     /* of the program that is being built */
     pnng_value *value; /* ours, by the file's */
@@ -214,8 +213,8 @@ static pnng_status check_arrays(reader *r) {
     sort(model->arrays, model->n_arrays, by_name);
     for (size_t k = 1; k < model->n_arrays; k++)
         if (!strcmp(model->arrays[k - 1].name, model->arrays[k].name))
-            return fail_at(r, LENGTH_BYTES, "the array '%.80s' stands twice",
-                           model->arrays[k].name);
+            return fail_at(r, LENGTH_BYTES + (size_t)(model->arrays[k].name - model->text),
+                           "the array '%.80s' stands twice", model->arrays[k].name);
     return PNNG_OK;
 }
 
@@ -319,7 +318,7 @@ static pnng_status get_list(reader *r, uint32_t object, const char *name, uint32
     return PNNG_OK;
 }
 
-/* A value that the file has numbered; `defined`: ours for it, else a number that is still free. */
+/* The file's number of a value; `defined`: of one that there is, else one that is still free. */
 static bool read_value(const reader *r, uint32_t token, bool defined, int64_t *number) {
     return token && pnng_json_int(&r->json, token, number) && *number >= 0 &&
            (uint64_t)*number < r->n_values && (r->value[*number] >= 0) == defined;
@@ -612,10 +611,10 @@ static pnng_status read_header(reader *r) {
 static pnng_status read_inner(reader *r) {
     const pnng_json *const h = &r->header;
     const uint32_t metadata = pnng_json_get(h, 0, "__metadata__");
-    r->inner = metadata ? pnng_json_get(h, metadata, "pynngraph") : 0;
-    if (!r->inner || !pnng_json_is(h, r->inner, PNNG_JSON_TEXT))
+    const uint32_t inner = metadata ? pnng_json_get(h, metadata, "pynngraph") : 0;
+    if (!inner || !pnng_json_is(h, inner, PNNG_JSON_TEXT))
         return fail_at(r, LENGTH_BYTES, "there is no model of pynngraph in the metadata");
-    const pnng_json_token *const text = h->token + r->inner;
+    const pnng_json_token *const text = h->token + inner;
     r->inner_raw = LENGTH_BYTES + text->start;
     r->json = (pnng_json){
         .allocator = &r->model->allocator, .text = h->text + text->start, .length = text->length};

@@ -147,6 +147,8 @@ static bool save(const pnng_model *model, const char *path) {
 }
 
 pnng_status pnng_model_save(pnng_model *model, const char *path) {
+    if (!model->loaded)
+        return pnng_fail(&model->message, PNNG_ERROR_ARGUMENT, "the model was not loaded");
     const int before = errno;
     model->message.text[0] = '\0';
     const pnng_status status = save(model, path) ? PNNG_OK : fail(model, path, "cannot be written");

@@ -2,7 +2,6 @@
 #include "model.h"
 #include "plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { ALIGNMENT = 64 };
@@ -19,7 +18,7 @@ pnng_plan *pnng_model_plan(pnng_model *model) { return model->plan; }
 
 /* The program that inputs and outputs are of; NULL in a model that could not be loaded. */
 static const pnng_model_program *program_of(const pnng_model *model) {
-    if (model->now)
+    if (model->now || !model->loaded)
         return model->now;
     for (int mode = 0; mode < PNNG_MODEL_MODES; mode++)
         if (model->programs[mode].program)
@@ -42,7 +41,7 @@ static bool is_param(int32_t group) {
 size_t pnng_model_count(const pnng_model *model, int32_t group) {
     const pnng_model_program *const p = program_of(model);
     if (is_param(group))
-        return model->n_params;
+        return model->loaded ? model->n_params : 0;
     return !p ? 0 : is_input(group) ? p->n_inputs : is_output(group) ? p->n_outputs : 0;
 }
 

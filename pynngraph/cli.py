@@ -23,9 +23,7 @@ from .graph.gmodule import gModule
 from .io.files import load, save
 from .io.inert import inert_modules
 from .io.model_file import example_inputs
-from .io.onnx_export import to_onnx
-from .io.onnx_import import from_onnx
-from .io.to_c import to_c
+from .io.t7_reader import MAX_DIMS
 from .nn.module import Module
 from .text import Column, bytes_text, lines_of, shapes_of, shapes_text
 
@@ -46,9 +44,6 @@ Give --input once for each array of the input. Files saved with an example input
 
 exit codes: 0, all is done; 1, it could not be done, and a line says why; 2, the command is not one; 130, interrupted"""
 
-PICTURES = (".svg", ".png", ".pdf", ".dot", ".gv")
-
-MAX_DIMS = 32  # NumPy's, in its older versions
 _MOST = 1 << 62  # of a size, and of an index
 
 SECONDS = 0.5  # that a batch size is timed for
@@ -151,7 +146,13 @@ def _is_onnx(path: str) -> bool:
 
 def _value(parsed: argparse.Namespace) -> Any:
     """What the file holds, or the part of it that is meant."""
-    value = from_onnx(parsed.file) if _is_onnx(parsed.file) else load(parsed.file)
+    value: Any
+    if _is_onnx(parsed.file):
+        from .io.onnx_import import from_onnx  # noqa: PLC0415 - only if it is wanted
+
+        value = from_onnx(parsed.file)
+    else:
+        value = load(parsed.file)
     done = ""
     for part in filter(None, parsed.key.split(".")):
         known = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
@@ -305,7 +306,7 @@ def _run(parsed: argparse.Namespace) -> None:
 def _convert(parsed: argparse.Namespace) -> None:
     if parsed.ascii and not parsed.to.lower().endswith(".t7"):
         raise _Failure(f"--ascii is a form of .t7 files, got {parsed.to!r}")
-    write = to_onnx if _is_onnx(parsed.to) else to_c if parsed.to.lower().endswith(".c") else None
+    write = _writer(parsed.to)
     value = _value(parsed) if write is None else _model(parsed)
     if parsed.input and not isinstance(value, Module):
         raise _Failure(f"{parsed.file} holds {_kind(value)}, no model that an input could be for")
@@ -316,11 +317,25 @@ def _convert(parsed: argparse.Namespace) -> None:
     _say(f"{parsed.to}: {_kind(value)}, {bytes_text(os.path.getsize(parsed.to))}")  # noqa: PTH202 - pathlib is slow
 
 
-def _draw(parsed: argparse.Namespace) -> None:
-    from .graph.draw import dot  # noqa: PLC0415 - only if it is wanted
+def _writer(path: str) -> Any:
+    """The function that writes what needs an input; None for other files."""
+    if _is_onnx(path):
+        from .io.onnx_export import to_onnx  # noqa: PLC0415 - only if it is wanted
 
-    if not parsed.output.lower().endswith(PICTURES):
-        raise _Failure(f"--output takes one of {', '.join(PICTURES)}, got {parsed.output!r}")
+        return to_onnx
+    if path.lower().endswith(".c"):
+        from .io.to_c import to_c  # noqa: PLC0415 - only if it is wanted
+
+        return to_c
+    return None
+
+
+def _draw(parsed: argparse.Namespace) -> None:
+    from .graph.draw import PICTURES, TEXTS, dot  # noqa: PLC0415 - only if it is wanted
+
+    endings = tuple(f".{kind}" for kind in (*PICTURES, *TEXTS))
+    if not parsed.output.lower().endswith(endings):
+        raise _Failure(f"--output takes one of {', '.join(endings)}, got {parsed.output!r}")
     model = _model(parsed)
     if not isinstance(model, gModule):
         raise _Failure(f"{parsed.file} holds {model.label()}, no graph")

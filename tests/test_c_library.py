@@ -73,6 +73,12 @@ class Model:
         return self.array(lib.PNNG_SLOT_GRAD_INPUT)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/c/models").glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("mode", [lib.PNNG_MODEL_EVALUATE, lib.PNNG_MODEL_TRAIN])
+def test_the_models_that_fuzzing_damages_are_good_ones(path, mode):
+    Model(path, mode=mode)
+
+
 def _normalised():
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNormalization(6), nn.ReLU(), nn.Linear(6, 3), nn.LogSoftMax())
 

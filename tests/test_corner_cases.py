@@ -207,5 +207,5 @@ def test_layer_normalization_takes_what_was_put_in_place_of_its_parameters():
     np.testing.assert_allclose(net.forward(x), [[-3, 3], [3, -3]], rtol=1e-6)
     net = nn.LayerNormalization(2)
     net.get(1).weight = None
-    with pytest.raises(errors.StateError, match="has no weight any more"):
+    with pytest.raises(errors.ShapeError, match="has no weight any more"):
         net.forward(x)

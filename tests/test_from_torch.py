@@ -220,6 +220,23 @@ def added_in_place(s, x):
     return y * z
 
 
+def softplus_of_a_beta(_self, x):
+    return torch.nn.functional.softplus(x, beta=3)
+
+
+def one_size_for_several(s, x):
+    return s.u(x) + s.u(s.p(x))
+
+
+class Scaled(torch.nn.Module):
+    def forward(self, x, factor):
+        return x * factor
+
+
+def by_two_numbers(s, x):
+    return s.b(x, 2.0) - s.b(s.l(x), 3.0)
+
+
 def in_place_by_a_layer(s, x):
     x = s.l(x)
     return x + s.c(s.r(x))
@@ -234,6 +251,12 @@ HELD = {
             torch.nn.Conv2d(3, 4, 3, padding=1), POOL, torch.nn.Conv2d(4, 5, 3, padding=1), POOL, torch.nn.Flatten()
         ),
         (2, 3, 8, 8),
+    ),
+    "a function of a number": (lambda: Function(softplus_of_a_beta), (4, 6)),
+    "a module for two numbers": (lambda: Function(by_two_numbers, b=Scaled(), l=LINEAR()), (4, 6)),
+    "a module for two sizes": (
+        lambda: Function(one_size_for_several, u=torch.nn.Upsample(size=(8, 8)), p=torch.nn.MaxPool2d(2)),
+        (2, 3, 4, 4),
     ),
     "a function in place": (lambda: Function(in_place_then_read, l=LINEAR()), (4, 6)),
     "a sum in place": (lambda: Function(added_in_place, l=LINEAR()), (4, 6)),
@@ -255,7 +278,7 @@ def test_writing_to_a_part_of_what_is_read_later_is_refused():
         y[:, :2].mul_(2.0)
         return y
 
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(UnsupportedError, match="writing in place to a part of 'l'"):
         nn.from_torch(Function(forward, l=LINEAR()), torch.zeros(4, 6))
 
 

@@ -15,6 +15,6 @@ strip -o "$stripped" "$library"
 bytes=$(wc -c <"$stripped")
 tools/library_size.sh "$1"
 if [ "$bytes" -gt "$limit" ] && [ "$(uname -m)" = x86_64 ]; then
-    echo "It has grown. What is large: nm --size-sort -S $library"
+    echo "It has grown to $bytes bytes, of at most $limit. What is large: nm --size-sort -S $library"
     exit 1
 fi

@@ -597,7 +597,7 @@ PNNG_API pnng_status pnng_model_adam(pnng_model *model, double rate, double beta
 PNNG_API const void *pnng_model_bytes(const pnng_model *model, size_t *count);
 
 /* Write them to a file: it is replaced when all is on the disk, and an error leaves the old one.
- * Errors: PNNG_ERROR_FILE. */
+ * Errors: PNNG_ERROR_FILE, PNNG_ERROR_ARGUMENT (a model that was not loaded). */
 PNNG_API pnng_status pnng_model_save(pnng_model *model, const char *path);
 
 /* pnng:cdef end */

@@ -137,7 +137,7 @@ class _Converter:
     def __init__(self, torch: Any, name: str) -> None:
         self._torch = torch
         self._name = name
-        # Of modules and parameters of PyTorch's, by id; of modules also by how many dims their inputs have.
+        # Of modules and parameters of PyTorch's, by id; of modules also by the shapes and numbers they take.
         self._known: dict[Any, tuple[Module, Any]] = {}
         self._first: dict[int, Module] = {}  # of modules of PyTorch's: the first that was made
         self._layers: dict[int, list[Module]] = {}  # of layers of PyTorch's: all that were made
@@ -151,7 +151,7 @@ class _Converter:
         """A module, what it gives for an example, and how that is nested."""
         outer = self._values, self._at, self._path, self._owner
         try:
-            key = (id(module), *(getattr(entry, "ndim", None) for entry in inputs))
+            key = (id(module), str([getattr(leaf, "shape", leaf) for leaf in self._leaves(inputs)]))
             known = self._known.get(key)
             if module._forward_hooks or module._forward_pre_hooks:
                 raise self._fail(f"the hooks of {type(module).__name__}")
@@ -241,24 +241,9 @@ class _Converter:
             def is_leaf_module(self, _module: Any, _name: str) -> bool:
                 return True
 
-        values: dict[Any, Any] = {}
-        written: dict[Any, list[Any]] = {}  # of a node: those whose arrays it writes to
-
-        def version(node: Any) -> int:
-            value = values[node]
-            return value._version if isinstance(value, self._torch.Tensor) else 0
-
-        class Recorder(fx.Interpreter):  # type: ignore[misc, name-defined]
-            def run_node(self, node: Any) -> Any:
-                before = {earlier: version(earlier) for earlier in values}
-                value = super().run_node(node)
-                written[node] = [earlier for earlier in before if version(earlier) != before[earlier]]
-                values[node] = value
-                return value
-
         try:
             trace = fx.GraphModule(module, Tracer().trace(module))
-            got = Recorder(trace).run(*map(self._copy, inputs))
+            got, values, written = self._recorded(trace, inputs)
             expected = module(*map(self._copy, inputs))
         except Exception as error:
             raise _Untraceable(f"{type(module).__name__}: {error}") from error
@@ -299,6 +284,34 @@ class _Converter:
                 found[earlier] = found[node]
             elif any(places[user] > places[node] for user in earlier.users):
                 raise self._fail(f"writing in place to a part of {earlier.name!r}, which is read later")
+
+    def _recorded(self, trace: Any, inputs: list[Any]) -> tuple[Any, dict[Any, Any], dict[Any, list[Any]]]:
+        """What a trace gives for an example, what all nodes of it hold, and which others' arrays each writes to."""
+        values: dict[Any, Any] = {}
+        written: dict[Any, list[Any]] = {}  # of a node: those whose arrays it writes to
+        in_memory: dict[Any, list[Any]] = {}  # nodes by the memory that their arrays are in
+
+        def memory(node: Any) -> Any:
+            value = values[node]
+            return value.untyped_storage().data_ptr() if isinstance(value, self._torch.Tensor) else node
+
+        def version(node: Any) -> int:
+            value = values[node]
+            return value._version if isinstance(value, self._torch.Tensor) else 0
+
+        class Recorder(self._torch.fx.Interpreter):  # type: ignore[misc, name-defined]
+            def run_node(self, node: Any) -> Any:
+                # It can write only to memory that it was given.
+                given = {memory(argument) for argument in node.all_input_nodes}
+                before = {earlier: version(earlier) for place in given for earlier in in_memory.get(place, ())}
+                value = super().run_node(node)
+                written[node] = [earlier for earlier in before if version(earlier) != before[earlier]]
+                values[node] = value
+                in_memory.setdefault(memory(node), []).append(node)
+                return value
+
+        output = Recorder(trace).run(*map(self._copy, inputs))
+        return output, values, written
 
     def _copy(self, value: Any) -> Any:
         return value.clone() if isinstance(value, self._torch.Tensor) else value
@@ -1026,6 +1039,9 @@ class _Converter:
     def _do_leaky_relu(self, x: Any, negative_slope: float = 0.01, *_: Any, **_more: Any) -> Node:
         return nn.LeakyReLU(negative_slope)(x)
 
+    def _do_softplus(self, x: Any, beta: float = 1.0, threshold: float = 20) -> Node:
+        return self._layer_Softplus(self._torch.nn.Softplus(beta, threshold), None)(x)
+
     def _do_elu(self, x: Any, alpha: float = 1.0, *_: Any, **_more: Any) -> Node:
         return nn.ELU(alpha)(x)
 
@@ -1075,7 +1091,7 @@ def _holder(made: Module, name: str) -> tuple[Module, str] | None:
 
 
 def _share(made: Module, first: Module) -> None:
-    """Let a module have the parameters of one that was made of the same, for inputs of other dims."""
+    """Let a module have the parameters of one that was made of the same, for inputs of other shapes."""
     if made is not first:
         pairs = ([part for part in each.listModules() if part._cells or part._buffers] for each in (made, first))
         for mine, other in zip(*pairs, strict=True):
@@ -1099,7 +1115,6 @@ _UNARY: dict[str, Any] = {
     "selu": ("selu",),
     "sigmoid": nn.Sigmoid,
     "silu": ("silu",),
-    "softplus": nn.SoftPlus,
     "softsign": nn.SoftSign,
     "sqrt": nn.Sqrt,
     "square": nn.Square,

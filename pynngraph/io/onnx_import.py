@@ -1098,7 +1098,9 @@ class _Importer:
             inexact = corners == "asymmetric" and self._text("nearest_mode", "round_prefer_floor") != "floor"
             if inexact or corners == "align_corners":
                 raise self._fail(f"its neighbours are those of {corners!r}")
-            return self._made(making.repeated([self._times(*pair) for pair in scaled]), self._node(self._x()))
+            return self._made(
+                making.repeated([self._times(axis, *pair) for axis, pair in enumerate(scaled)]), self._node(self._x())
+            )
         if mode != "linear" or corners != "align_corners":
             raise self._fail(f"its mode is {mode!r}, {corners!r}; linear goes with 'align_corners' here")
         # A size that is given is 0 times the old one, and so many more.
@@ -1132,12 +1134,11 @@ class _Importer:
             raise self._wrong("it has neither scales nor sizes")
         return found
 
-    def _times(self, factor: int | None, size: int) -> int:
+    def _times(self, axis: int, factor: int | None, size: int) -> int:
         """How often each element comes along a dim."""
         if factor is not None:
             return factor
-        places = [place for place, pair in enumerate(self._scaled()) if pair == (None, size)]
-        old = self._known(self._x())[places[0]]
+        old = self._known(self._x())[axis]
         if old is None or size % old or not size:
             raise self._fail(f"it makes {size} of {'any number of' if old is None else old} elements")
         return size // old

@@ -100,7 +100,7 @@ KINDS = {
 
 _BY_KIND = {
     "size": "T W H dH dT dW dilationH dilationT dilationW depthwiseMultiplier hiddenSize iH iW inputFrameSize "
-    "inputSize inputsize kH kT kW minK n nClasses nFeatures nInputPlane nLayers nOutputPlane nfeatures oH oW odepth "
+    "inputSize inputsize kH kT kW minK n nClasses nInputPlane nLayers nOutputPlane nfeatures oH oW odepth "
     "oheight outH outT outW outputFrameSize outputSize outputsize owidth poolSizeH poolSizeT poolSizeW scale_factor "
     "stride truncate upscaleFactor width _fan_in maxPlans",
     "count": "adjH adjT adjW nInputDim nInputDims nInputs nOutputDim ndim numInputDims padH padT padW _version",

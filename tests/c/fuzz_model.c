@@ -4,7 +4,6 @@
  * and with fuzz_driver.c by any compiler: tools/fuzz.sh. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "pynngraph.h"
 
@@ -72,8 +71,8 @@ static void run(pnng_model *model) {
                 demand(pnng_model_find(model, groups[g], info.name) >= 0, "a name is not found");
     if (checked(model, pnng_model_forward(model, 1)) == PNNG_OK)
         checked(model, pnng_model_backward(model, 1, PNNG_GRAD_INPUTS | PNNG_GRAD_PARAMS));
-    pnng_model_sgd(model, 1e-3, 0.5, 0);
-    pnng_model_adam(model, 1e-3, 0.9, 0.999, 1e-8, 0);
+    checked(model, pnng_model_sgd(model, 1e-3, 0.5, 0));
+    checked(model, pnng_model_adam(model, 1e-3, 0.9, 0.999, 1e-8, 0));
     pnng_model_zero_gradients(model);
 }
 

@@ -4,7 +4,6 @@
  *     run_cases FILE
  *
  * Only the public header is used. PYNNGRAPH_ISA chooses the instruction set. */
-#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -270,6 +270,10 @@ static void test_paths(void) {
     pnng_model_free(again);
     CHECK(pnng_model_load(other, NULL, &again) == PNNG_ERROR_FILE);
     CHECK(strstr(pnng_model_error(again), "m.safetensors"));
+    CHECK(pnng_model_count(again, PNNG_SLOT_PARAM) == 0);
+    CHECK(pnng_model_save(again, path) == PNNG_ERROR_ARGUMENT); /* the file stays as it is */
+    pnng_model_free(again);
+    CHECK(pnng_model_load(path, NULL, &again) == PNNG_OK);
     pnng_model_free(again);
     CHECK(pnng_model_load(folder, NULL, &again) == PNNG_ERROR_FILE);
     pnng_model_free(again);
