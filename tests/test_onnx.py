@@ -302,6 +302,29 @@ def test_every_op_is_imported(name, rng):
     assert_trees_close(graph.forward(x), expected, CLOSE)
 
 
+def test_dims_that_get_the_same_size_are_resized_each_by_its_own(rng):
+    attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [("Resize", ["x", "", "", "sizes"], ["y"], attributes)]
+    model = model_of(nodes, {"x": [1, 2, 2, 4]}, {"y": None}, {"sizes": np.array([1, 2, 8, 8])})
+    x = rng.standard_normal((1, 2, 2, 4)).astype(F)
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_array_equal(nn.from_onnx(model).forward(x), expected)
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_softmax_over_several_dims_as_of_old_is_refused(kind):
+    model = model_of([(kind, ["x"], ["y"], {"axis": 1})], {"x": [1, 2, 2]}, {"y": None}, opset=11)
+    with pytest.raises(UnsupportedError, match="over several dims"):
+        nn.from_onnx(model)
+
+
+def test_broadcasting_along_an_axis_as_of_old_is_refused():
+    nodes = [("Add", ["x", "b"], ["y"], {"broadcast": 1, "axis": 1})]
+    model = model_of(nodes, {"x": [1, 2, 2]}, {"y": None}, {"b": B[:2]}, opset=6)
+    with pytest.raises(UnsupportedError, match="broadcasts along an axis"):
+        nn.from_onnx(model)
+
+
 def test_nodes_have_the_names_of_onnx_and_weights_train(rng):
     graph = nn.from_onnx(model_of(*_named(NODES["Gemm"])))
     linear = graph.node("Gemm-0").module
