@@ -1,5 +1,5 @@
-/* Batches normalised channel by channel. An array is seen as n x channels x inner; channels are its
- * dim 1. */
+/* What is done channel by channel: normalising, scaling, bending; and rows normalised by their own
+ * numbers. For channels an array is seen as n x channels x inner; channels are its dim 1. */
 #include <inttypes.h>
 
 #include "plan.h"

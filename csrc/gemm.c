@@ -8,8 +8,8 @@
  *           for each panel of B                         the panel stays in L1
  *             for each tile of rows                       in registers
  *
- * With few rows or columns, or little depth, packing is not repaid: then kernels read A and B as
- * they lie. Thresholds and blocks were measured: docs/design/gemm.md. */
+ * With few rows or columns, little depth, or all of it in L1, packing is not repaid: then kernels
+ * read A and B as they lie. Thresholds and blocks were measured: docs/design/gemm.md. */
 #include "gemm.h"
 
 #include "cpu.h"
@@ -210,7 +210,6 @@ static void choose_work(const pnng_gemm_table *table, pnng_method *m) {
     const pnng_product *const p = &m->product;
     if (m->way == PNNG_GEMM_TILES)
         m->part_work = packed_a_bytes(m) + (p->b_is_packed ? 0 : packed_b_bytes(table, m));
-    m->is_direct = m->parts == 1 && (m->way == PNNG_GEMM_DOTS || m->way == PNNG_GEMM_ROWS);
     if (m->way == PNNG_GEMM_TURNED_DOTS)
         m->shared_work = round_up(p->sizes.cols * p->sizes.depth * p->element, 64);
 }
@@ -476,7 +475,9 @@ void pnng_gemm(const pnng_gemm_table *table, const pnng_method *method, const vo
                const void *b, void *c, double alpha, const void *bias, bool accumulate, void *work,
                const pnng_finish *finish) {
     const void *const first = method->swapped ? b : a, *const second = method->swapped ? a : b;
-    if (method->is_direct && !finish) {
+    /* One call of a kernel. */
+    if (!finish && method->parts == 1 &&
+        (method->way == PNNG_GEMM_DOTS || method->way == PNNG_GEMM_ROWS)) {
         const pnng_product *const p = &method->product;
         thin_kernel(table, method)(p->sizes.rows, p->sizes.cols, p->sizes.depth, first, p->lda,
                                    second, p->ldb, c, p->ldc, alpha, bias, accumulate);

@@ -33,7 +33,6 @@ typedef struct pnng_method {
     pnng_product product; /* or another one that gives the same */
     enum { PNNG_GEMM_TILES, PNNG_GEMM_DOTS, PNNG_GEMM_TURNED_DOTS, PNNG_GEMM_ROWS } way;
     bool swapped;             /* its A is what was called B */
-    bool is_direct;           /* one call of a kernel, unless there is a finish */
     bool pack_a, pack_b;      /* tiles */
     size_t rows, cols, depth; /* tiles: of a block; rows: of what is finished at once, too */
     size_t high;              /* tiles: rows of one, at most */

@@ -169,7 +169,7 @@ typedef void pnng_gemm_pack(void *panels, const void *src, ptrdiff_t stride_i, p
                             size_t wide, size_t depth, size_t width);
 
 /* C (rows x cols, row stride ldc) = or += alpha * op(A) op(B) [+ bias], unpacked, for few rows
- * (nt, nn) or little depth (tn). Operands row-major with row strides lda, ldb. */
+ * (nt, nn), little depth (tn), or small products. Operands row-major with row strides lda, ldb. */
 typedef void pnng_gemm_thin(size_t rows, size_t cols, size_t depth, const void *a, ptrdiff_t lda,
                             const void *b, ptrdiff_t ldb, void *c, ptrdiff_t ldc, double alpha,
                             const void *bias, int accumulate);
